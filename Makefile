@@ -1,0 +1,53 @@
+# The commands of a developer. `make help` lists them; each makes the environment it needs.
+
+# Processes that run tests side by side.
+WORKERS ?= 2
+# More arguments for pytest: make test PYTEST_ARGS="-k losses"
+PYTEST_ARGS ?=
+
+PYTHON := .venv/bin/python
+SCRIPTS := .ci/run $(wildcard scripts/*.sh)
+QUICK := not slow and not gpu and not npu
+# $(call pytest,ENVIRONMENT,MARKERS)
+pytest = $(1)/bin/python -m pytest -n $(WORKERS) -m "$(2)" $(PYTEST_ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all test-tf1.15 test-tf2.6 lint format environment environment-tf1.15 environment-tf2.6
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: environment ## Make a data set, train on it, evaluate, write a report; minutes on a CPU.
+	@scripts/demo.sh
+
+test: environment ## Run the tests on TensorFlow 2.21.
+	@$(call pytest,.venv,$(QUICK))
+
+test-all: environment ## Run the tests on TensorFlow 2.21, the slow ones too.
+	@$(call pytest,.venv,not gpu and not npu)
+
+test-tf1.15: environment-tf1.15 ## Run the tests on TensorFlow 1.15.5 (needs Python 3.7).
+	@$(call pytest,.venv-tf1.15,$(QUICK))
+
+test-tf2.6: environment-tf2.6 ## Run the tests on TensorFlow 2.6.5 (needs Python 3.9).
+	@$(call pytest,.venv-tf2.6,$(QUICK))
+
+lint: environment ## Check format, Python rules and shell scripts.
+	@status=0; \
+	$(PYTHON) -m ruff format --check . || status=1; \
+	$(PYTHON) -m ruff check . || status=1; \
+	.venv/bin/shellcheck --external-sources $(SCRIPTS) || status=1; \
+	exit $$status
+
+format: environment ## Format the Python files and mend what ruff can mend safely.
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+environment: ## Make .venv (TensorFlow 2.21 on Python 3.11); the commands above do it too.
+	@scripts/environment.sh 2.21
+
+environment-tf1.15: ## Make .venv-tf1.15 (Python 3.7).
+	@scripts/environment.sh 1.15
+
+environment-tf2.6: ## Make .venv-tf2.6 (Python 3.9).
+	@scripts/environment.sh 2.6
