@@ -1,0 +1,306 @@
+"""How options become flags, and how a command of this project starts and ends.
+
+Every option of the project is one line: a field of a frozen dataclass, made with `option`. The
+field carries the absl flag, its help and its limits, so that a flag, a keyword argument in Python
+and an entry of `options.json` can never drift apart.
+
+This module imports absl only, so that a wrong flag is answered before TensorFlow is loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+import traceback
+
+from absl import app, flags, logging
+
+from utils.errors import Interrupted, OptionError, UserError
+
+# Exit statuses of every command (128 + signal number after a signal).
+STATUS_FAILURE = 1
+STATUS_USAGE = 2
+
+OPTIONS_FILE = "options.json"
+
+
+def option(
+    define,
+    default,
+    help_text: str,
+    *,
+    minimum=None,
+    above=None,
+    maximum=None,
+    choices=None,
+    convert=None,
+    length=None,
+    changeable: bool = False,
+):
+    """Returns a dataclass field that is also an absl flag.
+
+    Args:
+      define: The absl function that defines the flag, such as `flags.DEFINE_integer`.
+      default: The default; lists are given as tuples.
+      help_text: One sentence for `--help`, with units.
+      minimum: Smallest allowed value (of each element, for a list).
+      above: Bound that every value must exceed.
+      maximum: Largest allowed value.
+      choices: The allowed values.
+      convert: Applied to each element of a list flag of strings (`int` for crop sizes).
+      length: The allowed number of elements of a list.
+      changeable: Whether a run may be continued with another value, because the value has no
+        effect on what is learned from a given step on.
+    """
+    metadata = {
+        "define": define,
+        "help": help_text,
+        "minimum": minimum,
+        "above": above,
+        "maximum": maximum,
+        "choices": choices,
+        "convert": convert,
+        "length": length,
+        "changeable": changeable,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Base of all option records: fields are checked when a record is made."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                value = tuple(value)
+            value = _converted(field, value)
+            object.__setattr__(self, field.name, value)
+            _check_limits(field, value)
+        self.check()
+
+    def check(self):
+        """Raises OptionError where options contradict each other; subclasses extend it."""
+
+    def to_dict(self) -> dict:
+        """Returns the options as plain values for JSON, tuples as lists."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict):
+        """Makes a record from the result of `to_dict`.
+
+        Raises:
+          OptionError: If a name is unknown or a value is refused.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise OptionError(
+                f"{', '.join(unknown)}: no such option of {cls.__name__}; the known ones are "
+                f"{', '.join(sorted(known))}."
+            )
+        return cls(**values)
+
+
+def _converted(field, value):
+    convert = field.metadata.get("convert")
+    if convert is None or value is None:
+        return value
+    if isinstance(value, (str, int, float)):
+        value = (value,)
+    try:
+        return tuple(convert(element) for element in value)
+    except ValueError:
+        raise OptionError(
+            f"--{field.name}={','.join(str(element) for element in value)} must hold values of "
+            f"type {convert.__name__}, separated by commas."
+        ) from None
+
+
+def _check_limits(field, value):
+    limits = field.metadata
+    if value is None or "define" not in limits:
+        return
+    elements = value if isinstance(value, tuple) else (value,)
+    length = limits["length"]
+    if isinstance(value, tuple) and length is not None and len(value) != length:
+        raise OptionError(f"--{field.name} has {len(value)} values, but needs {length}.")
+    for element in elements:
+        rule = _broken_rule(limits, element)
+        if rule:
+            raise OptionError(f"--{field.name} is {element!r}, but must be {rule}.")
+
+
+def _broken_rule(limits, value) -> str:
+    """Returns the rule in words that the value breaks, or an empty string."""
+    if limits["choices"] is not None and value not in limits["choices"]:
+        return "one of " + ", ".join(str(choice) for choice in limits["choices"])
+    if not isinstance(value, (int, float)):
+        bounded = any(limits[bound] is not None for bound in ("minimum", "above", "maximum"))
+        return "a number" if bounded else ""
+    # Written so that NaN breaks every rule.
+    if limits["minimum"] is not None and not value >= limits["minimum"]:
+        return f"at least {limits['minimum']}"
+    if limits["above"] is not None and not value > limits["above"]:
+        return f"above {limits['above']}"
+    if limits["maximum"] is not None and not value <= limits["maximum"]:
+        return f"at most {limits['maximum']}"
+    return ""
+
+
+def define_flags(*classes, flag_values=flags.FLAGS):
+    """Defines one absl flag for each field of the given option classes."""
+    for cls in classes:
+        for field in dataclasses.fields(cls):
+            _define_flag(cls, field, flag_values)
+
+
+def _define_flag(cls, field, flag_values):
+    metadata = field.metadata
+    help_text = metadata["help"]
+    if metadata["choices"] is not None:
+        help_text += " One of: " + ", ".join(str(choice) for choice in metadata["choices"]) + "."
+    default = field.default
+    if isinstance(default, tuple):
+        default = [str(element) if metadata["convert"] else element for element in default]
+    # absl groups flags by the module that defines them; --helpfull should name the options' home.
+    home = sys.argv[0] if cls.__module__ == "__main__" else cls.__module__
+    metadata["define"](field.name, default, help_text, flag_values=flag_values, module_name=home)
+    flag_values.register_key_flag_for_module(sys.argv[0], flag_values[field.name])
+
+
+def from_flags(cls, flag_values):
+    """Makes an option record from parsed flags.
+
+    Raises:
+      OptionError: If a value is refused.
+    """
+    return cls(**{field.name: flag_values[field.name].value for field in dataclasses.fields(cls)})
+
+
+def given_flags(flag_values) -> frozenset:
+    """Returns the names of the flags that the user gave, whatever their values."""
+    return frozenset(name for name in flag_values if flag_values[name].present)
+
+
+def save_options(folder: str, sections: dict):
+    """Writes `options.json`, complete or not at all.
+
+    Args:
+      folder: Where to write; it is made if needed.
+      sections: Section name -> Options record or plain dict.
+    """
+    content = {
+        name: section.to_dict() if isinstance(section, Options) else section
+        for name, section in sections.items()
+    }
+    write_text(os.path.join(folder, OPTIONS_FILE), json.dumps(content, indent=2) + "\n")
+
+
+def load_options(folder: str) -> dict | None:
+    """Returns the content of `options.json` in a folder, or None where there is none.
+
+    Raises:
+      UserError: If the file is not readable JSON.
+    """
+    path = os.path.join(folder, OPTIONS_FILE)
+    if not os.path.exists(path):
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}); restore or remove it.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} does not hold sections of options; restore or remove it.")
+    return content
+
+
+def write_text(path: str, text: str):
+    """Writes a text file under a temporary name, then renames it, so it is never seen half."""
+    folder = os.path.dirname(path) or "."
+    os.makedirs(folder, exist_ok=True)
+    temporary = f"{path}.tmp-{os.getpid()}"
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        raise
+
+
+def run(main, *classes):
+    """Runs a command: defines and parses flags, calls `main(flag_values)`, maps errors to statuses.
+
+    The exit status is 2 for an unknown flag or a refused value, 1 for every other failure, 143
+    after SIGTERM and 130 after SIGINT. A UserError is shown as its sentence, without a traceback.
+
+    Args:
+      main: Called with the parsed flags.
+      *classes: The option classes whose flags the command takes.
+    """
+    define_flags(*classes)
+    logging.set_verbosity(logging.INFO)
+    logging.use_absl_handler()
+    signal.signal(signal.SIGTERM, _raise_interrupted)
+
+    def guarded(arguments):
+        sys.exit(_status_of(main, arguments))
+
+    app.run(guarded, flags_parser=_parse_flags)
+
+
+def _parse_flags(arguments):
+    try:
+        return flags.FLAGS(arguments)
+    except SystemExit:
+        # absl's --help flags end the program with 1 once they have printed, but nothing failed.
+        sys.exit(0)
+    except flags.Error as error:
+        _complain(f"{error}\nRun {arguments[0]} --helpfull for all flags.")
+        sys.exit(STATUS_USAGE)
+
+
+def _status_of(main, arguments) -> int:
+    try:
+        if len(arguments) > 1:
+            raise OptionError(
+                f"unexpected argument {arguments[1]!r}: options are written as --name=value."
+            )
+        main(flags.FLAGS)
+    except OptionError as error:
+        _complain(str(error))
+        return STATUS_USAGE
+    except UserError as error:
+        _complain(str(error))
+        return STATUS_FAILURE
+    except Interrupted as interruption:
+        print(interruption, file=sys.stderr)
+        return 128 + interruption.signal_number
+    except KeyboardInterrupt:
+        print(Interrupted(signal.SIGINT), file=sys.stderr)
+        return 128 + signal.SIGINT
+    except Exception:
+        traceback.print_exc()
+        return STATUS_FAILURE
+    return 0
+
+
+def _raise_interrupted(signal_number, unused_frame):
+    raise Interrupted(signal_number)
+
+
+def _complain(message: str):
+    print(f"Error: {message}", file=sys.stderr)

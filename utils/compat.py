@@ -1,0 +1,68 @@
+"""The only file that knows TensorFlow versions: 1.15, 2.6 and 2.21 behind one name.
+
+`tf` is the TF 1 API in graph mode and `slim` is tf-slim, the same objects on every version. All
+other modules take both from here; what differs between versions is a named function below.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+
+# Faster convolution kernels; must be set before TensorFlow is loaded. Not for TF 2.6, which ends at
+# Python 3.9: on some processors its oneDNN divides by zero, or leaves batch norm's output unwritten
+# and says nothing (seen on a virtual AMD EPYC).
+if sys.version_info >= (3, 10):
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# Start-up chatter of the runtime; errors still show.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@contextlib.contextmanager
+def _quiet_standard_error():
+    """Holds back what native code writes while TensorFlow is loaded; shown if loading fails.
+
+    TF 2.21 writes notices before it reads its log level.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held_back.seek(0)
+            os.write(kept, held_back.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+with _quiet_standard_error():
+    import tensorflow.compat.v1 as tf
+
+# TensorFlow's own notices of deprecation: this code base chooses the old API on purpose.
+tf.logging.set_verbosity(tf.logging.ERROR)
+tf.disable_v2_behavior()
+
+with _quiet_standard_error():
+    import tf_slim as slim
+
+__all__ = ["VERSION", "has_native_atrous_gradient", "slim", "tf"]
+
+# (major, minor), for example (2, 21).
+VERSION = tuple(int(part) for part in tf.__version__.split(".")[:2])
+
+
+def has_native_atrous_gradient() -> bool:
+    """Whether `tf.nn.conv2d(..., dilations=...)` can be trained on a CPU.
+
+    TF 1.15 refuses the gradient; TF 2.6 has it through oneDNN only, which users may switch on in the
+    environment; 2.21 always.
+    """
+    if VERSION[0] == 1:
+        return False
+    return VERSION >= (2, 9) or os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"

@@ -1,0 +1,172 @@
+"""What a command shows while it works: a progress line, and a log that also goes to a file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+
+from absl import logging
+
+from utils.errors import UserError
+
+# A terminal is redrawn at most this often; elsewhere a line is written this often.
+_REDRAW_SECONDS = 0.1
+_LINE_SECONDS = 30.0
+_ERASE_LINE = "\r\x1b[K"
+
+# The progress lines on a terminal; a message must erase one before it is written.
+_shown = []
+
+
+class Progress:
+    """Shows how far a command is: one line redrawn in place, or plain lines if not on a terminal.
+
+    The first update starts the clock, because what precedes it (building graphs, filling buffers)
+    says nothing about the rate.
+    """
+
+    def __init__(self, total: int | None, unit: str = "images", *, initial: int = 0, stream=None):
+        """Makes a progress line; nothing is shown before the first update.
+
+        Args:
+          total: Units at the end; None where it is not known.
+          unit: What is counted.
+          initial: Units that were done before.
+          stream: Where to write, standard error by default.
+        """
+        self._total = total
+        self._unit = unit
+        self._stream = sys.stderr if stream is None else stream
+        self._on_terminal = self._stream.isatty()
+        self._begin = (initial, time.monotonic())
+        self._measured_from = None
+        self._drawn_at = None
+        self._text = ""
+        if self._on_terminal:
+            _shown.append(self)
+            logging.get_absl_logger().addFilter(_erase_before_message)
+
+    def update(self, done: int, **values):
+        """Shows the state, unless it was shown a moment ago.
+
+        Args:
+          done: Units done, `initial` included.
+          **values: Further numbers to show by name; None is left out.
+        """
+        now = time.monotonic()
+        if self._measured_from is None:
+            self._measured_from = (done, now)
+        self._text = self._describe(done, now, values)
+        interval = _REDRAW_SECONDS if self._on_terminal else _LINE_SECONDS
+        if self._drawn_at is None and not self._on_terminal:
+            # The first line waits for an interval too: short work needs no lines.
+            self._drawn_at = self._begin[1]
+        if self._drawn_at is None or now - self._drawn_at >= interval:
+            self._draw(now)
+
+    def close(self):
+        """Shows the last state for good; calling it again does nothing."""
+        if self._text:
+            self._draw(time.monotonic())
+        if self._on_terminal and self in _shown:
+            _shown.remove(self)
+            if not _shown:
+                logging.get_absl_logger().removeFilter(_erase_before_message)
+            if self._text:
+                self._stream.write("\n")
+                self._stream.flush()
+        self._text = ""
+
+    def erase(self):
+        """Removes the line from the terminal until the next update."""
+        self._stream.write(_ERASE_LINE)
+        self._stream.flush()
+        self._drawn_at = None
+
+    def _draw(self, now: float):
+        if self._on_terminal:
+            columns = shutil.get_terminal_size().columns
+            self._stream.write(_ERASE_LINE + self._text[: columns - 1])
+        else:
+            self._stream.write(self._text + "\n")
+        self._stream.flush()
+        self._drawn_at = now
+
+    def _describe(self, done: int, now: float, values: dict) -> str:
+        parts = [f"{done} {self._unit}"]
+        if self._total:
+            percent = 100 * done // self._total
+            parts = [f"{done}/{self._total} {self._unit}", f"{percent:3d} %"]
+        rate = self._rate(done, now)
+        if rate:
+            parts.append(f"{rate:.2f} {self._unit}/s")
+            if self._total and done < self._total:
+                parts.append(f"{duration((self._total - done) / rate)} left")
+        if self._total and done >= self._total:
+            parts.append(f"{duration(now - self._begin[1])} in all")
+        for name, value in values.items():
+            if value is not None:
+                parts.append(f"{name.replace('_per_second', '/s')} {value:.4g}")
+        return "  ".join(parts)
+
+    def _rate(self, done: int, now: float) -> float:
+        """Returns units per second, 0 while it is not known."""
+        since, at = self._measured_from
+        if done <= since or now <= at:
+            # A single update is all there is: better the whole time than nothing.
+            since, at = self._begin
+            if self._total is None or done < self._total:
+                return 0.0
+        return max(0.0, (done - since) / max(now - at, 1e-9))
+
+
+def duration(seconds: float) -> str:
+    """Returns a time as "0:07", "12:05" or "3:05:09"."""
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class RunLog:
+    """The log file of a run; lines are appended and shown on the terminal."""
+
+    def __init__(self, path: str):
+        """Opens or makes the file.
+
+        Raises:
+          UserError: If it cannot be written.
+        """
+        self._path = path
+        try:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            with open(path, "a", encoding="utf-8"):
+                pass
+        except OSError as error:
+            raise UserError(f"cannot write to {path}: {error.strerror}.") from error
+
+    def line(self, text: str, *, show: bool = True):
+        """Appends a line.
+
+        Args:
+          text: The line, without its end.
+          show: Whether it is also written to standard output.
+        """
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(text + "\n")
+        if show:
+            message(text)
+
+
+def message(text: str):
+    """Writes to standard output, above a progress line if there is one."""
+    for progress in _shown:
+        progress.erase()
+    print(text, flush=True)
+
+
+def _erase_before_message(unused_record) -> bool:
+    for progress in _shown:
+        progress.erase()
+    return True

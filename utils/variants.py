@@ -1,0 +1,35 @@
+"""The folder is the registry: merges the VARIANTS dicts of a package's modules."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from utils.errors import OptionError
+
+
+def collect(package) -> dict:
+    """Returns name -> record over all modules of a package that define VARIANTS.
+
+    Raises:
+      ValueError: If two modules define the same name.
+    """
+    found = {}
+    for module_info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{module_info.name}")
+        for name, record in getattr(module, "VARIANTS", {}).items():
+            if name in found:
+                raise ValueError(f"{name} is defined twice in {package.__name__}.")
+            found[name] = record
+    return found
+
+
+def lookup(variants: dict, name: str, kind: str):
+    """Returns the record of a name.
+
+    Raises:
+      OptionError: If the name is unknown; the message lists the known ones.
+    """
+    if name not in variants:
+        raise OptionError(f"{name} is no known {kind}; known: {', '.join(sorted(variants))}.")
+    return variants[name]
