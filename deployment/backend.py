@@ -1,0 +1,86 @@
+"""The one interface to devices; its defaults are one process.
+
+`core/` and the entry points know this file only. `create` imports the chosen device's module on
+request, so that a vendor's package is never needed on another machine.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+from deployment.options import DeviceOptions
+from utils.compat import tf
+from utils.errors import OptionError
+
+
+class Backend:
+    """How a step runs on a device.
+
+    Attributes:
+      name: The device, as in `--device`.
+      rank: Number of this process, 0 to ranks - 1.
+      ranks: Number of processes that train together.
+    """
+
+    name = "cpu"
+    rank = 0
+    ranks = 1
+
+    def __init__(self, options: DeviceOptions):
+        self.options = options
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes checkpoints, logs and results."""
+        return self.rank == 0
+
+    def start(self):
+        """Prepares the device; called once before the first session."""
+
+    def stop(self):
+        """Releases the device; called once after the last session, also after a failure."""
+
+    def session_config(self) -> tf.ConfigProto:
+        """Returns the session configuration."""
+        return tf.ConfigProto(
+            intra_op_parallelism_threads=self.options.intra_op_threads,
+            inter_op_parallelism_threads=self.options.inter_op_threads,
+            allow_soft_placement=True,
+        )
+
+    def wrap_optimizer(self, optimizer: tf.train.Optimizer) -> tf.train.Optimizer:
+        """Returns an optimizer whose gradients are averaged over all ranks."""
+        return optimizer
+
+    def hooks(self) -> list:
+        """Returns the session hooks that the device needs in training."""
+        return []
+
+    def train_op(self, train_op: tf.Operation, unused_steps_per_run: int) -> tf.Operation:
+        """Returns the operation to run for training, wrapped as the device's loop needs it."""
+        return train_op
+
+    def runs_loop_on_device(self) -> bool:
+        """Whether one session run makes all steps of a loop."""
+        return False
+
+    def sum_over_ranks(self, array):
+        """Returns the sum of a numpy array over all ranks."""
+        return array
+
+
+def create(options: DeviceOptions) -> Backend:
+    """Returns the backend of a device.
+
+    Raises:
+      OptionError: If this version or this machine has no such device.
+    """
+    name = _best_device() if options.device == "auto" else options.device
+    if importlib.util.find_spec(f"deployment.{name}") is None:
+        raise OptionError(f"--device={name} is not part of this version; pass --device=cpu.")
+    return importlib.import_module(f"deployment.{name}").create(options)
+
+
+def _best_device() -> str:
+    return "cpu"

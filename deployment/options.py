@@ -1,0 +1,36 @@
+"""The options of the device that a step runs on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from absl import flags
+
+from common import Options, option
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceOptions(Options):
+    """Which device, and how many processes."""
+
+    device: str = option(
+        flags.DEFINE_string,
+        "auto",
+        "Device that the network runs on; auto takes the best one found.",
+        choices=("auto", "cpu", "gpu", "npu"),
+        changeable=True,
+    )
+    rank: int = option(
+        flags.DEFINE_integer,
+        1,
+        "Number of processes that train together (the name is the reference's).",
+        minimum=1,
+    )
+    intra_op_threads: int = option(
+        flags.DEFINE_integer, 0, "Threads within one operation; 0: all cores.", minimum=0,
+        changeable=True,
+    )
+    inter_op_threads: int = option(
+        flags.DEFINE_integer, 0, "Operations side by side; 0: TensorFlow's choice.", minimum=0,
+        changeable=True,
+    )
