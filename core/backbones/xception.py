@@ -1,0 +1,208 @@
+"""Xception with 41, 65 and 71 layers, as DeepLab uses it (arXiv 1610.02357, 1802.02611).
+
+Strided separable convolutions stand where the paper has max pooling, so that every stride can
+become an atrous rate. Strides past the output stride do; `multi_grid` multiplies the rates of the
+last block's three convolutions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+from core import layers
+from core.backbones import MIDDLE_GREY, Backbone, Features, scale_to_unit_range
+from core.options import ModelOptions
+from utils.compat import tf
+
+_BATCH_NORM_DECAY = 0.9997
+_BATCH_NORM_EPSILON = 1e-3
+_WEIGHTS_STDDEV = 0.09
+# Bounded networks keep what is not activated within [-6, 6], to suit ReLU6 and quantisation.
+_BOUND = 6.0
+
+_KERNEL_SIZE = 3
+# Stride behind the stem.
+_STEM_STRIDE = 2
+# A decoder takes features where they are about to lose this stride.
+_DECODER_STRIDES = (4, 8, 16)
+
+# How a unit's input is added to its output.
+_CONVOLVED, _IDENTITY, _NONE = "convolved", "identity", "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Block:
+    """Equal units of three separable convolutions.
+
+    Attributes:
+      scope: Its scope within the network's.
+      channels: Output channels of the three convolutions.
+      stride: Stride of the third.
+      units: Number of units; only blocks without stride have several.
+      shortcut: How the input is added. Without one, activations follow each depthwise and each
+        pointwise convolution; else they precede each separable convolution.
+    """
+
+    scope: str
+    channels: tuple[int, int, int]
+    stride: int = 2
+    units: int = 1
+    shortcut: str = _CONVOLVED
+
+
+_ENTRY_FLOW = (
+    _Block("entry_flow/block1", (128, 128, 128)),
+    _Block("entry_flow/block2", (256, 256, 256)),
+    _Block("entry_flow/block3", (728, 728, 728)),
+)
+_LONG_ENTRY_FLOW = (
+    _Block("entry_flow/block1", (128, 128, 128)),
+    _Block("entry_flow/block2", (256, 256, 256), stride=1),
+    _Block("entry_flow/block3", (256, 256, 256)),
+    _Block("entry_flow/block4", (728, 728, 728), stride=1),
+    _Block("entry_flow/block5", (728, 728, 728)),
+)
+_EXIT_FLOW = (
+    _Block("exit_flow/block1", (728, 1024, 1024)),
+    _Block("exit_flow/block2", (1536, 1536, 2048), stride=1, shortcut=_NONE),
+)
+
+
+def _network(entry_flow, middle_units: int) -> tuple[_Block, ...]:
+    middle = _Block("middle_flow/block1", (728, 728, 728), 1, middle_units, _IDENTITY)
+    return (*entry_flow, middle, *_EXIT_FLOW)
+
+
+def build(
+    images: tf.Tensor,
+    options: ModelOptions,
+    *,
+    is_training: bool,
+    weight_decay: float,
+    scope: str,
+    blocks: tuple[_Block, ...],
+) -> Features:
+    """Builds an Xception up to the last block of its exit flow.
+
+    Args:
+      images: float32 [N, h, w, 3] in [-1, 1].
+      options: The network; output stride, multi-grid and bounded activation are used.
+      is_training: Whether batch norm uses batch statistics.
+      weight_decay: L2 factor of the convolutions' weights, not of the depthwise ones.
+      scope: Variable scope.
+      blocks: The blocks behind the stem.
+    """
+    with tf.variable_scope(scope), layers.arg_scope(
+        is_training=is_training,
+        weight_decay=weight_decay,
+        decay=_BATCH_NORM_DECAY,
+        epsilon=_BATCH_NORM_EPSILON,
+        activation_fn=_activation(options.use_bounded_activation),
+        weights_initializer=tf.truncated_normal_initializer(stddev=_WEIGHTS_STDDEV),
+    ):
+        with tf.variable_scope("entry_flow"):
+            # [N, h / 2, w / 2, 64]
+            outputs = layers.conv2d_same(images, 32, _KERNEL_SIZE, _STEM_STRIDE, scope="conv1_1")
+            outputs = layers.conv2d_same(outputs, 64, _KERNEL_SIZE, scope="conv1_2")
+        return _blocks(outputs, blocks, options)
+
+
+def _blocks(outputs, blocks, options):
+    reached, rate = _STEM_STRIDE, 1
+    at_stride = {}
+    for block in blocks:
+        atrous = reached == options.output_stride
+        stride = 1 if atrous else block.stride
+        grid = options.multi_grid if block.shortcut == _NONE and options.multi_grid else (1, 1, 1)
+        rates = [rate * factor for factor in grid]
+        with tf.variable_scope(block.scope):
+            for unit in range(1, block.units + 1):
+                with tf.variable_scope(f"unit_{unit}/xception_module"):
+                    outputs, second = _unit(
+                        outputs, block, stride, rates, options.use_bounded_activation
+                    )
+        if stride > 1 and reached in _DECODER_STRIDES:
+            at_stride[reached] = second
+        rate, reached = (rate * block.stride, reached) if atrous else (rate, reached * stride)
+    return Features(outputs, at_stride)
+
+
+def _unit(inputs, block, stride, rates, bounded):
+    """Returns a unit's output and that of its second convolution, before the stride."""
+    strides = (1, 1, stride)
+    convolved = [inputs]
+    for index, (channels, step, rate) in enumerate(zip(block.channels, strides, rates), 1):
+        convolve = _separable_conv2d if block.shortcut == _NONE else _preactivated_conv2d
+        scope = f"separable_conv{index}"
+        convolved.append(convolve(convolved[-1], channels, step, rate, bounded, scope=scope))
+    residual, second = convolved[3], convolved[2]
+    if block.shortcut == _NONE:
+        return residual, second
+    shortcut = inputs
+    if block.shortcut == _CONVOLVED:
+        shortcut = layers.conv2d(
+            inputs, block.channels[-1], 1, stride, activation_fn=None, scope="shortcut"
+        )
+    if bounded:
+        return tf.nn.relu6(_clip(residual) + _clip(shortcut)), second
+    return residual + shortcut, second
+
+
+def _preactivated_conv2d(inputs, channels, stride, rate, bounded, *, scope):
+    """Activates, then convolves depthwise and pointwise without further activation."""
+    return _separable_conv2d(
+        _activation(bounded)(inputs),
+        channels,
+        stride,
+        rate,
+        bounded,
+        activation_fn=_clip if bounded else None,
+        scope=scope,
+    )
+
+
+def _separable_conv2d(inputs, channels, stride, rate, bounded, *, scope, **settings):
+    """Convolves depthwise and pointwise, each with batch norm and the activation in `settings`."""
+    padding = "SAME"
+    # Padding that does not depend on the input's size, as in `layers.conv2d_same`; the family's
+    # bounded networks alone were trained without it.
+    if stride > 1 and not bounded:
+        side = [_KERNEL_SIZE // 2, _KERNEL_SIZE // 2]
+        inputs = tf.pad(inputs, [[0, 0], side, side, [0, 0]])
+        padding = "VALID"
+    outputs = layers.depthwise_conv2d(
+        inputs,
+        _KERNEL_SIZE,
+        stride,
+        rate,
+        padding=padding,
+        scope=scope + "_depthwise",
+        **settings,
+    )
+    return layers.conv2d(outputs, channels, 1, scope=scope + "_pointwise", **settings)
+
+
+def _activation(bounded):
+    return tf.nn.relu6 if bounded else tf.nn.relu
+
+
+def _clip(inputs):
+    return tf.clip_by_value(inputs, -_BOUND, _BOUND)
+
+
+VARIANTS = {
+    scope: Backbone(
+        scope=scope,
+        build=functools.partial(build, scope=scope, blocks=blocks),
+        normalize=scale_to_unit_range,
+        pad_color=MIDDLE_GREY,
+        decoder_strides=_DECODER_STRIDES,
+        multi_grid_units=3,
+    )
+    for scope, blocks in (
+        ("xception_41", _network(_ENTRY_FLOW, 8)),
+        ("xception_65", _network(_ENTRY_FLOW, 16)),
+        ("xception_71", _network(_LONG_ENTRY_FLOW, 16)),
+    )
+}

@@ -1,0 +1,374 @@
+"""The options of the network, of training and of evaluation.
+
+Names, types and defaults are those of the DeepLab family's flags, so that existing commands keep
+their meaning; `docs/compatibility.md` lists what differs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from absl import flags
+
+from common import Options, option
+from utils.errors import OptionError
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelOptions(Options):
+    """The network: everything that decides its graph and its variables."""
+
+    model_variant: str = option(flags.DEFINE_string, "mobilenet_v2", "The backbone.")
+    output_stride: int = option(
+        flags.DEFINE_integer,
+        16,
+        "Input size over feature size; smaller is finer and slower.",
+        choices=(8, 16, 32),
+    )
+    atrous_rates: tuple[int, ...] | None = option(
+        flags.DEFINE_multi_integer,
+        None,
+        "Rate of one 3x3 ASPP branch; repeat the flag for more (6, 12, 18 at output stride 16; "
+        "12, 24, 36 at 8). Without it ASPP has its 1x1 branch only.",
+        minimum=1,
+    )
+    multi_grid: tuple[int, ...] | None = option(
+        flags.DEFINE_multi_integer,
+        None,
+        "Unit rate of the last ResNet block; repeat the flag, one value per unit (1, 2, 4).",
+        minimum=1,
+    )
+    depth_multiplier: float = option(
+        flags.DEFINE_float, 1.0, "Factor on the channels of a MobileNet.", above=0.0
+    )
+    divisible_by: int | None = option(
+        flags.DEFINE_integer, None, "MobileNet channels are multiples of this.", minimum=1
+    )
+    use_bounded_activation: bool = option(
+        flags.DEFINE_bool, False, "Whether Xception uses ReLU6 instead of ReLU."
+    )
+    add_image_level_feature: bool = option(
+        flags.DEFINE_bool, True, "Whether the head has the image-level (global pooling) branch."
+    )
+    image_pooling_crop_size: tuple[int, ...] | None = option(
+        flags.DEFINE_list,
+        None,
+        "Height,width in input pixels over which the image-level branch pools; the crop if unset.",
+        convert=int,
+        length=2,
+        minimum=1,
+    )
+    image_pooling_stride: tuple[int, ...] = option(
+        flags.DEFINE_list,
+        (1, 1),
+        "Strides (height,width) of the image-level pooling.",
+        convert=int,
+        length=2,
+        minimum=1,
+    )
+    aspp_with_batch_norm: bool = option(
+        flags.DEFINE_bool,
+        True,
+        "Whether the head is ASPP with batch norm; False is DeepLabV2's sum of one logits layer "
+        "per atrous rate.",
+    )
+    aspp_with_separable_conv: bool = option(
+        flags.DEFINE_bool, True, "Whether atrous ASPP branches are depthwise separable."
+    )
+    aspp_with_squeeze_and_excitation: bool = option(
+        flags.DEFINE_bool, False, "Whether the image-level branch scales the others (MobileNetV3)."
+    )
+    image_se_uses_qsigmoid: bool = option(
+        flags.DEFINE_bool, False, "Whether that scaling uses a piecewise linear sigmoid."
+    )
+    aspp_convs_filters: int = option(
+        flags.DEFINE_integer, 256, "Channels of each ASPP branch.", minimum=1
+    )
+    aspp_with_concat_projection: bool = option(
+        flags.DEFINE_bool, True, "Whether a 1x1 convolution merges the ASPP branches."
+    )
+    dense_prediction_cell_json: str = option(
+        flags.DEFINE_string, "", "JSON file of a dense prediction cell that replaces ASPP."
+    )
+    decoder_output_stride: tuple[int, ...] | None = option(
+        flags.DEFINE_list,
+        None,
+        "Output strides of the DeepLabV3+ decoder, comma separated, descending; unset: no decoder.",
+        convert=int,
+        minimum=1,
+    )
+    decoder_use_separable_conv: bool = option(
+        flags.DEFINE_bool, True, "Whether decoder convolutions are depthwise separable."
+    )
+    decoder_filters: int = option(flags.DEFINE_integer, 256, "Channels of the decoder.", minimum=1)
+    decoder_use_sum_merge: bool = option(
+        flags.DEFINE_bool, False, "Whether the decoder adds features instead of concatenating."
+    )
+    decoder_output_is_logits: bool = option(
+        flags.DEFINE_bool, False, "Whether the decoder's output is the logits (sum merge only)."
+    )
+    logits_kernel_size: int = option(
+        flags.DEFINE_integer, 1, "Kernel size of the logits convolution.", minimum=1
+    )
+    image_pyramid: tuple[float, ...] | None = option(
+        flags.DEFINE_multi_float,
+        None,
+        "Input scale of an image pyramid whose logits are merged; repeat the flag.",
+        above=0.0,
+    )
+    merge_method: str = option(
+        flags.DEFINE_string, "max", "How pyramid logits are merged.", choices=("max", "avg")
+    )
+    prediction_with_upsampled_logits: bool = option(
+        flags.DEFINE_bool,
+        True,
+        "Whether logits are resized before softmax; False resizes probabilities.",
+    )
+    batch_norm_decay: float = option(
+        flags.DEFINE_float,
+        0.9997,
+        "Decay of the head's batch-norm moving averages; a backbone has its own.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    nas_stem_output_num_conv_filters: int = option(
+        flags.DEFINE_integer, 20, "Refused: architecture-search backbones are not part of this."
+    )
+    nas_use_classification_head: bool = option(
+        flags.DEFINE_bool, False, "Refused: architecture-search backbones are not part of this."
+    )
+    nas_remove_os32_stride: bool = option(
+        flags.DEFINE_bool, False, "Refused: architecture-search backbones are not part of this."
+    )
+    drop_path_keep_prob: float = option(
+        flags.DEFINE_float, 1.0, "Refused unless 1: drop path belongs to architecture search."
+    )
+    quantize_delay_step: int = option(
+        flags.DEFINE_integer, -1, "Refused unless -1: it needs TensorFlow 1's contrib package."
+    )
+
+    def check(self):
+        """Raises OptionError for combinations that no network can have."""
+        for name, only in (
+            ("nas_stem_output_num_conv_filters", 20),
+            ("nas_use_classification_head", False),
+            ("nas_remove_os32_stride", False),
+            ("drop_path_keep_prob", 1.0),
+            ("quantize_delay_step", -1),
+        ):
+            if getattr(self, name) != only:
+                reason = "contrib quantisation" if name.startswith("quant") else "NAS backbones"
+                raise OptionError(
+                    f"--{name}={getattr(self, name)} cannot have an effect: {reason} are not part "
+                    "of this project; leave the flag out."
+                )
+        strides = self.decoder_output_stride or ()
+        if list(strides) != sorted(set(strides), reverse=True):
+            raise OptionError(f"--decoder_output_stride is {_joined(strides)}, but must descend.")
+        if strides and strides[0] >= self.output_stride:
+            raise OptionError(
+                f"--decoder_output_stride is {_joined(strides)}, but each must be below "
+                f"--output_stride={self.output_stride}."
+            )
+        if self.decoder_output_is_logits and not (strides and self.decoder_use_sum_merge):
+            raise OptionError(
+                "--decoder_output_is_logits needs --decoder_output_stride and "
+                "--decoder_use_sum_merge."
+            )
+
+
+def _joined(values) -> str:
+    return ",".join(str(value) for value in values)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions(Options):
+    """How the network learns, and what a training run leaves behind."""
+
+    train_logdir: str = option(
+        flags.DEFINE_string, "resnet_101", "Folder of the run: checkpoints, logs, options.json."
+    )
+    train_split: str = option(flags.DEFINE_string, "train", "Split to train on.")
+    train_batch_size: int = option(
+        flags.DEFINE_integer, 8, "Images per step and device.", minimum=1
+    )
+    training_number_of_steps: int = option(
+        flags.DEFINE_integer, 30000, "Steps at which training ends.", minimum=1, changeable=True
+    )
+    iterations_per_loop: int = option(
+        flags.DEFINE_integer,
+        10,
+        "Steps between two returns to the host; saving and logging happen then.",
+        minimum=1,
+        changeable=True,
+    )
+    optimizer: str = option(
+        flags.DEFINE_string, "momentum", "The optimizer.", choices=("momentum", "adam")
+    )
+    momentum: float = option(flags.DEFINE_float, 0.9, "Momentum.", minimum=0.0, maximum=1.0)
+    adam_learning_rate: float = option(
+        flags.DEFINE_float, 0.001, "Learning rate of Adam, constant.", above=0.0
+    )
+    adam_epsilon: float = option(flags.DEFINE_float, 1e-8, "Epsilon of Adam.", above=0.0)
+    base_learning_rate: float = option(
+        flags.DEFINE_float, 0.0001, "Learning rate of momentum at step zero.", minimum=0.0
+    )
+    learning_policy: str = option(
+        flags.DEFINE_string, "poly", "How the rate falls.", choices=("poly", "step", "cosine")
+    )
+    learning_power: float = option(flags.DEFINE_float, 0.9, "Power of poly.", minimum=0.0)
+    decay_steps: float = option(
+        flags.DEFINE_float,
+        0.0,
+        "Steps over which poly falls; 0: training_number_of_steps - slow_start_step.",
+        minimum=0.0,
+    )
+    end_learning_rate: float = option(
+        flags.DEFINE_float, 0.0, "Rate at the end of poly.", minimum=0.0
+    )
+    learning_rate_decay_factor: float = option(
+        flags.DEFINE_float, 0.1, "Factor of each step of the step policy.", above=0.0
+    )
+    learning_rate_decay_step: int = option(
+        flags.DEFINE_integer, 2000, "Steps between two falls of the step policy.", minimum=1
+    )
+    slow_start_step: int = option(
+        flags.DEFINE_integer, 0, "Steps at slow_start_learning_rate before the policy.", minimum=0
+    )
+    slow_start_learning_rate: float = option(
+        flags.DEFINE_float, 1e-4, "Rate during slow_start_step.", minimum=0.0
+    )
+    weight_decay: float = option(
+        flags.DEFINE_float, 4e-5, "L2 regularisation of convolution weights.", minimum=0.0
+    )
+    bias_multiplier: float = option(
+        flags.DEFINE_float, 2.0, "Factor on the gradients of biases.", minimum=0.0
+    )
+    last_layer_gradient_multiplier: float = option(
+        flags.DEFINE_float, 1.0, "Factor on the gradients of the head.", minimum=0.0
+    )
+    last_layers_contain_logits_only: bool = option(
+        flags.DEFINE_bool, False, "Whether 'the head' above and below means the logits layer only."
+    )
+    fine_tune_batch_norm: bool = option(
+        flags.DEFINE_bool,
+        True,
+        "Whether batch norm uses and updates batch statistics (wants at least 8 images a device).",
+    )
+    upsample_logits: bool = option(
+        flags.DEFINE_bool, True, "Whether the loss sees logits at label size; False shrinks labels."
+    )
+    label_weights: tuple[float, ...] | None = option(
+        flags.DEFINE_multi_float,
+        None,
+        "Loss weight of one class; repeat the flag, one value per class.",
+        minimum=0.0,
+    )
+    hard_example_mining_step: int = option(
+        flags.DEFINE_integer, 0, "Steps until top_k_percent_pixels is fully in force.", minimum=0
+    )
+    top_k_percent_pixels: float = option(
+        flags.DEFINE_float,
+        1.0,
+        "Fraction of pixels with the largest loss that count (1.0: all).",
+        above=0.0,
+        maximum=1.0,
+    )
+    tf_initial_checkpoint: str | None = option(
+        flags.DEFINE_string, None, "Checkpoint whose weights training starts from."
+    )
+    initialize_last_layer: bool = option(
+        flags.DEFINE_bool,
+        True,
+        "Whether the head is taken from the checkpoint too (where it has one).",
+    )
+    max_to_save: int = option(
+        flags.DEFINE_integer, 5, "Newest checkpoints to keep.", minimum=1, changeable=True
+    )
+    do_checkpoint: bool = option(
+        flags.DEFINE_bool, True, "Whether checkpoints are written.", changeable=True
+    )
+    save_checkpoints_steps: int = option(
+        flags.DEFINE_integer, 500, "Steps between checkpoints.", minimum=1, changeable=True
+    )
+    save_interval_secs: int = option(
+        flags.DEFINE_integer, 1200, "Longest time between checkpoints.", minimum=1, changeable=True
+    )
+    save_summaries_secs: int = option(
+        flags.DEFINE_integer,
+        600,
+        "Seconds between TensorBoard images (with save_summaries_images).",
+        minimum=1,
+        changeable=True,
+    )
+    save_summaries_images: bool = option(
+        flags.DEFINE_bool,
+        False,
+        "Whether images, labels and predictions go to TensorBoard.",
+        changeable=True,
+    )
+    log_steps: int = option(
+        flags.DEFINE_integer,
+        10,
+        "Steps between two entries of metrics.jsonl and TensorBoard.",
+        minimum=1,
+        changeable=True,
+    )
+    display_every: int = option(
+        flags.DEFINE_integer, 100, "Steps between two log lines.", minimum=1, changeable=True
+    )
+    log_name: str = option(
+        flags.DEFINE_string, "training.log", "Name of the log file.", changeable=True
+    )
+    profile_logdir: str | None = option(
+        flags.DEFINE_string, None, "Folder for a profile of the run.", changeable=True
+    )
+    seed: int = option(
+        flags.DEFINE_integer, 0, "Seed of weights, order, augmentation and dropout.", minimum=0
+    )
+
+    def check(self):
+        """Raises OptionError for settings that cannot train."""
+        if self.profile_logdir is not None:
+            raise OptionError("--profile_logdir is not available in this version; leave it out.")
+        if self.slow_start_step >= self.training_number_of_steps:
+            raise OptionError(
+                f"--slow_start_step={self.slow_start_step} leaves nothing of "
+                f"--training_number_of_steps={self.training_number_of_steps}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalOptions(Options):
+    """What is evaluated, and how."""
+
+    checkpoint_dir: str | None = option(
+        flags.DEFINE_string, None, "Folder of a run; its newest checkpoint is used."
+    )
+    checkpoint_path: str | None = option(
+        flags.DEFINE_string, None, "Checkpoint, as a prefix such as FOLDER/model.ckpt-1000."
+    )
+    eval_logdir: str | None = option(
+        flags.DEFINE_string, None, "Folder for results; eval/ beside the checkpoint if unset."
+    )
+    eval_split: str = option(flags.DEFINE_string, "val", "Split to evaluate on.")
+    eval_batch_size: int = option(flags.DEFINE_integer, 1, "Images per step.", minimum=1)
+    eval_scales: tuple[float, ...] = option(
+        flags.DEFINE_multi_float,
+        (1.0,),
+        "Input scale; repeat the flag to average the probabilities of several.",
+        above=0.0,
+    )
+    add_flipped_images: bool = option(
+        flags.DEFINE_bool, False, "Whether each scale is also run on the mirrored image."
+    )
+    change_network: bool = option(
+        flags.DEFINE_bool,
+        False,
+        "Lets explicit network flags win over the options saved beside the checkpoint, for "
+        "example to evaluate at output stride 8 what was trained at 16.",
+    )
+    max_number_of_evaluations: int = option(
+        flags.DEFINE_integer, 0, "Evaluations to make; 0 and 1 both mean one.", choices=(0, 1)
+    )
+    report: bool = option(flags.DEFINE_bool, True, "Whether report.html is written.")
