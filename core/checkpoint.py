@@ -1,0 +1,329 @@
+"""Checkpoints: find the newest, match names and shapes, restore, and report what was done.
+
+A restore is complete or an error: a tensor that is missing or has another shape stops the run,
+unless its scope was excluded on purpose. TF1 checkpoints of both formats (V1, V2) are read, and
+tensors stored in half precision are widened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import glob
+import os
+import re
+
+import numpy as np
+
+from utils.compat import tf
+from utils.errors import UserError
+
+PREFIX = "model.ckpt"
+# Names that optimizers add behind a variable's name.
+_SLOT_SUFFIXES = ("/Momentum", "/Adam", "/Adam_1", "/ExponentialMovingAverage")
+_SHOWN_NAMES = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Match:
+    """How the tensors of a checkpoint fit the variables of a network.
+
+    Attributes:
+      path: The checkpoint's prefix.
+      loaded: Variables that the checkpoint holds with the same shape.
+      new: Names of variables that keep their initial values.
+      skipped: Names in the checkpoint that no variable takes.
+      missing: Names of variables that the checkpoint should hold but does not.
+      misshapen: (name, shape in the checkpoint, shape in the network).
+    """
+
+    path: str
+    loaded: tuple
+    new: tuple
+    skipped: tuple
+    missing: tuple
+    misshapen: tuple
+
+    def report(self) -> str:
+        """Returns a table of what was loaded, skipped and new, a few lines long."""
+        parameters = sum(variable.shape.num_elements() for variable in self.loaded)
+        lines = [
+            f"Checkpoint {self.path}:",
+            f"  loaded   {len(self.loaded):5d} variables, {parameters:,} values",
+            f"  new      {len(self.new):5d} variables{_scopes(self.new)}",
+            f"  skipped  {len(self.skipped):5d} tensors of the checkpoint{_scopes(self.skipped)}",
+        ]
+        return "\n".join(lines)
+
+    def raise_if_unexpected(self, remedy: str):
+        """Raises UserError if anything is missing or misshapen.
+
+        Args:
+          remedy: What the user can do, a sentence.
+        """
+        if not self.missing and not self.misshapen:
+            return
+        problems = [
+            f"  {name}: {_shape(stored)} in the checkpoint, {_shape(needed)} in the network"
+            for name, stored, needed in self.misshapen
+        ]
+        problems += [f"  {name}: not in the checkpoint" for name in self.missing]
+        shown = problems[:_SHOWN_NAMES]
+        if len(problems) > len(shown):
+            shown.append(f"  and {len(problems) - len(shown)} more")
+        raise UserError(
+            f"checkpoint {self.path} does not fit the network ({len(self.loaded)} variables match, "
+            f"{len(self.missing)} are missing, {len(self.misshapen)} have another shape):\n"
+            + "\n".join(shown)
+            + f"\n{remedy}"
+        )
+
+
+def _shape(shape) -> str:
+    return "x".join(str(size) for size in shape) or "scalar"
+
+
+def _scopes(names) -> str:
+    """Returns ' (scope1 4, scope2 7)' with the number of names in each top scope."""
+    counts = {}
+    for name in names:
+        scope = name.split("/")[0]
+        counts[scope] = counts.get(scope, 0) + 1
+    return f" ({', '.join(f'{scope} {count}' for scope, count in counts.items())})" if counts else ""
+
+
+def match(path: str, variables, exclude=()) -> Match:
+    """Compares a checkpoint with variables, by name and shape.
+
+    Args:
+      path: Prefix of a checkpoint.
+      variables: The network's variables.
+      exclude: Regular expressions; variables whose names match one at their start stay new.
+
+    Raises:
+      UserError: If there is no readable checkpoint at the path.
+    """
+    stored = shapes(path)
+    loaded, new, missing, misshapen = [], [], [], []
+    for variable in variables:
+        name = variable.op.name
+        shape = variable.shape.as_list()
+        if any(re.match(pattern, name) for pattern in exclude):
+            new.append(name)
+        elif name not in stored:
+            missing.append(name)
+        elif list(stored[name]) != shape:
+            misshapen.append((name, stored[name], shape))
+        else:
+            loaded.append(variable)
+    taken = {variable.op.name for variable in variables} - set(new)
+    skipped = [name for name in sorted(stored) if name not in taken]
+    return Match(path, tuple(loaded), tuple(new), tuple(skipped), tuple(missing), tuple(misshapen))
+
+
+def shapes(path: str) -> dict:
+    """Returns name -> shape of every tensor in a checkpoint.
+
+    Raises:
+      UserError: If there is no readable checkpoint at the path.
+    """
+    return dict(reader(path).get_variable_to_shape_map())
+
+
+def reader(path: str):
+    """Opens a checkpoint.
+
+    Raises:
+      UserError: If there is no readable checkpoint at the path.
+    """
+    if os.path.isdir(path):
+        raise UserError(
+            f"{path} is a folder, not a checkpoint; name a prefix such as "
+            f"{os.path.join(path, PREFIX + '-1000')}."
+        )
+    if not glob.glob(glob.escape(path) + ".index") and not os.path.isfile(path):
+        raise UserError(
+            f"no checkpoint at {path}; a checkpoint is named by its prefix, the files' names "
+            "without .index and .data-00000-of-00001."
+        )
+    with reading(path):
+        return tf.train.load_checkpoint(path)
+
+
+@contextlib.contextmanager
+def reading(path: str):
+    """Turns TensorFlow's errors while a checkpoint is read into a sentence."""
+    try:
+        yield
+    # A truncated data file is an IndexError of TF 2's reader.
+    except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
+        first_line = str(error).strip().split("\n")[0]
+        raise UserError(
+            f"checkpoint {path} cannot be read, it is damaged or incomplete ({first_line}); use "
+            "another one."
+        ) from error
+
+
+def restore_op(path: str, variables, exclude=()) -> tf.Operation:
+    """Returns an operation that fills variables from a checkpoint.
+
+    Run it inside `reading(path)`, which turns a damaged file into a sentence.
+
+    Args:
+      path: Prefix of a checkpoint.
+      variables: The variables; all of them must be in it with the same shape.
+      exclude: As in `match`.
+
+    Raises:
+      UserError: If a variable is missing or has another shape.
+    """
+    matched = match(path, variables, exclude)
+    matched.raise_if_unexpected("Give the options of the network that the checkpoint was made by.")
+    return assign_op(matched)
+
+
+def assign_op(matched: Match) -> tf.Operation:
+    """Returns an operation that assigns the loaded variables of a match, widened to their type."""
+    if not matched.loaded:
+        return tf.no_op()
+    dtypes = reader(matched.path).get_variable_to_dtype_map()
+    names = [variable.op.name for variable in matched.loaded]
+    with tf.device("/cpu:0"), tf.name_scope("restore"):
+        values = tf.raw_ops.RestoreV2(
+            prefix=matched.path,
+            tensor_names=names,
+            shape_and_slices=[""] * len(names),
+            dtypes=[dtypes[name] for name in names],
+        )
+        return tf.group(
+            *(
+                tf.assign(variable, tf.cast(value, variable.dtype.base_dtype)).op
+                for variable, value in zip(matched.loaded, values)
+            )
+        )
+
+
+def match_initial(path: str, variables, head_scopes, initialize_head: bool) -> Match:
+    """Matches the checkpoint that training starts from.
+
+    A checkpoint without any variable of the head, such as one of ImageNet, leaves the head new;
+    one that holds a part of the head or a head of other shapes is an error unless the head is
+    excluded.
+
+    Args:
+      path: Prefix of a checkpoint.
+      variables: The network's variables, without the optimizer's.
+      head_scopes: Regular expressions of the head's variables.
+      initialize_head: Whether the head is taken from the checkpoint where it has one.
+
+    Raises:
+      UserError: If a tensor is missing or has another shape.
+    """
+    stored = shapes(path)
+    has_head = any(
+        re.match(pattern, name) and not name.endswith(_SLOT_SUFFIXES)
+        for pattern in head_scopes
+        for name in stored
+    )
+    exclude = () if initialize_head and has_head else tuple(head_scopes)
+    matched = match(path, variables, exclude)
+    if has_head and initialize_head:
+        remedy = (
+            "If only the head differs (own classes, another head), pass "
+            "--initialize_last_layer=false, with --last_layers_contain_logits_only to keep all but "
+            "the logits layer; otherwise pass the options of the checkpoint's network."
+        )
+    else:
+        remedy = "Pass the options of the checkpoint's network, --model_variant above all."
+    matched.raise_if_unexpected(remedy)
+    return matched
+
+
+def newest(folder: str) -> str:
+    """Returns the prefix of the newest complete checkpoint in a folder.
+
+    Raises:
+      UserError: If the folder does not exist or holds none.
+    """
+    if not os.path.isdir(folder):
+        raise UserError(f"no folder {folder}; name the --train_logdir of a run.")
+    found = find_all(folder)
+    if not found:
+        raise UserError(f"{folder} holds no checkpoint ({PREFIX}-STEP.index and its data).")
+    return found[-1]
+
+
+def find_all(folder: str) -> list:
+    """Returns the prefixes of the complete checkpoints in a folder, oldest first."""
+    found = []
+    for index in glob.glob(os.path.join(glob.escape(folder), PREFIX + "*.index")):
+        prefix = index[: -len(".index")]
+        parts = re.fullmatch(re.escape(PREFIX) + r"(?:-(\d+))?", os.path.basename(prefix))
+        if parts and glob.glob(glob.escape(prefix) + ".data-*"):
+            found.append((int(parts.group(1) or -1), prefix))
+    return [prefix for _, prefix in sorted(found)]
+
+
+def step_of(path: str) -> int | None:
+    """Returns the global step that a checkpoint holds, or None."""
+    opened = reader(path)
+    if not opened.has_tensor("global_step"):
+        return None
+    with reading(path):
+        return int(opened.get_tensor("global_step"))
+
+
+def is_of_network(name: str) -> bool:
+    """Whether a tensor belongs to the network, not to the optimizer or the loop."""
+    return name != "global_step" and not name.endswith(_SLOT_SUFFIXES)
+
+
+def write_compact(source: str, target: str) -> int:
+    """Writes a copy that holds the network alone, kernels in half precision.
+
+    Vectors (biases, batch norm) and the global step keep their type, since moving averages may
+    exceed the range of half precision. `restore_op` widens what was halved.
+
+    Args:
+      source: Prefix of a checkpoint.
+      target: Prefix of the copy; its folder is made.
+
+    Returns:
+      The size of the copy in bytes.
+
+    Raises:
+      UserError: If the source cannot be read or a kernel exceeds the range of half precision.
+    """
+    opened = reader(source)
+    names = [
+        name
+        for name in sorted(opened.get_variable_to_shape_map())
+        if is_of_network(name) or name == "global_step"
+    ]
+    with reading(source):
+        tensors = [_halved(name, opened.get_tensor(name)) for name in names]
+    os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+    temporary = f"{target}.tmp-{os.getpid()}"
+    with tf.Graph().as_default(), tf.Session() as session:
+        session.run(
+            tf.raw_ops.SaveV2(
+                prefix=temporary,
+                tensor_names=names,
+                shape_and_slices=[""] * len(names),
+                tensors=[tf.constant(tensor) for tensor in tensors],
+            )
+        )
+    # The index comes last: without it there is no checkpoint.
+    size = 0
+    for written in sorted(glob.glob(glob.escape(temporary) + ".*")):
+        size += os.path.getsize(written)
+        os.replace(written, target + written[len(temporary) :])
+    return size
+
+
+def _halved(name: str, value):
+    if value.ndim < 2 or value.dtype != np.float32:
+        return value
+    if not np.abs(value).max() <= np.finfo(np.float16).max:
+        raise UserError(f"{name} has values beyond half precision; the checkpoint is left as it is.")
+    return value.astype(np.float16)

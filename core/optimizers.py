@@ -1,0 +1,74 @@
+"""Optimizers, and the factors by which gradients of some variables are multiplied."""
+
+from __future__ import annotations
+
+import re
+
+from core.options import TrainOptions
+from utils.compat import tf
+
+_LOGITS_SCOPES = ("logits/",)
+_HEAD_SCOPES = (
+    "image_pooling/",
+    r"aspp\d+(_depthwise|_pointwise)?/",
+    "concat_projection/",
+    "meta_architecture/",
+    "decoder/",
+)
+
+
+def create(options: TrainOptions, learning_rate: tf.Tensor) -> tf.train.Optimizer:
+    """Returns the optimizer.
+
+    Args:
+      options: The training: which optimizer, and its numbers.
+      learning_rate: float32 scalar, `schedules.learning_rate(options, ...)`.
+    """
+    if options.optimizer == "adam":
+        return tf.train.AdamOptimizer(learning_rate, epsilon=options.adam_epsilon)
+    return tf.train.MomentumOptimizer(learning_rate, options.momentum)
+
+
+def last_layer_scopes(logits_only: bool) -> tuple[str, ...]:
+    """Returns regular expressions that match the names of the head's variables at their start.
+
+    Args:
+      logits_only: Whether only the logits layer counts as the head.
+    """
+    return _LOGITS_SCOPES if logits_only else _LOGITS_SCOPES + _HEAD_SCOPES
+
+
+def gradient_multiplier(name: str, options: TrainOptions) -> float:
+    """Returns the factor of a variable's gradient.
+
+    Biases of convolutions have `bias_multiplier` (a batch norm's beta does not), the head has
+    `last_layer_gradient_multiplier`, and biases of the head have the product.
+
+    Args:
+      name: The variable's name, without ":0".
+      options: The training.
+    """
+    factor = 1.0
+    if name.split("/")[-1] == "biases":
+        factor *= options.bias_multiplier
+    scopes = last_layer_scopes(options.last_layers_contain_logits_only)
+    if any(re.match(scope, name) for scope in scopes):
+        factor *= options.last_layer_gradient_multiplier
+    return factor
+
+
+def multiply_gradients(gradients, options: TrainOptions) -> list:
+    """Returns (gradient, variable) pairs with the gradients multiplied.
+
+    Args:
+      gradients: (gradient, variable) pairs; a gradient of None stays.
+      options: The training.
+    """
+    multiplied = []
+    for gradient, variable in gradients:
+        factor = gradient_multiplier(variable.op.name, options)
+        # A factor of 1 adds no operation to the graph.
+        if gradient is not None and factor != 1.0:
+            gradient = gradient * factor
+        multiplied.append((gradient, variable))
+    return multiplied

@@ -1,0 +1,169 @@
+"""The loop: steps, saving, resuming, stopping; on a small graph without a network."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from core import checkpoint, hooks, loop
+from core.options import TrainOptions
+from core.train import TrainStep
+from deployment import backend as backends
+from deployment.options import DeviceOptions
+from utils.compat import tf
+from utils.errors import Interrupted, UserError
+
+
+def _linear_step(bad_after=None):
+    """Returns a step that moves a weight towards 1; its loss is NaN behind step `bad_after`."""
+    global_step = tf.train.get_or_create_global_step()
+    weight = tf.get_variable("weight", [], initializer=tf.zeros_initializer())
+    loss = tf.square(weight - 1.0)
+    if bad_after is not None:
+        loss = tf.where(global_step > bad_after, tf.constant(float("nan")), loss)
+    rate = tf.constant(0.1)
+    with tf.control_dependencies([loss]):
+        train_op = tf.train.MomentumOptimizer(rate, 0.9).minimize(
+            tf.square(weight - 1.0), global_step=global_step
+        )
+    return TrainStep(
+        train_op=train_op,
+        global_step=global_step,
+        learning_rate=rate,
+        loss=loss,
+        reg_loss=tf.constant(0.0),
+        total_loss=loss,
+        logits={},
+        gradients=[],
+    )
+
+
+class _Runs(tf.train.SessionRunHook):
+    """Counts the runs that hooks see; may send a signal at one of them."""
+
+    def __init__(self, signal_at=None):
+        self.count = 0
+        self._signal_at = signal_at
+
+    def after_run(self, unused_context, unused_values):
+        self.count += 1
+        if self.count == self._signal_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _train(folder, steps, per_loop=1, bad_after=None, extra=None, **options):
+    """Trains the small graph; returns the final weight and slot."""
+    options = TrainOptions(
+        train_logdir=str(folder),
+        training_number_of_steps=steps,
+        iterations_per_loop=per_loop,
+        **options,
+    )
+    found = checkpoint.find_all(str(folder))
+    with tf.Graph().as_default():
+        step = _linear_step(bad_after)
+        loop.run(
+            step,
+            total_steps=steps,
+            iterations_per_loop=per_loop,
+            backend=backends.create(DeviceOptions(device="cpu")),
+            hooks=[
+                hooks.StopOnBadLoss(step),
+                hooks.LogTraining(str(folder), step, options, images_per_step=2, num_images=10),
+                hooks.SaveCheckpoints(str(folder), step, options),
+                *([extra] if extra else []),
+            ],
+            resume_from=found[-1] if found else None,
+        )
+    return _weights(folder)
+
+
+def _weights(folder):
+    opened = checkpoint.reader(checkpoint.newest(str(folder)))
+    return [opened.get_tensor(name) for name in ("weight", "weight/Momentum")]
+
+
+def _steps_of(folder):
+    return [int(path.rsplit("-", 1)[1]) for path in checkpoint.find_all(str(folder))]
+
+
+def test_training_ends_exactly_on_the_total(tmp_path):
+    runs = _Runs()
+    _train(tmp_path, 23, per_loop=10, extra=runs)
+    assert _steps_of(tmp_path) == [23]
+    assert runs.count == 3
+
+
+def test_the_loop_length_does_not_change_what_is_learned(tmp_path):
+    one = _train(tmp_path / "one", 20, per_loop=1)
+    ten = _train(tmp_path / "ten", 20, per_loop=10)
+    np.testing.assert_array_equal(one, ten)
+
+
+def test_saving_happens_at_the_first_loop_end_behind_each_interval(tmp_path):
+    _train(tmp_path, 30, per_loop=4, save_checkpoints_steps=10)
+    assert _steps_of(tmp_path) == [12, 20, 30]
+
+
+def test_only_the_newest_checkpoints_are_kept_also_after_a_restart(tmp_path):
+    _train(tmp_path, 30, save_checkpoints_steps=10, max_to_save=2)
+    _train(tmp_path, 50, save_checkpoints_steps=10, max_to_save=2)
+    assert _steps_of(tmp_path) == [40, 50]
+
+
+def test_a_run_in_two_parts_equals_one_without_a_break(tmp_path):
+    whole = _train(tmp_path / "whole", 20)
+    _train(tmp_path / "parts", 9)
+    parts = _train(tmp_path / "parts", 20)
+    np.testing.assert_array_equal(whole, parts)
+
+
+def test_metrics_hold_one_record_per_interval_without_repeats(tmp_path):
+    _train(tmp_path, 20, log_steps=5)
+    path = tmp_path / hooks.METRICS_FILE
+    with open(path, "a", encoding="utf-8") as file:  # what a killed run wrote behind its checkpoint
+        file.write(json.dumps({"step": 25}) + "\n" + '{"step": 3')
+    _train(tmp_path, 40, log_steps=5)
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [record["step"] for record in records] == [5, 10, 15, 20, 25, 30, 35, 40]
+    assert {"loss", "reg_loss", "total_loss", "learning_rate", "images_per_second"} <= set(
+        records[-1]
+    )
+
+
+def test_the_log_line_has_its_values_in_the_columns_that_scripts_cut(tmp_path):
+    _train(tmp_path, 20, display_every=10)
+    lines = (tmp_path / "training.log").read_text().splitlines()
+    columns = lines[-1].split()
+    assert columns[:3:2] == ["step:", "epoch:"] and columns[4] == "FPS:"
+    assert columns[1] == "20" and float(columns[3]) == 4.0 and float(columns[5]) > 0
+    assert float(columns[6].split("loss:")[1]) < 1.0
+    assert [column.split(":")[0] for column in columns[6:]] == [
+        "loss",
+        "reg_loss",
+        "total_loss",
+        "lr",
+    ]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_steps(tmp_path):
+    with pytest.raises(UserError, match=r"the loss is nan .* a step from 13 to 16, .* rate 0\.1"):
+        _train(tmp_path, 40, per_loop=4, bad_after=13, save_checkpoints_steps=4)
+    assert _steps_of(tmp_path) == [4, 8, 12]
+
+
+def test_a_signal_ends_the_run_after_its_loop_with_a_checkpoint(tmp_path):
+    with pytest.raises(Interrupted, match="same command continues") as raised:
+        _train(tmp_path, 40, per_loop=4, extra=_Runs(signal_at=3))
+    assert raised.value.signal_number == signal.SIGTERM
+    assert _steps_of(tmp_path) == [12]
+
+
+def test_a_damaged_checkpoint_of_the_run_is_a_sentence(tmp_path):
+    _train(tmp_path, 5)
+    data = checkpoint.newest(str(tmp_path)) + ".data-00000-of-00001"
+    os.truncate(data, os.path.getsize(data) // 2)
+    with pytest.raises(UserError, match="damaged or incomplete"):
+        _train(tmp_path, 10)

@@ -1,0 +1,268 @@
+"""Trains or evaluates DeepLabV3 on the chosen device (NPU, GPU or CPU).
+
+  python train_npu.py --dataset_dir=DIR --train_logdir=RUN --model_variant=resnet_v1_101_beta ...
+  python train_npu.py --mode=evaluate --checkpoint_dir=RUN --dataset_dir=DIR
+
+The same command continues a run that was interrupted. `--helpfull` lists every flag.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from absl import flags, logging
+
+import common
+from common import Options, option
+from core.options import EvalOptions, ModelOptions, TrainOptions
+from datasets.options import DataOptions
+from deployment.options import DeviceOptions
+from utils.errors import OptionError
+
+
+@dataclasses.dataclass(frozen=True)
+class CommandOptions(Options):
+    """What the command does."""
+
+    mode: str = option(
+        flags.DEFINE_string, "train", "What to do.", choices=("train", "evaluate"), changeable=True
+    )
+    debug: bool = option(
+        flags.DEFINE_bool, True, "Whether notices are shown, not only warnings.", changeable=True
+    )
+
+
+OPTION_CLASSES = (
+    CommandOptions,
+    ModelOptions,
+    TrainOptions,
+    EvalOptions,
+    DataOptions,
+    DeviceOptions,
+)
+
+
+def main(flag_values):
+    """Reads the flags and does what --mode says."""
+    command = common.from_flags(CommandOptions, flag_values)
+    logging.set_verbosity(logging.INFO if command.debug else logging.WARNING)
+    if command.mode == "evaluate":
+        from eval import main as evaluate
+
+        evaluate(flag_values)
+        return
+    train(
+        common.from_flags(ModelOptions, flag_values),
+        common.from_flags(TrainOptions, flag_values),
+        common.from_flags(DataOptions, flag_values),
+        common.from_flags(DeviceOptions, flag_values),
+        given=common.given_flags(flag_values),
+    )
+
+
+def train(
+    model_options: ModelOptions,
+    train_options: TrainOptions,
+    data_options: DataOptions,
+    device_options: DeviceOptions,
+    *,
+    given: frozenset = frozenset(),
+    extra_hooks=(),
+):
+    """Trains until `training_number_of_steps`, from the newest checkpoint of the folder if any.
+
+    Args:
+      model_options: The network.
+      train_options: The training.
+      data_options: The data.
+      device_options: The device.
+      given: Names of options that were given on purpose, not by default; only these are held
+        against what `dataset.json` says.
+      extra_hooks: Session hooks of the caller, called last.
+
+    Raises:
+      OptionError: If an option cannot be used with this data or device.
+      UserError: If the data, a checkpoint or the folder is not as it must be.
+    """
+    # TensorFlow is loaded after the options were found good.
+    from core import model, run_folder
+    from core.losses import softmax_cross_entropy
+    from datasets import info as dataset_info
+    from datasets import input_fn
+    from deployment import backend as backends
+    from utils.compat import tf
+
+    model.check(model_options, crop_size=data_options.train_crop_size)
+    info = dataset_info.load(data_options, given)
+    softmax_cross_entropy.check(train_options.label_weights, info.num_classes)
+    num_images = input_fn.count_images(data_options, train_options.train_split)
+    _check_count("num_training_samples", data_options.num_training_samples, num_images, given)
+    backend = backends.create(device_options)
+
+    sections = {
+        "model": model_options,
+        "train": train_options,
+        "data": data_options,
+        "device": device_options,
+    }
+    run = run_folder.describe_run(info, train_options.train_split, num_images, backend.name)
+    resume_from = run_folder.prepare(train_options.train_logdir, sections, run)
+    backend.start()
+    try:
+        with tf.Graph().as_default():
+            tf.set_random_seed(train_options.seed)
+            start_step = _start_step(resume_from, train_options)
+            step = _training_graph(sections, info, backend, start_step)
+            _describe(model_options, train_options, info, run, backend)
+            _run(step, train_options, backend, num_images, resume_from, extra_hooks)
+    except tf.errors.OpError:
+        input_fn.explain_failure(data_options, info, train_options.train_split, training=True)
+        raise
+    finally:
+        backend.stop()
+    logging.info("Training ended; results are in %s.", train_options.train_logdir)
+
+
+def _training_graph(sections, info, backend, start_step):
+    """Builds input and training step in the default graph."""
+    from core import model
+    from core import train as train_step
+    from datasets import input_fn
+    from utils.compat import tf
+
+    options = sections["train"]
+    dataset = input_fn.train_batches(
+        sections["data"],
+        info,
+        split=options.train_split,
+        batch_size=options.train_batch_size,
+        pad_color=model.pad_color(sections["model"]),
+        seed=options.seed,
+        start_step=start_step,
+        rank=backend.rank,
+        ranks=backend.ranks,
+    )
+    iterator = tf.data.make_initializable_iterator(dataset)
+    # The session runs these initializers; an NPU's loop needs the iterator made this way.
+    tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, iterator.initializer)
+    batch = iterator.get_next()
+    return train_step.build(
+        batch["image"],
+        batch["label"],
+        sections["model"],
+        options,
+        num_classes=info.num_classes,
+        ignore_label=info.ignore_label,
+        backend=backend,
+    )
+
+
+def _run(step, options, backend, num_images, resume_from, extra_hooks):
+    """Runs the loop with the hooks of a run."""
+    from core import hooks, loop
+
+    images_per_step = options.train_batch_size * backend.ranks
+    chief_hooks = []
+    if backend.is_chief:
+        chief_hooks.append(
+            hooks.LogTraining(
+                options.train_logdir,
+                step,
+                options,
+                images_per_step=images_per_step,
+                num_images=num_images,
+            )
+        )
+        if options.do_checkpoint:
+            chief_hooks.append(hooks.SaveCheckpoints(options.train_logdir, step, options))
+    loop.run(
+        step,
+        total_steps=options.training_number_of_steps,
+        iterations_per_loop=options.iterations_per_loop,
+        backend=backend,
+        hooks=[hooks.StopOnBadLoss(step), *chief_hooks, *extra_hooks],
+        resume_from=resume_from,
+        initial=None if resume_from else _initial_weights(options),
+    )
+
+
+def _check_count(name: str, stated: int, found: int, given: frozenset):
+    if name in given and stated != found:
+        raise OptionError(
+            f"--{name} is {stated}, but the records hold {found} images; leave the flag out or "
+            "mend the records."
+        )
+
+
+def _start_step(resume_from: str | None, options: TrainOptions) -> int:
+    from core import checkpoint
+
+    if resume_from is None:
+        return 0
+    step = checkpoint.step_of(resume_from)
+    if step >= options.training_number_of_steps:
+        logging.info(
+            "%s is at step %d already; pass a larger --training_number_of_steps to go on.",
+            resume_from,
+            step,
+        )
+    else:
+        logging.info("Continuing from %s at step %d.", resume_from, step)
+    return step
+
+
+def _initial_weights(options: TrainOptions):
+    from core import checkpoint, optimizers, train
+
+    if options.tf_initial_checkpoint is None:
+        return None
+    matched = checkpoint.match_initial(
+        options.tf_initial_checkpoint,
+        train.network_variables(),
+        optimizers.last_layer_scopes(options.last_layers_contain_logits_only),
+        options.initialize_last_layer,
+    )
+    logging.info("%s", matched.report())
+    return matched
+
+
+def _describe(model_options, options, info, run, backend):
+    """Shows the numbers that follow from the options."""
+    from core import train as train_step
+
+    parameters = sum(
+        variable.shape.num_elements() for variable in train_step.network_variables()
+    )
+    images_per_step = options.train_batch_size * backend.ranks
+    logging.info(
+        "%s at output stride %d, %s parameters.",
+        model_options.model_variant,
+        model_options.output_stride,
+        f"{parameters:,}",
+    )
+    logging.info(
+        "%s: %d images of split %s, %d classes; %d steps of %d images are %.1f epochs.",
+        info.name,
+        run["num_images"],
+        options.train_split,
+        info.num_classes,
+        options.training_number_of_steps,
+        images_per_step,
+        options.training_number_of_steps * images_per_step / run["num_images"],
+    )
+    logging.info(
+        "Device %s; %s; commit %s.",
+        backend.name,
+        ", ".join(f"{name} {version}" for name, version in run["versions"].items()),
+        run["commit"] or "unknown",
+    )
+    if options.fine_tune_batch_norm and options.train_batch_size < 8:
+        logging.warning(
+            "--train_batch_size=%d is small for batch norm; from 8 images on it learns well, below "
+            "pass --nofine_tune_batch_norm with a pretrained checkpoint.",
+            options.train_batch_size,
+        )
+
+
+if __name__ == "__main__":
+    common.run(main, *OPTION_CLASSES)
