@@ -1,0 +1,91 @@
+"""Small pictures of a segmented image: what was seen, true, predicted, and wrong.
+
+Arrays in, encoded bytes out, so that many images can be kept while a split is evaluated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import numpy as np
+from PIL import Image
+
+# How strongly class colours cover the image below them.
+_OPACITY = 0.65
+_WRONG = (235, 40, 70)
+_JPEG_QUALITY = 86
+
+
+@dataclasses.dataclass(frozen=True)
+class Panels:
+    """Four views of one image as JPEG files of the same size.
+
+    Attributes:
+      image: The image.
+      truth: Class colours of the labels over the image; ignored pixels are bleached.
+      prediction: Class colours of the predictions over the image.
+      error: The image in dark grey with the wrong pixels in red; ignored pixels are bleached.
+    """
+
+    image: bytes
+    truth: bytes
+    prediction: bytes
+    error: bytes
+
+
+def panels(image, labels, predictions, *, colors, ignore_label: int, longest_side: int) -> Panels:
+    """Draws the four views of an image.
+
+    Args:
+      image: [h, w, 3], 0..255.
+      labels: Integers [h, w], class ids or ignore_label.
+      predictions: Integers [h, w], class ids.
+      colors: (red, green, blue) by class id.
+      ignore_label: Label of pixels that do not count.
+      longest_side: The views are shrunk, if needed, to fit this many pixels.
+    """
+    size = _fitting_size(image.shape[:2], longest_side)
+    image = np.asarray(
+        Image.fromarray(np.clip(np.rint(image), 0, 255).astype(np.uint8)).resize(
+            size, Image.BILINEAR
+        ),
+        np.float32,
+    )
+    labels = _shrunk_ids(labels, size)
+    predictions = _shrunk_ids(predictions, size)
+    ignored = labels == ignore_label
+    palette = np.zeros([256, 3], np.float32)
+    palette[: len(colors)] = colors
+
+    truth = _blend(image, palette[labels])
+    truth[ignored] = _blend(image, 255.0)[ignored]
+    grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2) * 0.45
+    error = np.where(ignored[..., np.newaxis], _blend(grey, 255.0), grey)
+    wrong = (labels != predictions) & ~ignored
+    error[wrong] = _blend(grey, np.asarray(_WRONG, np.float32), 0.9)[wrong]
+    views = (image, truth, _blend(image, palette[predictions]), error)
+    return Panels(*(_jpeg(view) for view in views))
+
+
+def _fitting_size(shape, longest_side):
+    """Returns (width, height) of at most the longest side, never enlarged."""
+    factor = min(1.0, longest_side / max(shape))
+    height, width = (max(1, int(side * factor + 0.5)) for side in shape)
+    return width, height
+
+
+def _shrunk_ids(ids, size):
+    return np.asarray(Image.fromarray(np.asarray(ids).astype(np.uint8)).resize(size, Image.NEAREST))
+
+
+def _blend(image, color, opacity=_OPACITY):
+    return image * (1.0 - opacity) + color * opacity
+
+
+def _jpeg(pixels) -> bytes:
+    buffer = io.BytesIO()
+    picture = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+    # Without chroma subsampling: thin coloured objects would fade.
+    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)
+    return buffer.getvalue()
