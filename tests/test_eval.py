@@ -1,0 +1,288 @@
+"""The evaluation command: what a user types, what is left behind, what is refused."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import common
+import eval as eval_command
+from core import model, results
+from core.options import EvalOptions, ModelOptions
+from datasets import info as dataset_info
+from datasets import shards, tfrecord
+from datasets.options import DataOptions
+from deployment.options import DeviceOptions
+from tests.resources import data_folder, pretrained
+from utils.compat import tf
+from utils.errors import OptionError, UserError
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+MODEL = ModelOptions(depth_multiplier=0.25, aspp_convs_filters=16)
+NAMES = ("a", "b", "c")
+# Height, width; images are smaller.
+CROP = (41, 57)
+
+
+def _png(array):
+    content = io.BytesIO()
+    Image.fromarray(array).save(content, "PNG")
+    return content.getvalue()
+
+
+def _write_records(folder, names=NAMES, label_values=(0, 1, 2, 255)):
+    """Writes three images of different sizes as split val; returns the pixels with a class."""
+    random = np.random.RandomState(0)
+    os.makedirs(folder, exist_ok=True)
+    counted = 0
+    with tf.io.TFRecordWriter(os.path.join(folder, shards.shard_name("val", 0, 1))) as writer:
+        for index, (height, width) in enumerate([(33, 40), (41, 57), (20, 57)]):
+            label = random.choice(label_values, [height, width]).astype(np.uint8)
+            counted += int((label != 255).sum())
+            image = random.randint(0, 256, [height, width, 3]).astype(np.uint8)
+            record = tfrecord.Record(
+                f"image_{index}", _png(image), "png", height, width, _png(label)
+            )
+            writer.write(tfrecord.serialize(record))
+    colors = ((0, 0, 0), (200, 0, 0), (0, 200, 0))[: len(names)]
+    info = dataset_info.DatasetInfo("tiny", len(names), tuple(names), colors, 255, {"val": 3})
+    dataset_info.save(folder, info)
+    return counted
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("records"))
+    return folder, _write_records(folder)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run's folder with two checkpoints of random weights and the options of the network."""
+    folder = str(tmp_path_factory.mktemp("run"))
+    with tf.Graph().as_default():
+        tf.set_random_seed(0)
+        model.logits(tf.zeros([1, *CROP, 3]), MODEL, len(NAMES), crop_size=CROP)
+        step = tf.train.get_or_create_global_step()
+        with tf.Session() as session:
+            session.run(tf.global_variables_initializer())
+            saver = tf.train.Saver()
+            for number in (3, 20):
+                session.run(tf.assign(step, number))
+                prefix = os.path.join(folder, "model.ckpt")
+                saver.save(session, prefix, global_step=number, write_meta_graph=False)
+    data = DataOptions(eval_crop_size=CROP)
+    run = {"num_classes": 3, "class_names": list(NAMES)}
+    common.save_options(folder, {"model": MODEL, "data": data, "run": run})
+    return folder
+
+
+def _evaluate(records, logdir, given=("dataset_dir",), model_options=None, crop=None, **options):
+    data = {} if crop is None else {"eval_crop_size": crop}
+    return eval_command.evaluate(
+        model_options or ModelOptions(),
+        EvalOptions(eval_logdir=str(logdir), **options),
+        DataOptions(dataset_dir=records[0], **data),
+        DeviceOptions(device="cpu"),
+        given=frozenset(given),
+    )
+
+
+def test_the_newest_checkpoint_is_evaluated_with_the_options_saved_beside_it(
+    records, run, tmp_path, capsys
+):
+    summary = _evaluate(records, tmp_path, checkpoint_dir=run, eval_batch_size=2)
+    assert summary["step"] == 20
+    assert summary["num_images"] == 3
+    assert sum(row["labelled"] for row in summary["classes"]) == records[1]
+    assert summary["settings"]["eval_crop_size"] == list(CROP)
+    assert json.loads((tmp_path / "metrics.json").read_text()) == json.loads(json.dumps(summary))
+    assert "image_2" in (tmp_path / "report.html").read_text()
+    assert "mIoU  " in capsys.readouterr().out
+
+
+def test_results_lie_beside_the_checkpoint_by_default(records, run):
+    eval_command.evaluate(
+        ModelOptions(),
+        EvalOptions(checkpoint_path=os.path.join(run, "model.ckpt-3"), report=False),
+        DataOptions(dataset_dir=records[0]),
+        DeviceOptions(device="cpu"),
+        given=frozenset(["dataset_dir"]),
+    )
+    folder = os.path.join(run, "eval")
+    with open(os.path.join(folder, results.METRICS_FILE)) as file:
+        assert json.load(file)["step"] == 3
+    assert not os.path.exists(os.path.join(folder, results.REPORT_FILE))
+
+
+def test_another_network_needs_consent(records, run, tmp_path):
+    options = {
+        "checkpoint_dir": run,
+        "report": False,
+        "model_options": ModelOptions(output_stride=8),
+        "given": ["dataset_dir", "output_stride"],
+    }
+    with pytest.raises(OptionError, match=r"--output_stride=8 \(saved: 16\).*--change_network"):
+        _evaluate(records, tmp_path, **options)
+    assert not os.listdir(str(tmp_path))
+    assert _evaluate(records, tmp_path, change_network=True, **options)["num_images"] == 3
+
+
+@pytest.mark.parametrize("options", [{}, {"checkpoint_dir": "a", "checkpoint_path": "b/c"}])
+def test_exactly_one_checkpoint_must_be_named(records, tmp_path, options):
+    with pytest.raises(OptionError, match=r"--checkpoint_dir=RUN .* or --checkpoint_path="):
+        _evaluate(records, tmp_path, **options)
+
+
+def test_what_cannot_work_is_a_sentence(records, run, tmp_path):
+    (tmp_path / "file").write_text("")
+    logdir = tmp_path / "eval"
+    with pytest.raises(UserError, match="no records of split test"):
+        _evaluate(records, logdir, checkpoint_dir=run, eval_split="test")
+    with pytest.raises(UserError, match="no folder .*nowhere"):
+        _evaluate(records, logdir, checkpoint_dir=str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="no checkpoint at "):
+        _evaluate(records, logdir, checkpoint_path=os.path.join(run, "model.ckpt-4"))
+    with pytest.raises(UserError, match="cannot write to --eval_logdir="):
+        _evaluate(records, tmp_path / "file" / "eval", checkpoint_dir=run)
+    with pytest.raises(OptionError, match=r"pass --eval_crop_size=41,57"):
+        _evaluate(
+            records,
+            logdir,
+            checkpoint_dir=run,
+            given=["dataset_dir", "eval_crop_size"],
+            crop=(33, 57),
+        )
+    assert not os.path.exists(str(logdir)) or not os.listdir(str(logdir))
+
+
+def test_data_of_another_class_count_is_a_sentence(run, tmp_path):
+    folder = str(tmp_path / "two")
+    counted = _write_records(folder, NAMES[:2], (0, 1))
+    with pytest.raises(UserError, match="predicts 3 classes, but data set tiny has 2"):
+        _evaluate((folder, counted), tmp_path / "eval", checkpoint_dir=run)
+
+
+def test_other_class_names_are_noticed(run, tmp_path):
+    folder = str(tmp_path / "other")
+    counted = _write_records(folder, ("a", "c", "b"))
+    _evaluate((folder, counted), tmp_path / "eval", checkpoint_dir=run)
+    page = (tmp_path / "eval" / "report.html").read_text()
+    assert "1 was b, is c; 2 was c, is b" in page
+
+
+def _command(*arguments):
+    return subprocess.run(
+        [sys.executable, os.path.join(ROOT, "eval.py"), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--no_such_flag=1"], "no_such_flag"),
+        (["--eval_batch_size=0"], "--eval_batch_size is 0"),
+        (["--dataset_dir=x"], "neither is given"),
+    ],
+)
+def test_a_refused_option_exits_with_2_before_tensorflow_is_loaded(arguments, message):
+    code = (
+        "import sys, runpy, atexit\n"
+        "atexit.register(lambda: print('tensorflow' in sys.modules))\n"
+        f"sys.argv = ['eval.py'] + {arguments!r}\n"
+        "runpy.run_path('eval.py', run_name='__main__')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout.strip() == "False"
+
+
+def test_the_command_evaluates_and_both_entry_points_agree(records, run, tmp_path):
+    arguments = [
+        f"--checkpoint_dir={run}",
+        f"--dataset_dir={records[0]}",
+        f"--eval_logdir={tmp_path}",
+        "--device=cpu",
+    ]
+    done = _command(*arguments)
+    assert done.returncode == 0, done.stderr
+    first = json.loads((tmp_path / "metrics.json").read_text())
+    from train_npu import OPTION_CLASSES, main
+
+    values = common.flags.FlagValues()
+    common.define_flags(*OPTION_CLASSES, flag_values=values)
+    values(["train_npu.py", "--mode=evaluate", "--noreport", *arguments])
+    main(values)
+    second = json.loads((tmp_path / "metrics.json").read_text())
+    assert second["iou_per_class"] == first["iou_per_class"]
+
+
+def test_a_failure_exits_with_1(run, tmp_path):
+    done = _command(f"--checkpoint_dir={run}", f"--dataset_dir={tmp_path}")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ") or "\nError: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _write_voc_crops(source, folder):
+    """Writes the eight VOC crops as records without a dataset.json, as other code leaves them."""
+    os.makedirs(folder)
+    with tf.io.TFRecordWriter(os.path.join(folder, shards.shard_name("val", 0, 1))) as writer:
+        for path in sorted(source.glob("*_image.png")):
+            name = path.name.replace("_image.png", "")
+            label = source / f"{name}_label.png"
+            record = tfrecord.Record(name, path.read_bytes(), "png", 513, 513, label.read_bytes())
+            writer.write(tfrecord.serialize(record))
+
+
+@pytest.mark.parametrize(
+    ("setting", "options"),
+    [
+        ("dm05_os16_513", {}),
+        pytest.param(
+            "dm05_os16_513_msflip",
+            {"eval_scales": (0.5, 0.75, 1.0, 1.25, 1.5, 1.75), "add_flipped_images": True},
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_published_checkpoint_scores_as_it_does_with_the_reference(setting, options, tmp_path):
+    voc, golden = data_folder("voc"), data_folder("golden_deeplab_dm05")
+    _write_voc_crops(voc / "crops513", str(tmp_path / "records"))
+    summary = eval_command.evaluate(
+        ModelOptions(depth_multiplier=0.5),
+        EvalOptions(
+            checkpoint_path=pretrained("deeplabv3_mnv2_dm05_pascal"),
+            eval_logdir=str(tmp_path / "eval"),
+            **options,
+        ),
+        DataOptions(dataset_dir=str(tmp_path / "records")),
+        DeviceOptions(device="cpu"),
+        given=frozenset(["dataset_dir", "depth_multiplier"]),
+    )
+    expected = json.loads((golden / "metrics.json").read_text())[f"{setting}/voc_crops513"]
+    assert summary["num_images"] == expected["images"]
+    assert summary["miou"] == pytest.approx(expected["miou_union_nonzero"], abs=5e-4)
+    assert summary["pixel_accuracy"] == pytest.approx(expected["pixel_acc"], abs=1e-4)
+    for ours, theirs in zip(summary["iou_per_class"], expected["iou"]):
+        assert ours == (None if theirs is None else pytest.approx(theirs, abs=2e-3))
+    # Labels may differ in one pixel of a thousand between processors.
+    rows = (tmp_path / "eval" / results.CONFUSION_FILE).read_text().splitlines()[1:]
+    confusion = np.array([row.split(",")[1:] for row in rows], np.int64)
+    difference = np.abs(confusion - expected["confusion_rows_gt"]).sum()
+    assert difference <= 0.001 * confusion.sum()
