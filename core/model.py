@@ -126,10 +126,11 @@ def logits(
     _check_images(images, crop_size)
     _check_classes(options, num_classes)
     mode = layers.Mode(is_training, fine_tune_batch_norm, weight_decay)
-    # Native atrous convolutions are the fast ones, but not every TensorFlow can train them on CPU.
-    native_atrous = None if is_training else True
+    # Native atrous convolutions are the fast ones, but not every TensorFlow can train them on CPU:
+    # a training graph takes what the caller's arg scope, or else layers.conv2d, says.
+    native = {} if is_training else {"native_atrous": True}
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE), slim.arg_scope(
-        [layers.conv2d], native_atrous=native_atrous
+        [layers.conv2d], **native
     ):
         return _pyramid_logits(images, options, mode, num_classes, crop_size)
 

@@ -52,6 +52,7 @@ class Backbone:
       decoder_strides: The keys of `Features.at_stride`.
       multi_grid_units: Number of values that `multi_grid` takes; 0 where there is no multi-grid.
       has_width: Whether `depth_multiplier` and `divisible_by` mean something to it.
+      only_divisor: The one value that `divisible_by` can have; None where any will do.
     """
 
     scope: str
@@ -62,6 +63,7 @@ class Backbone:
     decoder_strides: tuple[int, ...] = (4,)
     multi_grid_units: int = 0
     has_width: bool = False
+    only_divisor: int | None = None
 
     def check(self, options: ModelOptions):
         """Raises OptionError for options that this variant cannot follow."""
@@ -81,6 +83,11 @@ class Backbone:
         if not self.has_width and (options.depth_multiplier != 1.0 or options.divisible_by):
             raise OptionError(
                 f"--depth_multiplier and --divisible_by mean nothing to {name}; leave them out."
+            )
+        if self.only_divisor and options.divisible_by not in (None, self.only_divisor):
+            raise OptionError(
+                f"--divisible_by={options.divisible_by} cannot have an effect: the channels of "
+                f"{name} are always multiples of {self.only_divisor}; leave the flag out."
             )
 
     def _check_multi_grid(self, options):

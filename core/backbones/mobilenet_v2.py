@@ -26,7 +26,7 @@ class _Block:
 
 _STEM_CHANNELS = 32
 # Table 2 of the paper, one entry per block.
-_BLOCKS = (
+BLOCKS = (
     _Block(16, expansion=1),
     _Block(24, stride=2),
     _Block(24),
@@ -71,11 +71,11 @@ def build(
     ):
         # [N, h / 2, w / 2, 32]
         net = layers.conv2d(images, _scaled(_STEM_CHANNELS, options), 3, stride=2, scope="Conv")
-        placements = _placements(options.output_stride)
-        for number, (block, (stride, rate)) in enumerate(zip(_BLOCKS, placements)):
+        strides = placements(BLOCKS, options.output_stride)
+        for number, (block, (stride, rate)) in enumerate(zip(BLOCKS, strides)):
             channels = _scaled(block.channels, options)
             net, depthwise_outputs[number] = _inverted_residual(
-                net, channels, block.expansion, stride, rate, _block_name(number)
+                net, channels, block.expansion, stride, rate, block_name(number)
             )
     at_stride = {
         stride: depthwise_outputs[number]
@@ -85,26 +85,27 @@ def build(
     return Features(output=net, at_stride=at_stride)
 
 
-def _block_name(number: int) -> str:
+def block_name(number: int) -> str:
+    """Returns the scope of a block, counted from 0."""
     return f"expanded_conv_{number}" if number else "expanded_conv"
 
 
-def _placements(output_stride: int) -> list:
-    """Returns (stride, atrous rate) of each block.
+def placements(blocks, output_stride: int) -> list:
+    """Returns (stride, atrous rate) of each block behind a stem of stride 2.
 
     A block whose stride would exceed the output stride gets stride 1; the blocks behind it, not
     itself, get its stride as a rate.
     """
-    placements = []
+    placed = []
     reached, rate = 2, 1
-    for block in _BLOCKS:
+    for block in blocks:
         if reached < output_stride:
-            placements.append((block.stride, 1))
+            placed.append((block.stride, 1))
             reached *= block.stride
         else:
-            placements.append((1, rate))
+            placed.append((1, rate))
             rate *= block.stride
-    return placements
+    return placed
 
 
 def _inverted_residual(net, channels, expansion, stride, rate, scope):

@@ -28,11 +28,11 @@ _STEM_STRIDE = 2
 _DECODER_STRIDES = (4, 8, 16)
 
 # How a unit's input is added to its output.
-_CONVOLVED, _IDENTITY, _NONE = "convolved", "identity", "none"
+CONVOLVED, IDENTITY, NONE = "convolved", "identity", "none"
 
 
 @dataclasses.dataclass(frozen=True)
-class _Block:
+class Block:
     """Equal units of three separable convolutions.
 
     Attributes:
@@ -48,29 +48,29 @@ class _Block:
     channels: tuple[int, int, int]
     stride: int = 2
     units: int = 1
-    shortcut: str = _CONVOLVED
+    shortcut: str = CONVOLVED
 
 
 _ENTRY_FLOW = (
-    _Block("entry_flow/block1", (128, 128, 128)),
-    _Block("entry_flow/block2", (256, 256, 256)),
-    _Block("entry_flow/block3", (728, 728, 728)),
+    Block("entry_flow/block1", (128, 128, 128)),
+    Block("entry_flow/block2", (256, 256, 256)),
+    Block("entry_flow/block3", (728, 728, 728)),
 )
 _LONG_ENTRY_FLOW = (
-    _Block("entry_flow/block1", (128, 128, 128)),
-    _Block("entry_flow/block2", (256, 256, 256), stride=1),
-    _Block("entry_flow/block3", (256, 256, 256)),
-    _Block("entry_flow/block4", (728, 728, 728), stride=1),
-    _Block("entry_flow/block5", (728, 728, 728)),
+    Block("entry_flow/block1", (128, 128, 128)),
+    Block("entry_flow/block2", (256, 256, 256), stride=1),
+    Block("entry_flow/block3", (256, 256, 256)),
+    Block("entry_flow/block4", (728, 728, 728), stride=1),
+    Block("entry_flow/block5", (728, 728, 728)),
 )
 _EXIT_FLOW = (
-    _Block("exit_flow/block1", (728, 1024, 1024)),
-    _Block("exit_flow/block2", (1536, 1536, 2048), stride=1, shortcut=_NONE),
+    Block("exit_flow/block1", (728, 1024, 1024)),
+    Block("exit_flow/block2", (1536, 1536, 2048), stride=1, shortcut=NONE),
 )
 
 
-def _network(entry_flow, middle_units: int) -> tuple[_Block, ...]:
-    middle = _Block("middle_flow/block1", (728, 728, 728), 1, middle_units, _IDENTITY)
+def _network(entry_flow, middle_units):
+    middle = Block("middle_flow/block1", (728, 728, 728), 1, middle_units, IDENTITY)
     return (*entry_flow, middle, *_EXIT_FLOW)
 
 
@@ -81,7 +81,7 @@ def build(
     is_training: bool,
     weight_decay: float,
     scope: str,
-    blocks: tuple[_Block, ...],
+    blocks: tuple[Block, ...],
 ) -> Features:
     """Builds an Xception up to the last block of its exit flow.
 
@@ -114,7 +114,7 @@ def _blocks(outputs, blocks, options):
     for block in blocks:
         atrous = reached == options.output_stride
         stride = 1 if atrous else block.stride
-        grid = options.multi_grid if block.shortcut == _NONE and options.multi_grid else (1, 1, 1)
+        grid = options.multi_grid if block.shortcut == NONE and options.multi_grid else (1, 1, 1)
         rates = [rate * factor for factor in grid]
         with tf.variable_scope(block.scope):
             for unit in range(1, block.units + 1):
@@ -133,14 +133,14 @@ def _unit(inputs, block, stride, rates, bounded):
     strides = (1, 1, stride)
     convolved = [inputs]
     for index, (channels, step, rate) in enumerate(zip(block.channels, strides, rates), 1):
-        convolve = _separable_conv2d if block.shortcut == _NONE else _preactivated_conv2d
+        convolve = _separable_conv2d if block.shortcut == NONE else _preactivated_conv2d
         scope = f"separable_conv{index}"
         convolved.append(convolve(convolved[-1], channels, step, rate, bounded, scope=scope))
     residual, second = convolved[3], convolved[2]
-    if block.shortcut == _NONE:
+    if block.shortcut == NONE:
         return residual, second
     shortcut = inputs
-    if block.shortcut == _CONVOLVED:
+    if block.shortcut == CONVOLVED:
         shortcut = layers.conv2d(
             inputs, block.channels[-1], 1, stride, activation_fn=None, scope="shortcut"
         )

@@ -42,16 +42,14 @@ def build(
         for stage, stride in enumerate(options.decoder_output_stride):
             # The first stage has no suffix: checkpoints with one stage know it so.
             suffix = f"_{stage}" if stage else ""
-            filters = (
-                options.decoder_filters if options.decoder_use_sum_merge else (PROJECTED_FILTERS)
-            )
+            sums = options.decoder_use_sum_merge
+            filters = options.decoder_filters if sums else PROJECTED_FILTERS
             lower = layers.conv2d(
                 at_stride[stride], filters, 1, scope=f"feature_projection0{suffix}"
             )
             size = [layers.scaled_size(side, 1.0 / stride) for side in image_size]
             pair = [layers.resize_bilinear(tensor, size) for tensor in (features, lower)]
-            merge = _sum_merge if options.decoder_use_sum_merge else _concat_merge
-            features = merge(pair, options, suffix)
+            features = (_sum_merge if sums else _concat_merge)(pair, options, suffix)
         return features
 
 

@@ -53,11 +53,6 @@ def activation(options: ModelOptions):
     return tf.nn.relu6 if options.use_bounded_activation else tf.nn.relu
 
 
-def quantized_sigmoid(inputs: tf.Tensor) -> tf.Tensor:
-    """Returns the piecewise linear sigmoid of MobileNetV3, with the family's rounded 1/6."""
-    return tf.nn.relu6(inputs + 3.0) * 0.16667
-
-
 def pooling_window(options: ModelOptions, crop_size) -> tuple[int, int]:
     """Returns (height, width) of the image-level pooling, in features."""
     window = options.image_pooling_crop_size or crop_size
@@ -78,7 +73,7 @@ def _image_level_feature(features, options, crop_size):
     # The bounded activation is not used here, as in the reference.
     function, normalizer = tf.nn.relu, layers.batch_norm
     if options.aspp_with_squeeze_and_excitation:
-        function = quantized_sigmoid if options.image_se_uses_qsigmoid else tf.sigmoid
+        function = layers.quantized_sigmoid if options.image_se_uses_qsigmoid else tf.sigmoid
         normalizer = None
     outputs = layers.conv2d(
         pooled,

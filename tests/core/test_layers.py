@@ -1,0 +1,275 @@
+"""The layers: equal to slim's where slim works, and to arithmetic elsewhere."""
+
+import numpy as np
+import pytest
+
+from core import layers
+from utils.compat import VERSION, slim, tf
+
+
+def _run(fetches, feeds=None):
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        return session.run(fetches, feeds)
+
+
+def _noise(*shape, seed=0):
+    return np.random.RandomState(seed).standard_normal(shape).astype(np.float32)
+
+
+def _variable_shapes():
+    return {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
+
+
+def _dilated(kernel, rate):
+    """Returns the kernel with rate - 1 zeros between its elements."""
+    height, width = kernel.shape[:2]
+    shape = ((height - 1) * rate[0] + 1, (width - 1) * rate[1] + 1, *kernel.shape[2:])
+    dilated = np.zeros(shape, kernel.dtype)
+    dilated[:: rate[0], :: rate[1]] = kernel
+    return dilated
+
+
+# Batch norm.
+
+
+def test_batch_norm_in_training_normalizes_by_batch_statistics():
+    images = _noise(3, 5, 4, 2) * 3.0 + 7.0
+    outputs = _run(layers.batch_norm(tf.constant(images), is_training=True))
+    expected = (images - images.mean((0, 1, 2))) / np.sqrt(images.var((0, 1, 2)) + 1e-5)
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+
+
+def test_batch_norm_moves_its_averages_towards_the_unbiased_batch_statistics():
+    images = _noise(3, 5, 4, 2) * 3.0 + 7.0
+    layers.batch_norm(tf.constant(images), decay=0.9, is_training=True, scope="norm")
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        session.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+        mean, variance = session.run(["norm/moving_mean:0", "norm/moving_variance:0"])
+    np.testing.assert_allclose(mean, 0.1 * images.mean((0, 1, 2)), rtol=1e-5)
+    expected = 0.9 + 0.1 * images.var((0, 1, 2), ddof=1)
+    np.testing.assert_allclose(variance, expected, rtol=1e-5)
+
+
+def test_batch_norm_in_inference_uses_moving_averages_and_updates_nothing():
+    images = _noise(2, 3, 3, 2)
+    outputs = layers.batch_norm(tf.constant(images), epsilon=0.5)
+    assert not tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+    np.testing.assert_allclose(_run(outputs), images / np.sqrt(1.5), rtol=1e-5)
+
+
+def test_shared_batch_norm_updates_its_averages_one_after_the_other():
+    first, second = _noise(1, 4, 4, 2, seed=1) + 1.0, _noise(1, 4, 4, 2, seed=2) - 5.0
+    with tf.variable_scope("net", reuse=tf.AUTO_REUSE):
+        for images in (first, second):
+            layers.batch_norm(tf.constant(images), decay=0.5, is_training=True, scope="norm")
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        session.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+        mean = session.run("net/norm/moving_mean:0")
+    expected = 0.5 * (0.5 * first.mean((0, 1, 2))) + 0.5 * second.mean((0, 1, 2))
+    np.testing.assert_allclose(mean, expected, rtol=1e-5)
+
+
+@pytest.mark.skipif(VERSION >= (2, 9), reason="slim.batch_norm does not work on this TensorFlow")
+@pytest.mark.parametrize("is_training", [False, True])
+def test_batch_norm_equals_that_of_slim(is_training):
+    images = tf.constant(_noise(2, 5, 5, 3) * 2.0 + 1.0)
+    settings = {"decay": 0.9, "epsilon": 1e-3, "is_training": is_training}
+    ours = layers.batch_norm(images, scope="ours", **settings)
+    theirs = slim.batch_norm(images, scale=True, fused=True, scope="theirs", **settings)
+    names = ["gamma", "beta", "moving_mean", "moving_variance"]
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        np.testing.assert_array_equal(*session.run([ours, theirs]))
+        session.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+        for name in names:
+            values = session.run([f"ours/{name}:0", f"theirs/{name}:0"])
+            np.testing.assert_allclose(*values, rtol=1e-6)
+
+
+# Convolutions.
+
+
+@pytest.mark.parametrize("settings", [{}, {"stride": 2}, {"rate": 3}, {"padding": "VALID"}])
+def test_conv2d_equals_that_of_slim(settings):
+    images = tf.constant(_noise(2, 12, 11, 3))
+    with tf.variable_scope("net", reuse=tf.AUTO_REUSE):
+        ours = layers.conv2d(images, 4, 3, scope="conv", **settings)
+        theirs = slim.conv2d(images, 4, 3, scope="conv", **settings)
+    assert _variable_shapes() == {"net/conv/weights": [3, 3, 3, 4], "net/conv/biases": [4]}
+    np.testing.assert_allclose(*_run([ours, theirs]), atol=1e-5)
+
+
+@pytest.mark.parametrize("is_static", [False, True])
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize(("rate", "kernel_size"), [(2, 3), (5, 3), (11, 3), (2, 4), (3, 5)])
+def test_atrous_convolution_equals_one_with_a_dilated_kernel(is_static, native, rate, kernel_size):
+    images = tf.constant(_noise(1, 9, 13, 3))
+    inputs = images if is_static else tf.placeholder_with_default(images, [1, None, None, 3])
+    outputs = layers.conv2d(
+        inputs, 2, kernel_size, rate=rate, native_atrous=native, activation_fn=None
+    )
+    weights = tf.trainable_variables()[0]
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        kernel, actual = session.run([weights, outputs])
+        dilated = _dilated(kernel, (rate, rate))
+        expected = session.run(tf.nn.conv2d(images, dilated, [1, 1, 1, 1], "SAME"))
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def test_gradients_of_atrous_convolutions_equal_those_of_slim():
+    images = tf.constant(_noise(1, 9, 9, 3))
+    gradients = []
+    with tf.variable_scope("net", reuse=tf.AUTO_REUSE):
+        for convolve, settings in (
+            (layers.conv2d, {}),
+            (layers.conv2d, {"native_atrous": False}),
+            (slim.conv2d, {}),
+        ):
+            outputs = convolve(images, 2, 3, rate=2, scope="conv", **settings)
+            sources = [images, tf.trainable_variables()[0]]
+            gradients.append(tf.gradients(tf.nn.l2_loss(outputs), sources))
+    by_default, by_shifts, by_slim = _run(gradients)
+    for ours in (by_default, by_shifts):
+        for actual, expected in zip(ours, by_slim):
+            np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
+def test_conv2d_refuses_a_stride_with_a_rate():
+    with pytest.raises(ValueError, match="stride 2 with atrous rate 3"):
+        layers.conv2d(tf.zeros([1, 9, 9, 3]), 2, 3, stride=2, rate=3)
+
+
+@pytest.mark.parametrize("rate", [(1, 1), (2, 2), (1, 4), (5, 3)])
+def test_depthwise_convolution_equals_one_with_a_dilated_kernel(rate):
+    images = tf.constant(_noise(2, 9, 13, 3))
+    outputs = layers.depthwise_conv2d(images, 3, rate=rate, activation_fn=None, scope="depthwise")
+    assert _variable_shapes() == {
+        "depthwise/depthwise_weights": [3, 3, 3, 1],
+        "depthwise/biases": [3],
+    }
+    weights = tf.trainable_variables()[0]
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        kernel, actual = session.run([weights, outputs])
+        expected = session.run(
+            tf.nn.depthwise_conv2d(images, _dilated(kernel, rate), [1, 1, 1, 1], "SAME")
+        )
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def test_the_gradient_of_an_atrous_depthwise_convolution_is_right():
+    images = tf.constant(_noise(1, 9, 9, 3))
+    outputs = layers.depthwise_conv2d(images, 3, rate=2, activation_fn=None)
+    weights = tf.trainable_variables()[0]
+    gradient = tf.gradients(tf.nn.l2_loss(outputs), weights)[0]
+    # Of a dilated kernel the same elements have the same gradients.
+    kernel = tf.placeholder(tf.float32, [5, 5, 3, 1])
+    dense = tf.nn.depthwise_conv2d(images, kernel, [1, 1, 1, 1], "SAME")
+    dense_gradient = tf.gradients(tf.nn.l2_loss(dense), kernel)[0][::2, ::2]
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        values, actual = session.run([weights, gradient])
+        expected = session.run(dense_gradient, {kernel: _dilated(values, (2, 2))})
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(9, 9), (8, 8), (8, 11)])
+@pytest.mark.parametrize("kernel_size", [3, 7])
+def test_a_strided_conv2d_same_equals_a_dense_one_subsampled(size, kernel_size):
+    images = tf.constant(_noise(1, *size, 3))
+    with tf.variable_scope("net", reuse=tf.AUTO_REUSE):
+        strided = layers.conv2d_same(images, 2, kernel_size, 2, scope="conv")
+        dense = layers.conv2d_same(images, 2, kernel_size, 1, scope="conv")
+    np.testing.assert_allclose(*_run([strided, dense[:, ::2, ::2]]), atol=1e-5)
+
+
+def test_a_split_separable_convolution_has_both_parts_normalized():
+    with layers.arg_scope(is_training=False, weight_decay=1e-4, decay=0.9):
+        outputs = layers.split_separable_conv2d(tf.zeros([1, 9, 9, 3]), 5, scope="conv")
+    assert outputs.shape.as_list() == [1, 9, 9, 5]
+    shapes = _variable_shapes()
+    assert shapes["conv_depthwise/depthwise_weights"] == [3, 3, 3, 1]
+    assert shapes["conv_pointwise/weights"] == [1, 1, 3, 5]
+    assert shapes["conv_depthwise/BatchNorm/gamma"] == [3]
+    assert shapes["conv_pointwise/BatchNorm/moving_variance"] == [5]
+    assert not [name for name in shapes if name.endswith("biases")]
+
+
+# Regularisation, dropout.
+
+
+def test_only_convolution_weights_are_regularised():
+    with layers.arg_scope(is_training=True, weight_decay=0.5, decay=0.9):
+        layers.conv2d(tf.zeros([1, 5, 5, 3]), 2, 3, scope="conv")
+        layers.depthwise_conv2d(tf.zeros([1, 5, 5, 3]), 3, scope="depthwise")
+    (loss,) = tf.losses.get_regularization_losses()
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        weights, value = session.run(["conv/weights:0", loss])
+    assert value == pytest.approx(0.5 * np.sum(weights.astype(np.float64) ** 2) / 2, rel=1e-5)
+
+
+def test_shared_weights_are_regularised_once():
+    with tf.variable_scope("net", reuse=tf.AUTO_REUSE), layers.arg_scope(
+        is_training=True, weight_decay=0.5, decay=0.9
+    ):
+        for _ in range(2):
+            layers.conv2d(tf.zeros([1, 5, 5, 3]), 2, 3, scope="conv")
+    assert len(tf.losses.get_regularization_losses()) == 1
+
+
+def test_without_weight_decay_there_is_no_regularisation():
+    with layers.arg_scope(is_training=True, weight_decay=0.0, decay=0.9):
+        layers.conv2d(tf.zeros([1, 5, 5, 3]), 2, 3)
+    assert not tf.losses.get_regularization_losses()
+
+
+def test_dropout_scales_what_it_keeps_and_acts_in_training_only():
+    ones = tf.ones([100, 100])
+    assert layers.dropout(ones, 0.8, False) is ones
+    values = _run(layers.dropout(ones, 0.8, True))
+    assert set(np.unique(values)) == {np.float32(0.0), np.float32(1.25)}
+    assert np.mean(values > 0) == pytest.approx(0.8, abs=0.02)
+
+
+# Sizes.
+
+
+def test_resizing_keeps_the_corners():
+    images = tf.constant(np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1))
+    resized = _run(layers.resize_bilinear(images, [5, 5]))[0, :, :, 0]
+    np.testing.assert_allclose(resized[0], [0.0, 0.5, 1.0, 1.5, 2.0])
+    np.testing.assert_allclose(resized[:, 0], [0.0, 1.5, 3.0, 4.5, 6.0])
+
+
+def test_resizing_to_the_own_size_changes_nothing():
+    images = tf.zeros([1, 3, 4, 1])
+    assert layers.resize_bilinear(images, [3, 4]) is images
+
+
+def test_nearest_resizing_rounds_halves_up():
+    images = tf.constant(np.arange(3, dtype=np.float32).reshape(1, 1, 3, 1))
+    np.testing.assert_array_equal(
+        _run(layers.resize_nearest(images, [1, 5]))[0, 0, :, 0], [0, 1, 1, 2, 2]
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "expected"),
+    [(513, 1 / 16, 33), (513, 0.5, 257), (97, 1.75, 169), (96, 1 / 16, 6), (107, 1 / 16, 7)],
+)
+def test_scaled_sizes_keep_corners_aligned(size, scale, expected):
+    assert layers.scaled_size(size, scale) == expected
+    assert _run(layers.scaled_size(tf.constant(size), scale)) == expected
+
+
+def test_the_spatial_size_is_static_where_it_is_known():
+    assert layers.spatial_size(tf.zeros([1, 3, 4, 1])) == (3, 4)
+    images = tf.placeholder(tf.float32, [1, None, 4, 1])
+    height, width = layers.spatial_size(images)
+    assert width == 4
+    assert _run(height, {images: np.zeros([1, 7, 4, 1])}) == 7
