@@ -83,19 +83,16 @@ def _weighted_pixel_losses(
     # up as class 0 and corrected in the sum; the ignored ones get weight 0.
     classes = tf.where(is_class, labels, tf.zeros_like(labels))
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-        labels=classes, logits=tf.reshape(_resized(logits, size), [-1, num_classes])
+        labels=classes,
+        logits=tf.reshape(layers.resize_bilinear(logits, size), [-1, num_classes]),
     )
     # Where the label is no class, the gradient becomes that of the log partition function, the
     # softmax, and the value zero. One channel is resized again because slicing the resized logits
     # would cost a gradient of their full size.
     other = 1.0 - tf.cast(is_class, tf.float32)
-    losses += other * tf.reshape(_resized(logits[..., :1], size), [-1])
+    losses += other * tf.reshape(layers.resize_bilinear(logits[..., :1], size), [-1])
     losses -= tf.stop_gradient(other * losses)
     return losses * _weights(classes, is_class, counted, label_weights), counted
-
-
-def _resized(logits, size):
-    return logits if layers.spatial_size(logits) == size else layers.resize_bilinear(logits, size)
 
 
 def _weights(classes, is_class, counted, label_weights):
@@ -120,12 +117,10 @@ def _mean_of_hardest(losses, fraction):
     """Returns the mean of the largest losses that are not zero."""
     pixels = losses.shape.num_elements() or tf.shape(losses)[0]
     count = tf.cast(fraction * tf.cast(pixels, tf.float32), tf.int32)
-    if isinstance(fraction, float):
-        hardest = tf.nn.top_k(losses, count).values
-    else:
-        # All are sorted, and a mask chooses: shapes stay static, as a device's compiler wants.
-        ordered = tf.nn.top_k(losses, pixels).values
-        hardest = tf.where(tf.range(pixels) < count, ordered, tf.zeros_like(ordered))
+    # All are sorted and a mask chooses: shapes stay static while the fraction changes, as a
+    # device's compiler wants, and on CPU sorting all is not slower than finding a quarter.
+    ordered = tf.nn.top_k(losses, pixels).values
+    hardest = tf.where(tf.range(pixels) < count, ordered, tf.zeros_like(ordered))
     return _mean(hardest, tf.cast(tf.not_equal(hardest, 0.0), tf.float32))
 
 

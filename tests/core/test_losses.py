@@ -1,0 +1,200 @@
+"""Softmax cross entropy over pixels."""
+
+import numpy as np
+import pytest
+
+from core.losses import softmax_cross_entropy
+from tests.golden import losses as golden_losses
+from tests.resources import golden_folder, golden_json
+from utils.compat import tf
+from utils.errors import OptionError
+
+CLASSES = 4
+IGNORE = 255
+
+
+def random_logits(seed=0, shape=(2, 3, 4, CLASSES)):
+    return np.random.RandomState(seed).standard_normal(shape).astype(np.float32)
+
+
+def random_labels(seed=1, shape=(2, 3, 4, 1)):
+    return np.random.RandomState(seed).randint(0, CLASSES, shape).astype(np.int32)
+
+
+def loss_and_gradient(logits, labels, **settings):
+    """Returns the loss and its gradient; logits and labels are numpy arrays."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        tensor = tf.constant(logits)
+        value = softmax_cross_entropy.loss(
+            {"merged": tensor},
+            tf.constant(labels),
+            num_classes=CLASSES,
+            ignore_label=IGNORE,
+            **settings,
+        )
+        return session.run([value, tf.gradients(value, tensor)[0]])
+
+
+def pixel_losses(logits, labels):
+    """Returns cross entropies in float64, [N, h, w]; ignored pixels have 0."""
+    logits = logits.astype(np.float64)
+    log_partition = np.log(np.exp(logits).sum(axis=3))
+    picked = np.take_along_axis(logits, np.minimum(labels, CLASSES - 1), axis=3)[..., 0]
+    return np.where(labels[..., 0] == IGNORE, 0.0, log_partition - picked)
+
+
+def golden_cases():
+    manifest = golden_json("losses.json")
+    return manifest, [case for case in manifest["cases"] if golden_losses.is_supported(case)]
+
+
+def test_all_cases_of_the_reference_are_equal_but_matting():
+    manifest, cases = golden_cases()
+    assert [case["name"] for case in manifest["cases"] if case not in cases] == ["matting"]
+    stored = np.load(golden_folder() / "losses.npz")
+    for case in cases:
+        actual = golden_losses.recompute_case(manifest, case)
+        name = case["name"]
+        np.testing.assert_allclose(actual["loss"], case["loss"], rtol=1e-5, err_msg=name)
+        assert actual["counted_labels"] == case["counted_labels"]
+        gradients = [key for key in stored.files if key.startswith(f"{name}.grad_")]
+        assert len(gradients) == case.get("scales", 1)
+        for key in gradients:
+            gradient = actual[key[len(name) + 1 :]]
+            np.testing.assert_allclose(gradient, stored[key], rtol=0, atol=1e-6, err_msg=key)
+
+
+def test_the_loss_is_the_mean_over_pixels():
+    logits, labels = random_logits(), random_labels()
+    loss, _ = loss_and_gradient(logits, labels)
+    assert loss == pytest.approx(pixel_losses(logits, labels).mean(), rel=1e-6)
+
+
+def test_ignored_pixels_do_not_change_the_loss():
+    logits, labels = random_logits(), random_labels()
+    labels[:, 1] = IGNORE
+    loss, gradient = loss_and_gradient(logits, labels)
+    assert loss == pytest.approx(pixel_losses(logits, labels).sum() / 16, rel=1e-6)
+    assert not gradient[:, 1].any()
+    logits[:, 1] = random_logits(seed=5)[:, 1]
+    assert loss_and_gradient(logits, labels)[0] == pytest.approx(loss, rel=1e-6)
+
+
+@pytest.mark.parametrize("top_k_percent_pixels", [1.0, 0.5])
+@pytest.mark.parametrize("weights", [None, (1.0, 2.0, 3.0, 4.0)])
+def test_a_batch_without_labels_has_no_loss_and_no_gradient(top_k_percent_pixels, weights):
+    labels = np.full([2, 3, 4, 1], IGNORE, np.int32)
+    loss, gradient = loss_and_gradient(
+        random_logits(),
+        labels,
+        top_k_percent_pixels=top_k_percent_pixels,
+        label_weights=weights,
+    )
+    assert loss == 0.0
+    assert not gradient.any()
+
+
+def test_class_weights_do_not_change_the_denominator():
+    logits, labels = random_logits(), random_labels()
+    weights = (0.5, 1.0, 2.0, 0.0)
+    loss, _ = loss_and_gradient(logits, labels, label_weights=weights)
+    weighted = pixel_losses(logits, labels) * np.array(weights)[labels[..., 0]]
+    assert loss == pytest.approx(weighted.mean(), rel=1e-6)
+
+
+def test_equal_class_weights_equal_one_weight():
+    logits, labels = random_logits(), random_labels()
+    one, _ = loss_and_gradient(logits, labels, label_weights=0.5)
+    each, _ = loss_and_gradient(logits, labels, label_weights=(0.5,) * CLASSES)
+    plain, _ = loss_and_gradient(logits, labels)
+    assert one == pytest.approx(each, rel=1e-6)
+    assert one == pytest.approx(0.5 * plain, rel=1e-6)
+
+
+def test_a_wrong_number_of_class_weights_is_refused():
+    with pytest.raises(OptionError, match=r"--label_weights has 2 values, .* 4 classes"):
+        softmax_cross_entropy.check((1.0, 2.0), CLASSES)
+    softmax_cross_entropy.check(None, CLASSES)
+    softmax_cross_entropy.check((1.0,) * CLASSES, CLASSES)
+
+
+def test_labels_beyond_the_classes_have_no_loss_but_count():
+    logits, labels = random_logits(), random_labels()
+    expected = pixel_losses(logits, labels)
+    expected[:, 0] = 0.0
+    labels[:, 0] = CLASSES + 3
+    loss, gradient = loss_and_gradient(logits, labels)
+    assert loss == pytest.approx(expected.mean(), rel=1e-6)
+    softmax = np.exp(logits) / np.exp(logits).sum(axis=3, keepdims=True)
+    np.testing.assert_allclose(gradient[:, 0], softmax[:, 0] / labels.size, atol=1e-7)
+
+
+def test_the_hardest_pixels_are_mined():
+    logits, labels = random_logits(), random_labels()
+    loss, gradient = loss_and_gradient(logits, labels, top_k_percent_pixels=0.25)
+    hardest = np.sort(pixel_losses(logits, labels).ravel())[-6:]
+    assert loss == pytest.approx(hardest.mean(), rel=1e-6)
+    assert np.count_nonzero(np.abs(gradient).sum(axis=3)) == 6
+
+
+@pytest.mark.parametrize(("step", "count"), [(0, 24), (50, 15), (100, 6), (1000, 6)])
+def test_mining_ramps_up(step, count):
+    logits, labels = random_logits(), random_labels()
+    loss, gradient = loss_and_gradient(
+        logits,
+        labels,
+        top_k_percent_pixels=0.25,
+        hard_example_mining_step=100,
+        global_step=np.int64(step),
+    )
+    hardest = np.sort(pixel_losses(logits, labels).ravel())[-count:]
+    assert loss == pytest.approx(hardest.mean(), rel=1e-6)
+    assert np.count_nonzero(np.abs(gradient).sum(axis=3)) == count
+
+
+def test_mining_more_pixels_than_are_labelled_counts_the_labelled_ones():
+    logits, labels = random_logits(), random_labels()
+    labels[:, :2] = IGNORE
+    loss, _ = loss_and_gradient(logits, labels, top_k_percent_pixels=0.75)
+    assert loss == pytest.approx(pixel_losses(logits, labels).sum() / 8, rel=1e-6)
+
+
+def test_labels_are_shrunk_where_logits_are_not_upsampled():
+    logits, labels = random_logits(), random_labels(shape=(2, 9, 13, 1))
+    loss, _ = loss_and_gradient(logits, labels, upsample_logits=False)
+    # With aligned corners every fourth label meets a logit.
+    assert loss == pytest.approx(pixel_losses(logits, labels[:, ::4, ::4]).mean(), rel=1e-6)
+
+
+def test_upsampled_logits_of_a_constant_image_have_the_loss_of_one_pixel():
+    logits = np.tile(random_logits(shape=(1, 1, 1, CLASSES)), [2, 3, 4, 1])
+    labels = np.full([2, 9, 13, 1], 2, np.int32)
+    loss, _ = loss_and_gradient(logits, labels)
+    assert loss == pytest.approx(pixel_losses(logits, labels[:, :3, :4]).mean(), rel=1e-6)
+
+
+def test_the_losses_of_all_scales_are_added_and_collected():
+    logits = {"merged": tf.constant(random_logits()), "0.50": tf.constant(random_logits(3))}
+    labels = tf.constant(random_labels())
+    total = softmax_cross_entropy.loss(
+        logits, labels, num_classes=CLASSES, ignore_label=IGNORE, global_step=None
+    )
+    with tf.Session() as session:
+        each, value = session.run([tf.losses.get_losses(), total])
+    assert len(each) == 2
+    assert value == pytest.approx(sum(each), rel=1e-6)
+
+
+def test_a_loss_that_is_not_a_number_is_not_hidden():
+    logits = random_logits()
+    logits[0, 0, 0] = np.nan
+    assert np.isnan(loss_and_gradient(logits, random_labels())[0])
+
+
+def test_no_tensor_holds_one_hot_labels():
+    size, classes = 33, 50
+    logits = tf.zeros([1, 5, 5, classes])
+    labels = tf.zeros([1, size, size, 1], tf.int32)
+    softmax_cross_entropy.loss({"merged": logits}, labels, num_classes=classes, ignore_label=IGNORE)
+    types = {operation.type for operation in tf.get_default_graph().get_operations()}
+    assert "OneHot" not in types

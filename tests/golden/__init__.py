@@ -1,0 +1,11 @@
+"""Recomputes the stored numbers of the reference: `python -m tests.golden MANIFEST.json OUT.npz`.
+
+One module per form of manifest (logits, train, losses, schedules); `rules` makes weights, images
+and labels from names and seeds, `compare` prints differences. Each form's module offers
+
+- `recompute(manifest, folder) -> dict`: array name -> numpy array, the names as stored. `manifest`
+  is the parsed JSON file, `folder` a `pathlib.Path`, the root of the golden data, where photos and
+  dense prediction cells are looked up.
+- `stored(manifest) -> dict`, optional: the arrays whose stored values stand in the manifest itself
+  instead of in the npz file beside it.
+"""
