@@ -114,7 +114,8 @@ def train(
             start_step = _start_step(resume_from, train_options)
             step = _training_graph(sections, info, backend, start_step)
             _describe(model_options, train_options, info, run, backend)
-            _run(step, train_options, backend, num_images, resume_from, extra_hooks)
+            _warn_of_batch_norm(model_options, train_options)
+            _run(step, train_options, backend, info, num_images, resume_from, extra_hooks)
     except tf.errors.OpError:
         input_fn.explain_failure(data_options, info, train_options.train_split, training=True)
         raise
@@ -157,24 +158,39 @@ def _training_graph(sections, info, backend, start_step):
     )
 
 
-def _run(step, options, backend, num_images, resume_from, extra_hooks):
+def _chief_hooks(step, options, backend, info, num_images) -> list:
+    """Returns the hooks that write: logs, pictures, checkpoints."""
+    from core import hooks
+
+    folder = options.train_logdir
+    images_per_step = options.train_batch_size * backend.ranks
+    chosen = [
+        hooks.LogTraining(
+            folder, step, options, images_per_step=images_per_step, num_images=num_images
+        )
+    ]
+    if options.save_summaries_images:
+        chosen.append(
+            hooks.LogImages(
+                folder,
+                step,
+                options.save_summaries_secs,
+                colors=info.colors,
+                ignore_label=info.ignore_label,
+            )
+        )
+    if options.do_checkpoint:
+        chosen.append(hooks.SaveCheckpoints(folder, step, options))
+    return chosen
+
+
+def _run(step, options, backend, info, num_images, resume_from, extra_hooks):
     """Runs the loop with the hooks of a run."""
     from core import hooks, loop
 
-    images_per_step = options.train_batch_size * backend.ranks
     chief_hooks = []
     if backend.is_chief:
-        chief_hooks.append(
-            hooks.LogTraining(
-                options.train_logdir,
-                step,
-                options,
-                images_per_step=images_per_step,
-                num_images=num_images,
-            )
-        )
-        if options.do_checkpoint:
-            chief_hooks.append(hooks.SaveCheckpoints(options.train_logdir, step, options))
+        chief_hooks = _chief_hooks(step, options, backend, info, num_images)
     loop.run(
         step,
         total_steps=options.training_number_of_steps,
@@ -256,11 +272,26 @@ def _describe(model_options, options, info, run, backend):
         ", ".join(f"{name} {version}" for name, version in run["versions"].items()),
         run["commit"] or "unknown",
     )
-    if options.fine_tune_batch_norm and options.train_batch_size < 8:
+
+
+def _warn_of_batch_norm(model_options: ModelOptions, options: TrainOptions):
+    """Warns of settings under which batch norm learns badly, silently."""
+    if not options.fine_tune_batch_norm:
+        return
+    if options.train_batch_size < 8:
         logging.warning(
-            "--train_batch_size=%d is small for batch norm; from 8 images on it learns well, below "
-            "pass --nofine_tune_batch_norm with a pretrained checkpoint.",
+            "--train_batch_size=%d is small for batch norm; it learns well from 8 images on. With "
+            "fewer, start from a trained network and pass --nofine_tune_batch_norm.",
             options.train_batch_size,
+        )
+    left = model_options.batch_norm_decay**options.training_number_of_steps
+    if left > 0.05:
+        logging.warning(
+            "After %d steps the head's moving averages still consist to %.0f %% of what they "
+            "started with, so evaluation would differ from training; pass a smaller "
+            "--batch_norm_decay (such as 0.99) or train longer.",
+            options.training_number_of_steps,
+            100 * left,
         )
 
 

@@ -11,10 +11,11 @@ import math
 import os
 import time
 
+import numpy as np
 from absl import logging
 
 import common
-from core import checkpoint
+from core import checkpoint, layers, model
 from core.options import TrainOptions
 from core.train import TrainStep
 from utils.compat import tf
@@ -139,8 +140,9 @@ class LogTraining(tf.train.SessionRunHook):
             self._options.training_number_of_steps, unit="steps", initial=int(step)
         )
         self._logged_step = self._displayed_step = int(step)
-        # The first loop also builds the graph's kernels; rates start after it.
+        # The first loop also prepares the kernels: rates start behind it, where it was not all.
         self._clock = {"log": None, "display": None}
+        self._begin = (int(step), time.time())
 
     def before_run(self, unused_context):
         """Asks for the losses and the learning rate."""
@@ -179,10 +181,11 @@ class LogTraining(tf.train.SessionRunHook):
         return step // every > last // every or step == self._options.training_number_of_steps
 
     def _rate(self, name, step):
-        """Returns images per second since the clock of this name was set, or None."""
+        """Returns images per second since the clock of this name was set."""
         since_step, since_time = self._clock[name]
-        seconds = time.time() - since_time
-        return (step - since_step) * self._images_per_step / seconds if step > since_step else None
+        if step == since_step:
+            since_step, since_time = self._begin
+        return (step - since_step) * self._images_per_step / (time.time() - since_time)
 
     def _log_metrics(self, step, values):
         rate = self._rate("log", step)
@@ -191,8 +194,7 @@ class LogTraining(tf.train.SessionRunHook):
             file.write(json.dumps(record) + "\n")
         summary = tf.Summary()
         for name, value in {**values, "images_per_second": rate}.items():
-            if value is not None:
-                summary.value.add(tag=f"train/{name}", simple_value=value)
+            summary.value.add(tag=f"train/{name}", simple_value=value)
         self._writer.add_summary(summary, step)
         self._writer.flush()
         self._clock["log"] = (step, time.time())
@@ -202,11 +204,70 @@ class LogTraining(tf.train.SessionRunHook):
         # this recipe's users cut the sixth column (FPS) and what stands behind "loss:".
         epoch = step * self._images_per_step / self._num_images
         self._log.line(
-            f"step: {step}  epoch: {epoch:.2f}  FPS: {self._rate('display', step) or 0.0:.2f}  "
+            f"step: {step}  epoch: {epoch:.2f}  FPS: {self._rate('display', step):.2f}  "
             f"loss:{values['loss']:.4f}  reg_loss:{values['reg_loss']:.4f}  "
             f"total_loss:{values['total_loss']:.4f}  lr:{values['learning_rate']:.7f}"
         )
         self._clock["display"] = (step, time.time())
+
+
+class LogImages(tf.train.SessionRunHook):
+    """Shows a batch in TensorBoard every so many seconds: images, labels, predictions."""
+
+    def __init__(self, folder: str, step: TrainStep, seconds: int, *, colors, ignore_label: int):
+        """Makes the hook.
+
+        Args:
+          folder: Where event files go.
+          step: The training step.
+          seconds: Time between two batches.
+          colors: (red, green, blue), 0..255, of each class.
+          ignore_label: Label shown in white.
+        """
+        self._folder = folder
+        self._step = step
+        self._seconds = seconds
+        self._colors = colors
+        self._ignore_label = ignore_label
+        self._due = 0.0
+
+    def begin(self):
+        """Builds the pictures; called before the graph is finalized."""
+        labels = self._step.labels
+        predictions = tf.argmax(self._step.logits[model.MERGED], 3, output_type=tf.int32)
+        predictions = layers.resize_nearest(predictions[..., None], layers.spatial_size(labels))
+        self._summary = tf.summary.merge(
+            [
+                tf.summary.image("train/image", tf.cast(self._step.images, tf.uint8)),
+                tf.summary.image("train/label", self._painted(labels)),
+                tf.summary.image("train/prediction", self._painted(predictions)),
+            ],
+            collections=[],
+        )
+        self._writer = tf.summary.FileWriter(self._folder, filename_suffix=".images")
+
+    def _painted(self, labels):
+        palette = np.full([256, 3], 255, np.uint8)
+        palette[: len(self._colors)] = self._colors
+        palette[self._ignore_label] = 255
+        return tf.gather(tf.constant(palette), labels[..., 0])
+
+    def before_run(self, unused_context):
+        """Asks for the pictures of the batch that is being trained on, if they are due."""
+        return tf.train.SessionRunArgs(self._summary) if time.time() >= self._due else None
+
+    def after_run(self, run_context, run_values):
+        """Writes the pictures."""
+        if run_values.results is None:
+            return
+        step = run_context.session.run(self._step.global_step)
+        self._writer.add_summary(run_values.results, step)
+        self._writer.flush()
+        self._due = time.time() + self._seconds
+
+    def end(self, unused_session):
+        """Closes the file."""
+        self._writer.close()
 
 
 def _drop_lines_after(path: str, step: int):

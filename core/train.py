@@ -25,6 +25,8 @@ class TrainStep:
       loss: float32 scalar, without regularisation.
       reg_loss: float32 scalar, weight decay.
       total_loss: float32 scalar, what is minimised.
+      images: float32 [N, h, w, 3], the batch.
+      labels: int32 [N, h, w, 1], the batch.
       logits: Scale name -> [N, h, w, classes] float32; "merged" is the output.
       gradients: (gradient, variable) pairs of total_loss before the multipliers.
     """
@@ -35,6 +37,8 @@ class TrainStep:
     loss: tf.Tensor
     reg_loss: tf.Tensor
     total_loss: tf.Tensor
+    images: tf.Tensor
+    labels: tf.Tensor
     logits: dict
     gradients: list
 
@@ -100,6 +104,8 @@ def build(
         loss=loss,
         reg_loss=reg_loss,
         total_loss=total_loss,
+        images=images,
+        labels=labels,
         logits=logits,
         gradients=gradients,
     )

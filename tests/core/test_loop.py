@@ -35,6 +35,8 @@ def _linear_step(bad_after=None):
         loss=loss,
         reg_loss=tf.constant(0.0),
         total_loss=loss,
+        images=None,
+        labels=None,
         logits={},
         gradients=[],
     )

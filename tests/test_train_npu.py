@@ -1,0 +1,214 @@
+"""The training command: what a user types, what is left behind, what is refused."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import train_npu
+from core import checkpoint
+from core.options import ModelOptions, TrainOptions
+from datasets import info as dataset_info
+from datasets import shards, tfrecord
+from datasets.options import DataOptions
+from deployment.options import DeviceOptions
+from utils.compat import tf
+from utils.errors import OptionError, UserError
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+MODEL = {"depth_multiplier": 0.25, "aspp_convs_filters": 16}
+CLASSES = 3
+
+
+def _png(array):
+    content = io.BytesIO()
+    Image.fromarray(array).save(content, "PNG")
+    return content.getvalue()
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """A folder of six tiny records: the brightness of each half is its class."""
+    folder = str(tmp_path_factory.mktemp("records"))
+    random = np.random.RandomState(0)
+    with tf.io.TFRecordWriter(os.path.join(folder, shards.shard_name("train", 0, 1))) as writer:
+        for index in range(6):
+            label = np.repeat(random.randint(0, CLASSES, [1, 2]), 24, 1).repeat(48, 0)
+            image = label[..., None] * 100 + random.randint(0, 50, [48, 48, 3])
+            label = label.astype(np.uint8)
+            label[0] = 255
+            record = tfrecord.Record(
+                f"image_{index}", _png(image.astype(np.uint8)), "png", 48, 48, _png(label)
+            )
+            writer.write(tfrecord.serialize(record))
+    colors = ((0, 0, 0), (200, 0, 0), (0, 200, 0))
+    info = dataset_info.DatasetInfo("tiny", CLASSES, ("a", "b", "c"), colors, 255, {"train": 6})
+    dataset_info.save(folder, info)
+    return folder
+
+
+def _train(records, folder, steps, model=None, **options):
+    """Trains the tiny network in this process."""
+    settings = {
+        "train_batch_size": 2,
+        "iterations_per_loop": 2,
+        "base_learning_rate": 0.05,
+        **options,
+    }
+    train_npu.train(
+        ModelOptions(batch_norm_decay=0.9, **(model or MODEL)),
+        TrainOptions(
+            train_logdir=str(folder), training_number_of_steps=steps, log_steps=2, **settings
+        ),
+        DataOptions(
+            dataset_dir=records,
+            train_crop_size=(33, 33),
+            min_scale_factor=1.0,
+            max_scale_factor=1.0,
+        ),
+        DeviceOptions(device="cpu"),
+    )
+
+
+def _metrics(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_training_lowers_the_loss_and_leaves_what_others_need(records, tmp_path):
+    _train(records, tmp_path, 60, train_batch_size=6, base_learning_rate=0.1)
+    metrics = _metrics(tmp_path)
+    assert metrics[-1]["step"] == 60
+    losses = [record["loss"] for record in metrics]
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+    assert checkpoint.step_of(checkpoint.newest(str(tmp_path))) == 60
+    saved = json.loads((tmp_path / "options.json").read_text())
+    assert saved["model"]["depth_multiplier"] == 0.25
+    assert saved["run"]["num_classes"] == CLASSES and saved["run"]["class_names"] == ["a", "b", "c"]
+    assert any(name.startswith("events.out.tfevents") for name in os.listdir(tmp_path))
+
+
+def test_images_labels_and_predictions_go_to_tensorboard_when_asked(records, tmp_path):
+    _train(records, tmp_path, 2, save_summaries_images=True)
+    (path,) = tmp_path.glob("events.out.tfevents.*.images")
+    tags = {
+        value.tag: value.image
+        for event in tf.train.summary_iterator(str(path))
+        for value in event.summary.value
+    }
+    assert {tag.split("/")[1] for tag in tags} == {"image", "label", "prediction"}
+    assert {(image.height, image.width) for image in tags.values()} == {(33, 33)}
+
+
+def test_another_run_in_the_folder_is_refused(records, tmp_path):
+    _train(records, tmp_path, 2)
+    with pytest.raises(UserError, match="--base_learning_rate was 0.05, now 0.01"):
+        _train(records, tmp_path, 4, base_learning_rate=0.01)
+    with pytest.raises(UserError, match="--depth_multiplier was 0.25, now 0.5"):
+        _train(records, tmp_path, 4, model={**MODEL, "depth_multiplier": 0.5})
+
+
+def test_weights_of_another_class_count_need_the_flag_that_drops_the_head(records, tmp_path):
+    other = tmp_path / "other"
+    _train(records, other, 2)
+    start = {"tf_initial_checkpoint": checkpoint.newest(str(other))}
+    wide = {**MODEL, "aspp_convs_filters": 24}
+    with pytest.raises(UserError, match="(?s)aspp0/weights: .*--initialize_last_layer=false"):
+        _train(records, tmp_path / "strict", 2, model=wide, **start)
+    _train(records, tmp_path / "loose", 2, model=wide, initialize_last_layer=False, **start)
+    assert checkpoint.find_all(str(tmp_path / "strict")) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label_weights": (1.0, 2.0)}, "--label_weights has 2 values"),
+        ({"train_split": "val"}, "no records of split val"),
+        ({"model": {"model_variant": "resnet_v2_50"}}, "resnet_v2_50 is no known"),
+        ({"tf_initial_checkpoint": "nowhere/model.ckpt"}, "no checkpoint at nowhere/model.ckpt"),
+    ],
+)
+def test_what_cannot_work_is_a_sentence_and_leaves_no_checkpoint(
+    records, tmp_path, options, message
+):
+    with pytest.raises(UserError, match=message):
+        _train(records, tmp_path, 2, **options)
+    assert checkpoint.find_all(str(tmp_path)) == []
+
+
+def test_a_given_count_that_the_records_contradict_is_refused(records, tmp_path):
+    with pytest.raises(OptionError, match="--num_training_samples is 7, but the records hold 6"):
+        train_npu.train(
+            ModelOptions(**MODEL),
+            TrainOptions(train_logdir=str(tmp_path)),
+            DataOptions(dataset_dir=records, num_training_samples=7, train_crop_size=(33, 33)),
+            DeviceOptions(device="cpu"),
+            given=frozenset({"num_training_samples"}),
+        )
+
+
+def _command(*arguments):
+    return [sys.executable, os.path.join(ROOT, "train_npu.py"), *arguments]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--no_such_flag=1"], "no_such_flag"),
+        (["--output_stride=12"], "--output_stride is 12, but must be one of 8, 16, 32"),
+        (["--train_crop_size=33,x"], "--train_crop_size=33,x must hold values of type int"),
+        (["stray"], "unexpected argument 'stray'"),
+        (["--nas_use_classification_head"], "cannot have an effect"),
+    ],
+)
+def test_a_refused_flag_ends_with_status_2_before_tensorflow_is_loaded(arguments, message):
+    environment = {**os.environ, "PYTHONVERBOSE": ""}
+    result = subprocess.run(
+        _command(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        env=environment,
+    )
+    assert result.returncode == 2
+    assert message in result.stderr and "Traceback" not in result.stderr
+
+
+def _flags(records, folder, steps):
+    return _command(
+        f"--dataset_dir={records}",
+        f"--train_logdir={folder}",
+        f"--training_number_of_steps={steps}",
+        "--train_crop_size=33,33",
+        "--train_batch_size=2",
+        "--depth_multiplier=0.25",
+        "--aspp_convs_filters=16",
+        "--iterations_per_loop=1",
+        "--log_steps=1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"]
+)
+def test_a_signal_saves_and_the_same_command_goes_on(records, tmp_path, number, status):
+    process = subprocess.Popen(
+        _flags(records, tmp_path, 100000), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    deadline = time.time() + 120
+    while not (tmp_path / "metrics.jsonl").exists() and time.time() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert b"the same command continues it" in errors and b"Traceback" not in errors
+    step = checkpoint.step_of(checkpoint.newest(str(tmp_path)))
+    assert step >= 1
+    subprocess.run(_flags(records, tmp_path, step + 2), check=True, stderr=subprocess.DEVNULL)
+    assert [record["step"] for record in _metrics(tmp_path)] == list(range(1, step + 3))
