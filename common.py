@@ -241,15 +241,16 @@ def write_text(path: str, text: str):
         raise
 
 
-def run(main, *classes):
+def run(main, *classes, positional: tuple = ()):
     """Runs a command: defines and parses flags, calls `main(flag_values)`, maps errors to statuses.
 
     The exit status is 2 for an unknown flag or a refused value, 1 for every other failure, 143
     after SIGTERM and 130 after SIGINT. A UserError is shown as its sentence, without a traceback.
 
     Args:
-      main: Called with the parsed flags.
+      main: Called with the parsed flags and the positional arguments.
       *classes: The option classes whose flags the command takes.
+      positional: Names of the arguments without dashes that the command needs, in their order.
     """
     define_flags(*classes)
     logging.set_verbosity(logging.INFO)
@@ -257,7 +258,7 @@ def run(main, *classes):
     signal.signal(signal.SIGTERM, _raise_interrupted)
 
     def guarded(arguments):
-        sys.exit(_status_of(main, arguments))
+        sys.exit(_status_of(main, arguments, positional))
 
     app.run(guarded, flags_parser=_parse_flags)
 
@@ -273,13 +274,9 @@ def _parse_flags(arguments):
         sys.exit(STATUS_USAGE)
 
 
-def _status_of(main, arguments) -> int:
+def _status_of(main, arguments, positional: tuple = ()) -> int:
     try:
-        if len(arguments) > 1:
-            raise OptionError(
-                f"unexpected argument {arguments[1]!r}: options are written as --name=value."
-            )
-        main(flags.FLAGS)
+        main(flags.FLAGS, *_check_positional(arguments[1:], positional))
     except OptionError as error:
         _complain(str(error))
         return STATUS_USAGE
@@ -296,6 +293,17 @@ def _status_of(main, arguments) -> int:
         traceback.print_exc()
         return STATUS_FAILURE
     return 0
+
+
+def _check_positional(values: list, names: tuple) -> list:
+    if len(values) > len(names):
+        raise OptionError(
+            f"unexpected argument {values[len(names)]!r}: options are written as --name=value."
+        )
+    if len(values) < len(names):
+        missing = names[len(values)]
+        raise OptionError(f"{missing} is missing; it is written without dashes, before the flags.")
+    return values
 
 
 def _raise_interrupted(signal_number, unused_frame):

@@ -1,0 +1,1 @@
+"""From annotated images to TFRecords, and from TFRecords to batches."""

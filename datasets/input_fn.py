@@ -1,0 +1,273 @@
+"""Records -> batches, by one rule: sample number s of a run depends on (seed, s) alone.
+
+A run's samples are numbered 0, 1, 2...; epoch s // n shows each of the n records once, in an order
+drawn from (seed, epoch); augmentation is drawn from (seed, s). Global batch k holds samples
+k * B to (k + 1) * B - 1, and with several ranks each takes every ranks-th of them. So the data are
+the same whatever the number of threads or ranks, and a run that starts at step k gets exactly what
+an uninterrupted one would.
+
+Records are read by their place in the file, in the shuffled order: nothing is buffered but the
+next batches, and all of a split is shuffled, over all its shards.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from absl import logging
+
+from datasets import preprocess, record_checks, shards, tfrecord
+from datasets.info import DATASET_FILE, DatasetInfo
+from datasets.options import DataOptions
+from utils.compat import tf
+from utils.errors import OptionError, UserError
+
+# What a random number is for: orders and augmentations of a seed never share a key.
+_ORDER, _AUGMENTATION = range(2)
+
+# Samples prepared side by side; the order does not depend on it.
+_PARALLEL_CALLS = tf.data.experimental.AUTOTUNE
+_PREFETCHED_BATCHES = 2
+
+
+def count_images(options: DataOptions, split: str) -> int:
+    """Returns the number of images of a split.
+
+    Raises:
+      UserError: If the split is not there, or a shard is missing or truncated.
+    """
+    return len(shards.index(options.dataset_dir, split))
+
+
+def check_training(options: DataOptions, info: DatasetInfo, split: str):
+    """Looks for what would make training on a split fail later; builds no graph.
+
+    Raises:
+      UserError: If records are missing, damaged, without label or with labels of other classes.
+    """
+    record_checks.check_sample(_open(options, info, split), info, needs_label=True)
+
+
+def check_evaluation(options: DataOptions, info: DatasetInfo, split: str):
+    """Looks for what would make evaluation of a split fail later; builds no graph.
+
+    Raises:
+      UserError: If records are missing, damaged or have labels of other classes.
+      OptionError: If an image is larger than `options.eval_crop_size`.
+    """
+    index = _open(options, info, split)
+    record_checks.check_sample(index, info, needs_label=False)
+    sizes, names = record_checks.image_sizes(index)
+    height, width = preprocess.range_size(*sizes.T.astype(np.float32), options, math=np)
+    height, width = height.astype(int), width.astype(int)
+    too_large = np.flatnonzero(
+        (height > options.eval_crop_size[0]) | (width > options.eval_crop_size[1])
+    )
+    if too_large.size:
+        first = too_large[0]
+        resized = " after resizing" if options.min_resize_value else ""
+        raise OptionError(
+            f"image {names[first]} of split {split} is {height[first]}x{width[first]}{resized} "
+            f"(height x width), larger than --eval_crop_size="
+            f"{options.eval_crop_size[0]},{options.eval_crop_size[1]}; pass "
+            f"--eval_crop_size={height.max()},{width.max()}, which holds every image of the split."
+        )
+
+
+def explain_failure(options: DataOptions, info: DatasetInfo, split: str, *, training: bool):
+    """Raises UserError that names the record which made the pipeline fail, if there is one."""
+    index = shards.index(options.dataset_dir, split)
+    record_checks.explain_failure(index, info, needs_label=training)
+
+
+def _open(options: DataOptions, info: DatasetInfo, split: str) -> shards.Index:
+    """Returns the index of a split whose number of images is as stated."""
+    index = shards.index(options.dataset_dir, split)
+    if not len(index):
+        raise UserError(f"split {split} of {options.dataset_dir} has no images.")
+    stated = info.splits.get(split)
+    if stated is not None and stated != len(index):
+        if os.path.exists(os.path.join(options.dataset_dir, DATASET_FILE)):
+            raise UserError(
+                f"the shards of split {split} in {options.dataset_dir} hold {len(index)} images, "
+                f"but {DATASET_FILE} says {stated}; convert the data again."
+            )
+        logging.warning(
+            "Split %s holds %d images; that of %s has %d.", split, len(index), info.name, stated
+        )
+    return index
+
+
+def train_batches(
+    options: DataOptions,
+    info: DatasetInfo,
+    *,
+    split: str,
+    batch_size: int,
+    pad_color,
+    seed: int = 0,
+    start_step: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
+) -> tf.data.Dataset:
+    """Returns the endless batches of training; static shapes.
+
+    Args:
+      options: Where the records are, and how images are prepared.
+      info: Classes and ignore label.
+      split: The split to read.
+      batch_size: Images per step of this rank; the global batch is `batch_size * ranks`.
+      pad_color: (r, g, b), 0..255, beside an image smaller than the crop.
+      seed: Of the order and the augmentation.
+      start_step: Global batches to leave out: those before a checkpoint.
+      rank: Number of this process.
+      ranks: Number of processes.
+
+    Returns:
+      Dicts of `image` float32 [batch, h, w, 3] in 0..255, `label` int32 [batch, h, w, 1], `name`
+      string [batch], `height` and `width` int32 [batch] (the part that is not padding), `valid`
+      float32 [batch], all 1.
+
+    Raises:
+      UserError: See `check_training`.
+    """
+    check_training(options, info, split)
+    index = _open(options, info, split)
+    first = start_step * batch_size * ranks
+
+    def prepare(sample, serialized):
+        parsed, image, label = _decode(serialized, info.ignore_label)
+        image, label, height, width = preprocess.for_training(
+            image,
+            label,
+            options,
+            pad_color=pad_color,
+            ignore_label=info.ignore_label,
+            random=_uniform(preprocess.NUM_RANDOM, seed, sample, _AUGMENTATION),
+        )
+        return _sample_dict(image, label, parsed["name"], height, width, tf.constant(1.0))
+
+    samples = tf.data.Dataset.range(first + rank, np.iinfo(np.int64).max, ranks)
+    order = _shuffled(len(index), seed, first).shard(ranks, rank)
+    dataset = tf.data.Dataset.zip((samples, _read(index, order)))
+    return _batches(dataset, prepare, batch_size)
+
+
+def eval_batches(
+    options: DataOptions,
+    info: DatasetInfo,
+    *,
+    split: str,
+    batch_size: int,
+    pad_color,
+    rank: int = 0,
+    ranks: int = 1,
+) -> tf.data.Dataset:
+    """Returns one pass over a split, in the order of the records; static shapes.
+
+    Every rank gets the same number of batches; samples that fill up the last ones have `valid` 0,
+    an empty name and the ignore label everywhere. Arguments and results are those of
+    `train_batches`; a record without label has the ignore label everywhere.
+
+    Raises:
+      UserError: See `check_evaluation`.
+      OptionError: If an image is larger than `options.eval_crop_size`.
+    """
+    check_evaluation(options, info, split)
+    index = _open(options, info, split)
+
+    def prepare(valid, serialized):
+        parsed, image, label = _decode(serialized, info.ignore_label)
+        image, label, height, width = preprocess.for_evaluation(
+            image, label, options, pad_color=pad_color, ignore_label=info.ignore_label
+        )
+        image.set_shape([*options.eval_crop_size, 3])
+        label.set_shape([*options.eval_crop_size, 1])
+        label = tf.where(valid > 0, label, tf.fill(tf.shape(label), info.ignore_label))
+        name = tf.where(valid > 0, parsed["name"], tf.constant(""))
+        return _sample_dict(image, label, name, height, width, valid)
+
+    mine = np.arange(rank, len(index), ranks)
+    batches = -(-len(index) // (ranks * batch_size))
+    padding = batches * batch_size - len(mine)
+    # Padding samples decode record 0 and are not counted.
+    order = tf.data.Dataset.from_tensor_slices(np.pad(mine, [0, padding], "constant"))
+    valid = np.repeat(np.float32([1, 0]), [len(mine), padding])
+    dataset = tf.data.Dataset.zip((tf.data.Dataset.from_tensor_slices(valid), _read(index, order)))
+    return _batches(dataset, prepare, batch_size)
+
+
+def _shuffled(number: int, seed: int, first: int) -> tf.data.Dataset:
+    """Returns the record of each sample from number `first` on, without end."""
+
+    def permutation(epoch):
+        keys = _uniform(number, seed, epoch, _ORDER)
+        return tf.data.Dataset.from_tensor_slices(tf.cast(tf.argsort(keys), tf.int64))
+
+    epochs = tf.data.Dataset.range(first // number, np.iinfo(np.int64).max)
+    return epochs.flat_map(permutation).skip(first % number)
+
+
+def _uniform(number: int, seed: int, counter: tf.Tensor, purpose: int) -> tf.Tensor:
+    """Returns float32 [number] in [0, 1), a function of the arguments on every TensorFlow."""
+    key = tf.stack([tf.constant(seed, tf.int64), counter * 2 + purpose])
+    return tf.random.stateless_uniform([number], key)
+
+
+def _read(index: shards.Index, order: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns the content of the records with the given numbers.
+
+    A data set of fixed-length records reads any part of a file without Python: what stands before
+    and after the record are its header and footer. It costs about 0.15 ms a record.
+    """
+    paths = tf.constant(list(index.paths))
+    shard, offset, length = (
+        tf.constant(array) for array in (index.shard, index.offset, index.length)
+    )
+    file_size = tf.constant(index.file_size)
+
+    def read_one(record):
+        header_bytes, record_bytes = tf.gather(offset, record), tf.gather(length, record)
+        path = tf.gather(shard, record)
+        return tf.data.FixedLengthRecordDataset(
+            tf.gather(paths, path),
+            record_bytes,
+            header_bytes=header_bytes,
+            footer_bytes=tf.gather(file_size, path) - header_bytes - record_bytes,
+            buffer_size=record_bytes,
+        )
+
+    return order.flat_map(read_one)
+
+
+def _decode(serialized: tf.Tensor, ignore_label: int) -> tuple:
+    parsed = tfrecord.parse(serialized)
+    image = tfrecord.decode_image(parsed["image"])
+    label = tfrecord.decode_label(parsed["label"], image, ignore_label)
+    same_size = tf.Assert(
+        tf.reduce_all(tf.equal(tf.shape(image)[:2], tf.shape(label)[:2])),
+        ["image and label differ in size:", parsed["name"], tf.shape(image), tf.shape(label)],
+    )
+    with tf.control_dependencies([same_size]):
+        label = tf.identity(label)
+    return parsed, image, label
+
+
+def _sample_dict(image, label, name, height, width, valid) -> dict:
+    return {
+        "image": image,
+        "label": label,
+        "name": name,
+        "height": height,
+        "width": width,
+        "valid": valid,
+    }
+
+
+def _batches(dataset: tf.data.Dataset, prepare, batch_size: int) -> tf.data.Dataset:
+    return (
+        dataset.map(prepare, num_parallel_calls=_PARALLEL_CALLS)
+        .batch(batch_size, drop_remainder=True)
+        .prefetch(_PREFETCHED_BATCHES)
+    )

@@ -1,0 +1,194 @@
+"""The options of the data: which records, which classes, how images are prepared."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from absl import flags
+
+from common import Options, option
+from utils.errors import OptionError
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions(Options):
+    """The data set and its preprocessing."""
+
+    dataset_dir: str | None = option(
+        flags.DEFINE_string, None, "Folder of the TFRecord shards and their dataset.json."
+    )
+    dataset: str = option(
+        flags.DEFINE_string,
+        "pascal_voc_seg",
+        "Known data set that describes records without a dataset.json: pascal_voc_seg, "
+        "cityscapes, ade20k or coco2017.",
+    )
+    num_classes: int | None = option(
+        flags.DEFINE_integer,
+        None,
+        "Classes of records without a dataset.json, if --dataset does not fit.",
+        minimum=1,
+        maximum=255,
+    )
+    ignore_label: int | None = option(
+        flags.DEFINE_integer,
+        None,
+        "Label of pixels that never count, for records without a dataset.json.",
+        minimum=0,
+        maximum=255,
+    )
+    num_training_samples: int = option(
+        flags.DEFINE_integer,
+        10582,
+        "Images of the training split; only checked against the records when given.",
+        minimum=1,
+    )
+    num_evaluating_samples: int = option(
+        flags.DEFINE_integer,
+        4952,
+        "Images of the evaluation split; only checked against the records when given.",
+        minimum=1,
+    )
+    train_crop_size: tuple[int, ...] = option(
+        flags.DEFINE_list,
+        (513, 513),
+        "Height,width of training images.",
+        convert=int,
+        length=2,
+        minimum=1,
+    )
+    eval_crop_size: tuple[int, ...] = option(
+        flags.DEFINE_list,
+        (513, 513),
+        "Height,width that evaluation images are padded to; no image may be larger.",
+        convert=int,
+        length=2,
+        minimum=1,
+    )
+    min_resize_value: int | None = option(
+        flags.DEFINE_integer, None, "Resize images so that the shorter side is this.", minimum=1
+    )
+    max_resize_value: int | None = option(
+        flags.DEFINE_integer, None, "Largest longer side after that resize.", minimum=1
+    )
+    resize_factor: int | None = option(
+        flags.DEFINE_integer, None, "Sizes after that resize are multiples of it plus 1.", minimum=1
+    )
+    keep_aspect_ratio: bool = option(
+        flags.DEFINE_bool, True, "Whether that resize keeps the aspect ratio."
+    )
+    min_scale_factor: float = option(
+        flags.DEFINE_float, 0.5, "Smallest random scale in training.", above=0.0
+    )
+    max_scale_factor: float = option(
+        flags.DEFINE_float, 2.0, "Largest random scale in training.", above=0.0
+    )
+    scale_factor_step_size: float = option(
+        flags.DEFINE_float, 0.25, "Step between random scales; 0: any in the range.", minimum=0.0
+    )
+    shard: bool = option(
+        flags.DEFINE_bool,
+        False,
+        "Accepted from older commands: with several ranks each always reads its own share.",
+    )
+
+    def check(self):
+        """Raises OptionError for ranges that are empty."""
+        if self.min_scale_factor > self.max_scale_factor:
+            raise OptionError(
+                f"--min_scale_factor={self.min_scale_factor} is above "
+                f"--max_scale_factor={self.max_scale_factor}."
+            )
+        if (
+            self.min_resize_value is not None
+            and self.max_resize_value is not None
+            and self.min_resize_value > self.max_resize_value
+        ):
+            raise OptionError(
+                f"--min_resize_value={self.min_resize_value} is above "
+                f"--max_resize_value={self.max_resize_value}."
+            )
+        if self.min_resize_value is None:
+            for name in ("max_resize_value", "resize_factor"):
+                if getattr(self, name) is not None:
+                    raise OptionError(
+                        f"--{name}={getattr(self, name)} does nothing without --min_resize_value; "
+                        "pass both."
+                    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertOptions(Options):
+    """What `python -m datasets.convert` reads and writes."""
+
+    image_folder: str = option(
+        flags.DEFINE_string, "./VOCdevkit/VOC2012/JPEGImages", "Folder of the images."
+    )
+    semantic_segmentation_folder: str = option(
+        flags.DEFINE_string,
+        "./VOCdevkit/VOC2012/SegmentationClassRaw",
+        "Folder of the masks: PNG files that hold class numbers, grey or with a palette.",
+    )
+    list_folder: str = option(
+        flags.DEFINE_string,
+        "./VOCdevkit/VOC2012/ImageSets/Segmentation",
+        "Folder of the lists, SPLIT.txt: a line is an image's name, or the paths of an image and "
+        "its mask. The format folders takes the sub-folders as splits if the flag is not given.",
+    )
+    output_dir: str = option(flags.DEFINE_string, "./tfrecord", "Folder to write to.")
+    splits: tuple[str, ...] | None = option(
+        flags.DEFINE_list, None, "Splits to convert, comma separated; unset: all.", convert=str
+    )
+    num_classes: int | None = option(
+        flags.DEFINE_integer,
+        None,
+        "Number of classes, where neither the format nor --class_table says.",
+        minimum=1,
+        maximum=255,
+    )
+    ignore_label: int | None = option(
+        flags.DEFINE_integer,
+        None,
+        "Mask value of pixels that never count; 255 where the class table does not say.",
+        minimum=0,
+        maximum=255,
+    )
+    class_table: str | None = option(
+        flags.DEFINE_string,
+        None,
+        "File with the names, and perhaps the colours, of the classes: .json, .csv or .txt; see "
+        "datasets/class_table.py.",
+    )
+    dataset_name: str | None = option(
+        flags.DEFINE_string, None, "What reports call the data; unset: the class table's name."
+    )
+    image_format: str = option(
+        flags.DEFINE_string,
+        "png",
+        "Which image to take where a folder holds a name in several formats; all are found.",
+        choices=("jpg", "jpeg", "png"),
+    )
+    label_format: str = option(flags.DEFINE_string, "png", "Format of the masks.", choices=("png",))
+    num_shards: int = option(flags.DEFINE_integer, 4, "Files per split.", minimum=1, maximum=99999)
+    num_workers: int = option(
+        flags.DEFINE_integer, 2, "Images read and checked side by side.", minimum=1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticOptions(Options):
+    """What `python -m datasets.synthetic` makes."""
+
+    output_dir: str = option(
+        flags.DEFINE_string, "./synthetic", "Folder to make, in PASCAL VOC's layout."
+    )
+    num_train: int = option(flags.DEFINE_integer, 400, "Images of split train.", minimum=1)
+    num_val: int = option(flags.DEFINE_integer, 80, "Images of split val.", minimum=1)
+    seed: int = option(flags.DEFINE_integer, 0, "Seed of the scenes.", minimum=0)
+    difficulty: float = option(
+        flags.DEFINE_float,
+        0.3,
+        "From 0 (strong patterns, few overlaps) to 1 (weak ones, noise, small and hidden objects).",
+        minimum=0.0,
+        maximum=1.0,
+    )

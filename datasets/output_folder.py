@@ -1,0 +1,152 @@
+"""Puts a conversion's files in place: all of them or none, and never over another's."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+
+import common
+from datasets import info as dataset_info
+from datasets import shards
+from datasets.info import DATASET_FILE, DatasetInfo
+from utils.errors import UserError
+
+_TEMPORARY = ".converting-"
+
+
+class OutputFolder:
+    """The folder that a conversion writes to.
+
+    Records of another split with the same classes stay, those of the same conversion are replaced,
+    everything else is refused.
+    """
+
+    def __init__(self, folder: str, info: DatasetInfo, origin: dict):
+        """Looks at the folder, which need not exist.
+
+        Args:
+          folder: Where records and `dataset.json` go.
+          info: What will be converted.
+          origin: Tells this conversion from another one.
+
+        Raises:
+          UserError: If the folder holds records that this conversion must not touch.
+        """
+        self._folder = folder
+        self._info = info
+        self._origin = origin
+        self._dataset_file = os.path.join(folder, DATASET_FILE)
+        self._marker = os.path.join(folder, shards.INCOMPLETE_FILE)
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--output_dir={folder} cannot be made: {error.strerror}.") from error
+        self._kept, self._kept_origins = self._look()
+
+    def _look(self) -> tuple[dict, dict]:
+        """Returns the splits that stay, with their number of images, and their origins."""
+        unfinished = self._unfinished()
+        present = set(shards.splits(self._folder)) - unfinished
+        if not os.path.exists(self._dataset_file):
+            if present:
+                raise UserError(
+                    f"--output_dir={self._folder} holds records ({', '.join(sorted(present))}) "
+                    f"without a {DATASET_FILE}; choose another folder, or move them away."
+                )
+            return {}, {}
+        old = dataset_info.read(self._dataset_file)
+        origins = dataset_info.read_origins(self._dataset_file)
+        for split in sorted(present & set(self._info.splits)):
+            if origins.get(split) != self._origin:
+                raise UserError(
+                    f"--output_dir={self._folder} holds the split {split} of another conversion "
+                    f"({_words(origins.get(split))}); choose another folder, or move it away."
+                )
+        kept = {
+            split: number
+            for split, number in old.splits.items()
+            if split in present and split not in self._info.splits
+        }
+        if kept and not _same_classes(old, self._info):
+            raise UserError(
+                f"--output_dir={self._folder} holds the splits {', '.join(kept)} with other "
+                f"classes ({old.num_classes}, ignore label {old.ignore_label}) than these "
+                f"({self._info.num_classes}, ignore label {self._info.ignore_label}); choose "
+                "another folder, or convert all splits with the same class table."
+            )
+        return kept, {split: origins.get(split) for split in kept}
+
+    def _unfinished(self) -> set:
+        """Returns the splits that an interrupted conversion was putting in place."""
+        try:
+            with open(self._marker, encoding="utf-8") as file:
+                return set(json.load(file))
+        except FileNotFoundError:
+            return set()
+        except ValueError:
+            # Not even the marker was written completely, so nothing was put in place.
+            return set()
+
+    @contextlib.contextmanager
+    def temporary(self):
+        """Yields a new folder to write the shards to; it is removed in the end."""
+        self._remove_leftovers()
+        path = os.path.join(self._folder, f"{_TEMPORARY}{os.getpid()}")
+        os.makedirs(path, exist_ok=True)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _remove_leftovers(self):
+        """Removes the temporary folders of conversions that were killed."""
+        for name in os.listdir(self._folder):
+            if name.startswith(_TEMPORARY) and not _is_running(name[len(_TEMPORARY) :]):
+                shutil.rmtree(os.path.join(self._folder, name), ignore_errors=True)
+
+    def put_in_place(self, temporary: str) -> DatasetInfo:
+        """Moves the shards of the temporary folder here, `dataset.json` last.
+
+        Returns:
+          What the folder now holds.
+        """
+        merged = dataclasses.replace(self._info, splits={**self._kept, **self._info.splits})
+        origins = {**self._kept_origins, **dict.fromkeys(self._info.splits, self._origin)}
+        replaced = self._unfinished() | set(self._info.splits)
+        # While the marker is there nobody takes the records for complete.
+        common.write_text(self._marker, json.dumps(sorted(replaced)))
+        for name in os.listdir(self._folder):
+            if shards.split_of(name) in replaced:
+                os.remove(os.path.join(self._folder, name))
+        for name in sorted(os.listdir(temporary)):
+            os.replace(os.path.join(temporary, name), os.path.join(self._folder, name))
+        dataset_info.save(self._folder, merged, origins)
+        os.remove(self._marker)
+        return merged
+
+
+def _same_classes(one: DatasetInfo, other: DatasetInfo) -> bool:
+    return (one.class_names, one.colors, one.ignore_label) == (
+        other.class_names,
+        other.colors,
+        other.ignore_label,
+    )
+
+
+def _words(origin: dict | None) -> str:
+    if not origin:
+        return "of unknown origin"
+    return ", ".join(f"{name} {value}" for name, value in origin.items())
+
+
+def _is_running(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,173 @@
+"""DeepLab's preprocessing of one image and its label.
+
+Training: optional resize, random scale, random crop with padding, random flip. Evaluation: optional
+resize, padding. Images stay uint8 until they are resized or padded, and are not normalised here.
+
+Random decisions are functions of uniform numbers that the caller draws, so that the same numbers
+give the same sample on every machine. The rules are those of the DeepLab family.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from datasets.options import DataOptions
+from utils import image_ops
+from utils.compat import tf
+
+# What each of the uniform numbers of a sample decides.
+_SCALE, _TOP, _LEFT, _FLIP = range(4)
+NUM_RANDOM = 4
+
+
+def for_training(image, label, options: DataOptions, *, pad_color, ignore_label, random) -> tuple:
+    """Prepares an image and its label for training.
+
+    Args:
+      image: uint8 [h, w, 3].
+      label: uint8 [h, w, 1].
+      options: Sizes and ranges.
+      pad_color: (r, g, b), 0..255, beside the image.
+      ignore_label: The label there.
+      random: float32 [NUM_RANDOM] in [0, 1).
+
+    Returns:
+      The image, float32 [crop height, crop width, 3]; the label, int32 [.., .., 1]; the height and
+      width of the part that is not padding, int32.
+    """
+    image, label = resize_to_range(image, label, options)
+    scales = scale_values(
+        options.min_scale_factor, options.max_scale_factor, options.scale_factor_step_size
+    )
+    image, label = scale_by(image, label, choose_scale(scales, random[_SCALE]))
+    window = random_window(
+        tf.shape(image)[:2], options.train_crop_size, random[_TOP], random[_LEFT]
+    )
+    image, label = crop(image, *window), crop(label, *window)
+    valid = tf.shape(image)[:2]
+    image, label = pad_both(image, label, options.train_crop_size, pad_color, ignore_label)
+    image, label = flip(image, label, random[_FLIP])
+    image.set_shape([*options.train_crop_size, 3])
+    label.set_shape([*options.train_crop_size, 1])
+    return image, label, valid[0], valid[1]
+
+
+def for_evaluation(image, label, options: DataOptions, *, pad_color, ignore_label) -> tuple:
+    """Prepares an image and its label for evaluation; arguments and results as in training.
+
+    An image larger than `options.eval_crop_size` keeps its size.
+    """
+    image, label = resize_to_range(image, label, options)
+    valid = tf.shape(image)[:2]
+    target = tf.unstack(tf.maximum(valid, options.eval_crop_size))
+    image, label = pad_both(image, label, target, pad_color, ignore_label)
+    return image, label, valid[0], valid[1]
+
+
+def resize_to_range(image, label, options: DataOptions) -> tuple:
+    """Resizes as the resize options say; without them returns what it was given."""
+    if options.min_resize_value is None:
+        return image, label
+    height, width = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32))
+    size = tf.cast(tf.stack(range_size(height, width, options)), tf.int32)
+    return image_ops.resize_bilinear(image, size), image_ops.resize_nearest(label, size)
+
+
+def range_size(height, width, options: DataOptions, math=tf) -> tuple:
+    """Returns the size after `resize_to_range`; see `image_ops.size_in_range`."""
+    if options.min_resize_value is None:
+        return height, width
+    return image_ops.size_in_range(
+        height,
+        width,
+        min_size=options.min_resize_value,
+        max_size=options.max_resize_value,
+        factor=options.resize_factor,
+        keep_aspect_ratio=options.keep_aspect_ratio,
+        math=math,
+    )
+
+
+def scale_values(minimum: float, maximum: float, step: float) -> np.ndarray | tuple:
+    """Returns the random scales.
+
+    Returns:
+      float32 [n], equally spaced from minimum to maximum; or, where step is 0, the two ends of a
+      range to draw from as a tuple.
+
+    Raises:
+      ValueError: If the range is empty or negative.
+    """
+    if minimum < 0 or minimum > maximum:
+        raise ValueError(f"scales from {minimum} to {maximum}: no such range.")
+    if minimum == maximum:
+        return np.array([minimum], np.float32)
+    if step == 0:
+        return (minimum, maximum)
+    number = int((maximum - minimum) / step + 1)
+    if number == 1:
+        return np.array([minimum], np.float32)
+    start, stop = np.float32(minimum), np.float32(maximum)
+    values = start + (stop - start) / np.float32(number - 1) * np.arange(number, dtype=np.float32)
+    values[-1] = stop
+    return values
+
+
+def choose_scale(scales, uniform: tf.Tensor) -> tf.Tensor:
+    """Returns one of the scales of `scale_values`, float32, by a number in [0, 1)."""
+    if isinstance(scales, tuple):
+        return scales[0] + uniform * (scales[1] - scales[0])
+    return tf.gather(tf.constant(scales), _choose(len(scales), uniform))
+
+
+def _choose(number, uniform: tf.Tensor) -> tf.Tensor:
+    """Returns one of 0 to number - 1."""
+    index = tf.cast(uniform * tf.cast(number, tf.float32), tf.int32)
+    # A product may be rounded up to `number`.
+    return tf.minimum(index, number - 1)
+
+
+def scale_by(image, label, scale: tf.Tensor) -> tuple:
+    """Resizes to the size times a scale, rounded towards zero; the image becomes float32."""
+    size = tf.cast(tf.cast(tf.shape(image)[:2], tf.float32) * scale, tf.int32)
+    # A tiny image at a small scale would vanish.
+    size = tf.maximum(size, 1)
+    return image_ops.resize_bilinear(image, size), image_ops.resize_nearest(label, size)
+
+
+def random_window(size: tf.Tensor, crop_size, top: tf.Tensor, left: tf.Tensor) -> tuple:
+    """Returns where to crop: the offset [2] and the size [2] of the window, int32.
+
+    A side that is not longer than the crop is kept whole; it is padded later.
+
+    Args:
+      size: Height and width, int32 [2].
+      crop_size: Height and width of the crop.
+      top: Decides the first row, in [0, 1).
+      left: Decides the first column, in [0, 1).
+    """
+    room = tf.maximum(size - crop_size, 0)
+    offset = tf.stack([_choose(room[0] + 1, top), _choose(room[1] + 1, left)])
+    return offset, tf.minimum(size, crop_size)
+
+
+def crop(image: tf.Tensor, offset: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Returns the window of an image at an offset [2] with a size [2]."""
+    return tf.slice(image, tf.concat([offset, [0]], axis=0), tf.concat([size, [-1]], axis=0))
+
+
+def pad_both(image, label, size, pad_color, ignore_label: int) -> tuple:
+    """Pads at the bottom and right to a size (height, width); gives float32 and int32."""
+    height, width = size
+    image = image_ops.pad(tf.cast(image, tf.float32), height, width, pad_color)
+    label = image_ops.pad(label, height, width, [ignore_label])
+    return image, tf.cast(label, tf.int32)
+
+
+def flip(image, label, uniform: tf.Tensor, probability: float = 0.5) -> tuple:
+    """Mirrors left and right where a number in [0, 1) is not above the probability."""
+    return tf.cond(
+        uniform <= probability,
+        lambda: (tf.reverse(image, [1]), tf.reverse(label, [1])),
+        lambda: (image, label),
+    )

@@ -1,0 +1,121 @@
+"""What would make records fail, or silently teach nonsense: found before a graph is built."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from absl import logging
+from PIL import Image
+
+from datasets import shards, tfrecord
+from datasets.info import DatasetInfo
+from utils.errors import UserError
+
+# Records looked at when a run starts, evenly spread over the split; takes a fraction of a second.
+SAMPLE = 64
+
+
+def check_sample(index: shards.Index, info: DatasetInfo, *, needs_label: bool):
+    """Raises UserError if one of some records, evenly spread over the split, cannot be used."""
+    records = np.unique(np.linspace(0, len(index) - 1, SAMPLE).astype(int))
+    _check(index, info, records, needs_label)
+
+
+def explain_failure(index: shards.Index, info: DatasetInfo, *, needs_label: bool):
+    """Raises UserError that names the first record that cannot be used; looks at every one.
+
+    For after the input pipeline failed: TensorFlow's message then names no record.
+    """
+    logging.info("Reading failed; looking for the record that is at fault among %d.", len(index))
+    _check(index, info, range(len(index)), needs_label)
+
+
+def _check(index, info, records, needs_label):
+    for number in records:
+        try:
+            record = tfrecord.deserialize(index.read(number))
+            found = problem(record, info, needs_label=needs_label)
+        except ValueError as error:
+            found = str(error)
+        if found:
+            raise UserError(f"{index.name(number)} cannot be used: {found}.")
+
+
+def problem(record: tfrecord.Record, info: DatasetInfo, *, needs_label: bool) -> str | None:
+    """Returns what is wrong with a record, or None."""
+    image, error = _decode(record.image)
+    if error:
+        return f"image {record.name}: {error}"
+    if not record.label:
+        return f"image {record.name} has no label" if needs_label else None
+    label, error = _decode(record.label)
+    if error:
+        return f"label of {record.name}: {error}"
+    if label.mode not in ("L", "1") and not label.mode.startswith("I"):
+        return (
+            f"label of {record.name} holds colours (mode {label.mode}), not class numbers; convert "
+            "the data again with python -m datasets.convert"
+        )
+    if label.size != image.size:
+        return (
+            f"image {record.name} is {_size(image)} (height x width), but its label is "
+            f"{_size(label)}"
+        )
+    return _wrong_values(record.name, np.asarray(label), info)
+
+
+def _decode(content: bytes) -> tuple:
+    try:
+        image = Image.open(io.BytesIO(content))
+        image.load()
+    # Pillow raises many kinds of errors for damaged files (OSError, SyntaxError, ValueError...).
+    except Exception as error:
+        return None, str(error) or type(error).__name__
+    return image, None
+
+
+def _size(image) -> str:
+    return f"{image.height}x{image.width}"
+
+
+def _wrong_values(name: str, label: np.ndarray, info: DatasetInfo) -> str | None:
+    values = np.unique(label)
+    wrong = values[(values >= info.num_classes) & (values != info.ignore_label)]
+    if not wrong.size:
+        return None
+    return (
+        f"label of {name} holds {', '.join(str(value) for value in wrong[:10])}, but {info.name} "
+        f"has {info.num_classes} classes (0 to {info.num_classes - 1}) and ignore label "
+        f"{info.ignore_label}; correct the number of classes, or convert the data again"
+    )
+
+
+def image_sizes(index: shards.Index) -> tuple[np.ndarray, list]:
+    """Reads the image sizes of a split.
+
+    Returns:
+      int64 [records, 2], height and width; and the names of the images.
+
+    Raises:
+      UserError: If a record cannot be read.
+    """
+    sizes, names = [], []
+    for number in range(len(index)):
+        try:
+            record = tfrecord.deserialize(index.read(number))
+        except ValueError as error:
+            raise UserError(f"{index.name(number)} cannot be used: {error}.") from error
+        sizes.append(_stated_size(record))
+        names.append(record.name)
+    return np.array(sizes, np.int64), names
+
+
+def _stated_size(record: tfrecord.Record) -> tuple[int, int]:
+    if record.height and record.width:
+        return record.height, record.width
+    # Both features are optional; the image's header knows.
+    image, error = _decode(record.image)
+    if error:
+        raise UserError(f"image {record.name} cannot be read: {error}.")
+    return image.height, image.width

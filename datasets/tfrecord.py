@@ -1,0 +1,177 @@
+"""The content of a record: written by the converter, parsed by the input pipeline.
+
+The schema is the DeepLab family's, so that its records are read and ours are read by its code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from datasets import shards
+from utils.compat import tf
+
+IMAGE = "image/encoded"
+NAME = "image/filename"
+IMAGE_FORMAT = "image/format"
+HEIGHT = "image/height"
+WIDTH = "image/width"
+CHANNELS = "image/channels"
+LABEL = "image/segmentation/class/encoded"
+LABEL_FORMAT = "image/segmentation/class/format"
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One image with its label.
+
+    Attributes:
+      name: Name of the image, without folder and extension.
+      image: Content of a JPEG or PNG file.
+      image_format: "jpeg" or "png".
+      height: Rows of the image.
+      width: Columns of the image.
+      label: Content of an 8-bit grey PNG file that holds class numbers; empty: no label.
+    """
+
+    name: str
+    image: bytes
+    image_format: str
+    height: int
+    width: int
+    label: bytes = b""
+
+
+def serialize(record: Record) -> bytes:
+    """Returns the tf.train.Example of a record, serialized."""
+    features = {
+        IMAGE: _bytes(record.image),
+        NAME: _bytes(record.name.encode("utf-8")),
+        IMAGE_FORMAT: _bytes(record.image_format.encode("ascii")),
+        HEIGHT: _int64(record.height),
+        WIDTH: _int64(record.width),
+        CHANNELS: _int64(3),
+    }
+    if record.label:
+        features[LABEL] = _bytes(record.label)
+        features[LABEL_FORMAT] = _bytes(b"png")
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def _bytes(value: bytes):
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def _int64(value: int):
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+class ShardWriter:
+    """Writes the records of a split to its shards; a context manager.
+
+    Shard i holds records i * n to (i + 1) * n - 1 with n = ceil(records / shards); the last shards
+    may be empty files.
+    """
+
+    def __init__(self, folder: str, split: str, num_records: int, num_shards: int):
+        """Takes the folder, and how many records and shards there will be."""
+        self._paths = [
+            os.path.join(folder, shards.shard_name(split, number, num_shards))
+            for number in range(num_shards)
+        ]
+        self._per_shard = max(1, -(-num_records // num_shards))
+        self._written = 0
+        self._writer = None
+
+    def write(self, serialized: bytes):
+        """Appends a record."""
+        if self._written % self._per_shard == 0:
+            self._close()
+            self._writer = tf.io.TFRecordWriter(self._paths[self._written // self._per_shard])
+        self._writer.write(serialized)
+        self._written += 1
+
+    def __enter__(self):
+        for path in self._paths:
+            with open(path, "wb"):
+                pass
+        return self
+
+    def __exit__(self, *unused_error):
+        self._close()
+
+    def _close(self):
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def deserialize(serialized: bytes) -> Record:
+    """Returns the record of a serialized tf.train.Example; absent features get their defaults.
+
+    Raises:
+      ValueError: If the bytes are no tf.train.Example.
+    """
+    try:
+        feature = tf.train.Example.FromString(serialized).features.feature
+    except Exception as error:  # protobuf's DecodeError differs between its implementations.
+        raise ValueError(f"no tf.train.Example ({error})") from error
+
+    def first(key, kind, default):
+        values = getattr(feature[key], kind).value if key in feature else ()
+        return values[0] if values else default
+
+    return Record(
+        name=first(NAME, "bytes_list", b"").decode("utf-8", "replace"),
+        image=first(IMAGE, "bytes_list", b""),
+        image_format=first(IMAGE_FORMAT, "bytes_list", b"jpeg").decode("ascii", "replace"),
+        height=first(HEIGHT, "int64_list", 0),
+        width=first(WIDTH, "int64_list", 0),
+        label=first(LABEL, "bytes_list", b""),
+    )
+
+
+def parse(serialized: tf.Tensor) -> dict:
+    """Parses a scalar string; absent features get their defaults.
+
+    Returns:
+      Scalar strings `image`, `label` (empty: none) and `name`.
+    """
+    features = tf.parse_single_example(
+        serialized,
+        {
+            IMAGE: tf.FixedLenFeature([], tf.string, ""),
+            NAME: tf.FixedLenFeature([], tf.string, ""),
+            LABEL: tf.FixedLenFeature([], tf.string, ""),
+        },
+    )
+    return {"image": features[IMAGE], "label": features[LABEL], "name": features[NAME]}
+
+
+def decode_image(content: tf.Tensor) -> tf.Tensor:
+    """Returns uint8 [h, w, 3] of the content of a JPEG or PNG file.
+
+    The kernel goes by the content, not by its name, so that both formats take one operation.
+    """
+    image = tf.image.decode_jpeg(content, channels=3)
+    image.set_shape([None, None, 3])
+    return image
+
+
+def decode_label(content: tf.Tensor, image: tf.Tensor, ignore_label: int) -> tf.Tensor:
+    """Returns uint8 [h, w, 1] of the content of a PNG file; all ignore_label if it is empty.
+
+    Args:
+      content: Scalar string.
+      image: The image that the label belongs to, [h, w, 3]; gives the size without a label.
+      ignore_label: 0..255.
+    """
+    label = tf.cond(
+        tf.equal(content, ""),
+        lambda: tf.fill(
+            tf.concat([tf.shape(image)[:2], [1]], axis=0), tf.constant(ignore_label, tf.uint8)
+        ),
+        lambda: tf.image.decode_png(content, channels=1),
+    )
+    label.set_shape([None, None, 1])
+    return label

@@ -1,0 +1,75 @@
+import json
+
+import pytest
+
+from datasets import class_table
+from utils.errors import UserError
+
+
+def write(path, text):
+    path.write_text(text)
+    return str(path)
+
+
+def test_json_tables_hold_names_colours_and_the_ignore_label(tmp_path):
+    table = class_table.load(
+        write(
+            tmp_path / "roads.json",
+            '{"ignore_label": 2, "ignore_color": [9, 9, 9], "classes": '
+            '[{"name": "sky", "color": [1, 2, 3]}, {"name": "road", "color": [4, 5, 6]}]}',
+        )
+    )
+    assert table == class_table.ClassTable(
+        "roads", ("sky", "road"), ((1, 2, 3), (4, 5, 6)), 2, (9, 9, 9)
+    )
+
+
+def test_csv_tables_are_sorted_by_id(tmp_path):
+    text = "id,name,red,green,blue\n1, road,4,5,6\n0,sky,1,2,3\n"
+    table = class_table.load(write(tmp_path / "roads.csv", text))
+    assert table.names == ("sky", "road")
+    assert table.colors == ((1, 2, 3), (4, 5, 6))
+
+
+def test_txt_tables_name_one_class_per_line(tmp_path):
+    table = class_table.load(write(tmp_path / "roads.txt", "sky\nroad\n\n"))
+    assert table.names == ("sky", "road")
+    assert table.colors is None
+    assert table.colors_or_default() == ((0, 0, 0), (128, 0, 0))
+
+
+def test_the_camvid_table_has_its_classes():
+    table = class_table.load("datasets/tables/camvid.json")
+    assert table.names[0] == "Sky"
+    assert table.names[10] == "Bicyclist"
+    assert table.colors[8] == (64, 0, 128)
+    assert (table.name, len(table.names), table.ignore_label) == ("camvid", 11, 11)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.yaml", "", "must be a .json, .csv or .txt file"),
+        ("a.json", "{}", "'classes' is missing"),
+        ("a.json", "{", "no class table"),
+        ("a.json", json.dumps({"classes": [{"name": "a"}] * 2}), "names a twice"),
+        ("a.json", '{"classes": [{"name": "a", "color": [1, 2, 300]}]}', "three numbers 0 to 255"),
+        (
+            "a.json",
+            '{"classes": [{"name": "a", "color": [1, 2, 3]}, {"name": "b"}]}',
+            "some classes have a colour and some have none",
+        ),
+        ("a.json", '{"classes": [{"name": "a"}], "ignore_label": 256}', "ignore_label 256"),
+        ("a.csv", "id,name\n1,a\n2,b\n", "the ids must be 0 to 1, each once, but are .1, 2"),
+        ("a.csv", "name\na\n", "'id' is missing"),
+        ("a.txt", "\n", "has 0 classes"),
+    ],
+)
+def test_a_broken_table_gets_a_sentence(tmp_path, name, text, message):
+    with pytest.raises(UserError, match=message):
+        class_table.load(write(tmp_path / name, text))
+
+
+def test_a_missing_table_gets_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="cannot be read: No such file"):
+        class_table.load(str(tmp_path / "none.txt"))
