@@ -1,0 +1,197 @@
+"""Keeps the import rule of docs/architecture.md: arrows only point down."""
+
+import ast
+import importlib.util
+import pathlib
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# What each layer may import of this project. Entries without a dot stand for all below them.
+MAY_IMPORT = {
+    "entry points": {"entry points", "common", "core", "datasets", "deployment", "utils"},
+    "core": {"core", "common", "utils", "deployment.backend"},
+    "datasets": {"datasets", "common", "utils"},
+    "deployment": {"deployment", "common", "utils"},
+    "common": {"utils.errors"},
+    "utils": {"utils"},
+}
+# What each layer may import of other people's packages.
+MAY_IMPORT_PACKAGES = {
+    "entry points": {"absl", "numpy", "PIL"},
+    "core": {"absl", "numpy", "PIL"},
+    "datasets": {"absl", "numpy", "PIL"},
+    "deployment": {"absl", "numpy"},
+    "common": {"absl"},
+    "utils": {"absl.logging", "numpy", "PIL", "jinja2"},
+}
+# Packages that one file stands for.
+ONLY_IN = {
+    "tensorflow": "utils/compat.py",
+    "tf_slim": "utils/compat.py",
+    "npu_bridge": "deployment/npu.py",
+    "npu_device": "deployment/npu.py",
+}
+# Options that nothing but their own check reads, each with the reason why it exists at all.
+READ_BY_NOBODY = {
+    "drop_path_keep_prob": "refused unless it has no effect",
+    "nas_remove_os32_stride": "refused unless it has no effect",
+    "nas_stem_output_num_conv_filters": "refused unless it has no effect",
+    "nas_use_classification_head": "refused unless it has no effect",
+    "profile_logdir": "refused in this version",
+    "quantize_delay_step": "refused unless it has no effect",
+    "label_format": "masks are PNG; the flag is the reference's",
+    "max_number_of_evaluations": "only values that mean one evaluation are accepted",
+    "shard": "each rank reads its share with either value",
+}
+
+FILES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("*/**/*.py")]
+    if not path.relative_to(ROOT).parts[0].startswith((".", "tests", "demo", "runs"))
+)
+TREES = {name: ast.parse((ROOT / name).read_text(encoding="utf-8")) for name in FILES}
+
+
+def module_of(file):
+    """Returns the dotted name that a file is imported by."""
+    parts = file[: -len(".py")].split("/")
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(file) for file in FILES}
+
+
+def layer_of(module):
+    """Returns the row of the table above that a module of this project belongs to."""
+    first = module.split(".")[0]
+    return first if first in MAY_IMPORT else "entry points"
+
+
+def imports_of(file):
+    """Returns the dotted names that a file imports, at its top or inside functions."""
+    found = set()
+    for node in ast.walk(TREES[file]):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno}: relative import"
+            # `from core import model` imports a module, `from core.model import logits` a name.
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names}
+            found.update(name if is_own(name) else node.module for name in submodules)
+            if node.module == "absl":
+                found.discard("absl")
+                found.update(submodules)
+    return found
+
+
+def is_own(name):
+    return name in MODULES
+
+
+def is_standard(package):
+    """Returns whether a package comes with Python."""
+    if package in sys.builtin_module_names:
+        return True
+    spec = importlib.util.find_spec(package)
+    return spec is not None and "site-packages" not in (spec.origin or "site-packages")
+
+
+def allowed(name, entries):
+    return any(name == entry or name.startswith(entry + ".") for entry in entries)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_imports_point_down(file):
+    layer = layer_of(module_of(file))
+    for name in sorted(imports_of(file)):
+        if is_own(name):
+            entries = MAY_IMPORT[layer]
+            target = name if allowed(name, entries) else layer_of(name)
+            assert allowed(target, entries), (
+                f"{file} may not import {name}: see docs/architecture.md"
+            )
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_other_peoples_packages_are_imported_where_they_belong(file):
+    for name in sorted(imports_of(file)):
+        package = name.split(".")[0]
+        if is_own(name) or is_standard(package):
+            continue
+        if package in ONLY_IN:
+            assert file == ONLY_IN[package], f"{name} is for {ONLY_IN[package]} only"
+            continue
+        packages = MAY_IMPORT_PACKAGES[layer_of(module_of(file))]
+        assert allowed(name, packages), f"{file} may not import {name}"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_module_says_what_it_is(file):
+    docstring = ast.get_docstring(TREES[file])
+    assert docstring, f"{file} has no docstring"
+    assert docstring.split("\n")[0].endswith((".", ":")), f"{file}: not a sentence"
+
+
+def test_every_package_has_an_init_file():
+    # Without one, an installed package of the same name (datasets, utils...) would win.
+    folders = {pathlib.PurePosixPath(file).parent for file in FILES if "/" in file}
+    missing = [str(folder) for folder in folders if not (ROOT / folder / "__init__.py").exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file != "common.py"])
+def test_global_flags_are_read_in_common_only(file):
+    # Entry points are handed the parsed flags by common.run.
+    for node in ast.walk(TREES[file]):
+        name = getattr(node, "attr", getattr(node, "id", getattr(node, "name", None)))
+        assert name != "FLAGS", f"{file}:{node.lineno}: take an options record as an argument"
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file != "utils/compat.py"])
+def test_versions_of_tensorflow_are_compared_in_compat_only(file):
+    for node in ast.walk(TREES[file]):
+        if isinstance(node, ast.Compare):
+            names = {getattr(part, "attr", getattr(part, "id", None)) for part in ast.walk(node)}
+            version = names & {"VERSION", "__version__", "GIT_VERSION"}
+            assert not version, f"{file}:{node.lineno}: make it a function of utils/compat.py"
+
+
+def option_fields():
+    """Returns option name -> the class that defines it, over the whole project."""
+    found = {}
+    for tree in TREES.values():
+        for record in ast.walk(tree):
+            if isinstance(record, ast.ClassDef):
+                for node in record.body:
+                    if isinstance(node, ast.AnnAssign) and _is_option(node.value):
+                        found[node.target.id] = record
+    return found
+
+
+def _is_option(value):
+    if not isinstance(value, ast.Call):
+        return False
+    return getattr(value.func, "attr", getattr(value.func, "id", None)) == "option"
+
+
+def names_read(outside):
+    """Returns the attribute names read anywhere, leaving out the given class bodies."""
+    found = set()
+    for tree in TREES.values():
+        inside = {
+            part for record in outside if record in ast.walk(tree) for part in ast.walk(record)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node not in inside:
+                found.add(node.attr)
+    return found
+
+
+def test_every_option_is_read_by_somebody():
+    fields = option_fields()
+    assert len(fields) > 90
+    read = names_read(outside=set(fields.values()))
+    assert sorted(set(fields) - read) == sorted(READ_BY_NOBODY)
