@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import zlib
 
 from utils.compat import has_native_atrous_gradient, slim, tf
 
@@ -346,8 +347,23 @@ def quantized_sigmoid(inputs: tf.Tensor) -> tf.Tensor:
 
 
 def dropout(inputs: tf.Tensor, keep_prob: float, is_training: bool) -> tf.Tensor:
-    """Zeroes elements with probability 1 - keep_prob in training and scales the others."""
-    return tf.nn.dropout(inputs, rate=1.0 - keep_prob) if is_training else inputs
+    """Zeroes elements with probability 1 - keep_prob in training and scales the others.
+
+    The mask is a function of the graph's seed, the place in the graph and the global step: a run
+    that is continued drops what an uninterrupted one would.
+    """
+    if not is_training:
+        return inputs
+    with tf.name_scope("dropout") as scope:
+        place = zlib.crc32(scope.encode("utf-8"))
+        key = tf.stack(
+            [
+                tf.constant((tf.get_default_graph().seed or 0) + place, tf.int64),
+                tf.cast(tf.train.get_or_create_global_step(), tf.int64),
+            ]
+        )
+        noise = tf.random.stateless_uniform(tf.shape(inputs), key)
+        return inputs * (tf.cast(noise < keep_prob, inputs.dtype) / keep_prob)
 
 
 def resize_bilinear(images: tf.Tensor, size) -> tf.Tensor:

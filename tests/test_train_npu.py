@@ -94,6 +94,20 @@ def test_training_lowers_the_loss_and_leaves_what_others_need(records, tmp_path)
     assert any(name.startswith("events.out.tfevents") for name in os.listdir(tmp_path))
 
 
+def test_a_run_in_two_parts_learns_what_one_without_a_break_learns(records, tmp_path):
+    flat = {"learning_power": 0.0}  # A rate that does not depend on the number of steps.
+    _train(records, tmp_path / "whole", 6, **flat)
+    for steps in (4, 6):
+        _train(records, tmp_path / "parts", steps, **flat)
+    whole, parts = (
+        checkpoint.reader(checkpoint.newest(str(tmp_path / name))) for name in ("whole", "parts")
+    )
+    for name in checkpoint.shapes(checkpoint.newest(str(tmp_path / "parts"))):
+        np.testing.assert_allclose(
+            parts.get_tensor(name), whole.get_tensor(name), rtol=1e-4, atol=1e-6, err_msg=name
+        )
+
+
 def test_images_labels_and_predictions_go_to_tensorboard_when_asked(records, tmp_path):
     _train(records, tmp_path, 2, save_summaries_images=True)
     (path,) = tmp_path.glob("events.out.tfevents.*.images")

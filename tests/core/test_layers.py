@@ -236,6 +236,19 @@ def test_dropout_scales_what_it_keeps_and_acts_in_training_only():
     assert np.mean(values > 0) == pytest.approx(0.8, abs=0.02)
 
 
+def test_dropout_depends_on_the_step_and_the_place_and_on_nothing_else():
+    step = tf.train.get_or_create_global_step()
+    ones = tf.ones([50, 50])
+    first, second = layers.dropout(ones, 0.5, True), layers.dropout(ones, 0.5, True)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        at_zero, again, elsewhere = session.run(first), session.run(first), session.run(second)
+        session.run(tf.assign_add(step, 1))
+        later = session.run(first)
+    np.testing.assert_array_equal(at_zero, again)
+    assert (at_zero != elsewhere).any() and (at_zero != later).any()
+
+
 # Sizes.
 
 
