@@ -105,7 +105,7 @@ class ModelOptions(Options):
         flags.DEFINE_bool, False, "Whether the decoder adds features instead of concatenating."
     )
     decoder_output_is_logits: bool = option(
-        flags.DEFINE_bool, False, "Whether the decoder's output is the logits (sum merge only)."
+        flags.DEFINE_bool, False, "Whether the decoder's output is the logits."
     )
     logits_kernel_size: int = option(
         flags.DEFINE_integer, 1, "Kernel size of the logits convolution.", minimum=1
@@ -170,11 +170,8 @@ class ModelOptions(Options):
                 f"--decoder_output_stride is {_joined(strides)}, but each must be below "
                 f"--output_stride={self.output_stride}."
             )
-        if self.decoder_output_is_logits and not (strides and self.decoder_use_sum_merge):
-            raise OptionError(
-                "--decoder_output_is_logits needs --decoder_output_stride and "
-                "--decoder_use_sum_merge."
-            )
+        if self.decoder_output_is_logits and not strides:
+            raise OptionError("--decoder_output_is_logits needs --decoder_output_stride.")
 
 
 def _joined(values) -> str:
