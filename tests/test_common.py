@@ -243,3 +243,17 @@ def test_help_exits_with_0_and_shows_flag_default_and_meaning(run_command, argum
     assert "A command for tests." in result.stdout
     assert "--size: How large." in result.stdout
     assert "default: '4'" in result.stdout
+
+
+def test_a_command_gets_the_positional_arguments_that_it_names(capsys):
+    received = []
+
+    def main(unused_flag_values, *arguments):
+        received.extend(arguments)
+
+    assert common._status_of(main, ["program", "voc"], ("FORMAT",)) == 0
+    assert received == ["voc"]
+    assert common._status_of(main, ["program"], ("FORMAT",)) == 2
+    assert "FORMAT is missing" in capsys.readouterr().err
+    assert common._status_of(main, ["program", "voc", "more"], ("FORMAT",)) == 2
+    assert "unexpected argument 'more'" in capsys.readouterr().err

@@ -60,8 +60,8 @@ VERSION = tuple(int(part) for part in tf.__version__.split(".")[:2])
 def has_native_atrous_gradient() -> bool:
     """Whether `tf.nn.conv2d(..., dilations=...)` can be trained on a CPU.
 
-    TF 1.15 refuses the gradient; TF 2.6 has it through oneDNN only, which users may switch on in the
-    environment; 2.21 always.
+    TF 1.15 refuses the gradient; TF 2.6 has it through oneDNN only, which users may switch on in
+    the environment; 2.21 always.
     """
     if VERSION[0] == 1:
         return False
