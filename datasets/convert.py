@@ -23,7 +23,7 @@ import os
 import numpy as np
 
 import common
-from datasets import class_table, image_files, output_folder, sources, tfrecord
+from datasets import class_table, image_files, mask_files, output_folder, sources, tfrecord
 from datasets.info import DatasetInfo, default_names
 from datasets.options import ConvertOptions
 from utils import log, variants
@@ -68,7 +68,7 @@ def convert(format_name: str, options: ConvertOptions, given: frozenset = frozen
     )
     origin = _origin(format_name, options, given)
     output = output_folder.OutputFolder(options.output_dir, info, origin)
-    reader = image_files.MaskReader(classes, ignore_label)
+    reader = mask_files.MaskReader(classes, ignore_label)
     with output.temporary() as temporary:
         counts = _write_splits(temporary, splits, reader, options)
         _check_binary(counts, ignore_label)
@@ -158,7 +158,7 @@ def _submitted(pool, function, items):
     yield from waiting
 
 
-def _read(reader: image_files.MaskReader, sample: sources.Sample) -> tuple:
+def _read(reader: mask_files.MaskReader, sample: sources.Sample) -> tuple:
     """Returns the record of a sample and the number of pixels of each mask value."""
     image = image_files.read_image(sample.image)
     label, counts = b"", np.zeros(256, np.int64)

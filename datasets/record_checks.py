@@ -65,10 +65,12 @@ def problem(record: tfrecord.Record, info: DatasetInfo, *, needs_label: bool) ->
     return _wrong_values(record.name, np.asarray(label), info)
 
 
-def _decode(content: bytes) -> tuple:
+def _decode(content: bytes, pixels: bool = True) -> tuple:
+    """Returns an image, decoded or only its header, and what is wrong with it; one is None."""
     try:
         image = Image.open(io.BytesIO(content))
-        image.load()
+        if pixels:
+            image.load()
     # Pillow raises many kinds of errors for damaged files (OSError, SyntaxError, ValueError...).
     except Exception as error:
         return None, str(error) or type(error).__name__
@@ -106,16 +108,10 @@ def image_sizes(index: shards.Index) -> tuple[np.ndarray, list]:
             record = tfrecord.deserialize(index.read(number))
         except ValueError as error:
             raise UserError(f"{index.name(number)} cannot be used: {error}.") from error
-        sizes.append(_stated_size(record))
+        # The header knows; features that state the size are optional, and wrong in some records.
+        image, error = _decode(record.image, pixels=False)
+        if error:
+            raise UserError(f"{index.name(number)} cannot be used: image {record.name}: {error}.")
+        sizes.append((image.height, image.width))
         names.append(record.name)
     return np.array(sizes, np.int64), names
-
-
-def _stated_size(record: tfrecord.Record) -> tuple[int, int]:
-    if record.height and record.width:
-        return record.height, record.width
-    # Both features are optional; the image's header knows.
-    image, error = _decode(record.image)
-    if error:
-        raise UserError(f"image {record.name} cannot be read: {error}.")
-    return image.height, image.width

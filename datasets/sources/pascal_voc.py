@@ -10,6 +10,7 @@ from datasets import class_names, listing
 from datasets.class_table import ClassTable
 from datasets.options import ConvertOptions
 from datasets.sources import Source
+from utils import colormap
 
 
 def find(options: ConvertOptions, given: frozenset) -> dict:
@@ -22,6 +23,12 @@ def find(options: ConvertOptions, given: frozenset) -> dict:
 VARIANTS = {
     "pascal_voc": Source(
         find=find,
-        classes=ClassTable("pascal_voc_seg", class_names.PASCAL_VOC, ignore_label=255),
+        classes=ClassTable(
+            "pascal_voc_seg",
+            class_names.PASCAL_VOC,
+            colors=tuple(tuple(color) for color in colormap.pascal(21).tolist()),
+            ignore_label=255,
+            ignore_color=(224, 224, 192),
+        ),
     )
 }

@@ -16,6 +16,7 @@ from datasets import output_folder, shards, tfrecord
 from datasets.options import ConvertOptions
 from tests.resources import data_folder, golden_folder, golden_json
 from tests.small_data import labels, make_voc, pixels, save_image, save_mask
+from utils import colormap
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
@@ -120,6 +121,15 @@ def test_the_voc_2012_devkit_is_converted_with_its_palette_masks(tmp_path):
         np.testing.assert_array_equal(decoded_label(record), np.asarray(Image.open(path)))
 
 
+def test_masks_in_voc_s_colours_are_converted_too(voc, tmp_path):
+    del voc["num_classes"]
+    for path in (tmp_path / "Masks").iterdir():
+        save_mask(path, colormap.colorize(np.asarray(Image.open(path)), colormap.pascal(256)))
+    convert("pascal_voc", voc)
+    label = decoded_label(read_records(voc["output_dir"], "train")[2])
+    np.testing.assert_array_equal(label, labels(2, 26, 27))
+
+
 def camvid_options(folder, output_dir):
     names = ("image_folder", "semantic_segmentation_folder", "list_folder")
     options = dict.fromkeys(names, str(folder))
@@ -203,7 +213,9 @@ def test_a_test_split_without_masks_gets_records_without_labels(tmp_path):
 
 
 def test_colour_masks_are_converted_by_the_table_s_colours(camvid, tmp_path):
-    colors = [entry["color"] for entry in json.loads(pathlib.Path(CAMVID_TABLE).read_text())["classes"]] + [[0, 0, 0]]
+    colors = [
+        entry["color"] for entry in json.loads(pathlib.Path(CAMVID_TABLE).read_text())["classes"]
+    ] + [[0, 0, 0]]
     for path in camvid.glob("*annot/*.png"):
         save_mask(path, np.array(colors, np.uint8)[np.asarray(Image.open(path))])
     convert("folders", camvid_options(camvid, tmp_path / "out"))

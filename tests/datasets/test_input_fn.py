@@ -274,8 +274,8 @@ def test_sizes_after_the_resize_count(records):
     assert len(eval_batches(records, options=options)) == 3
 
 
-def test_sizes_are_read_from_the_image_where_the_record_does_not_state_them(tmp_path):
-    options = write_records(tmp_path, [record(2, height=0, width=0), record(1)])
+def test_sizes_are_those_of_the_images_whatever_the_records_state(tmp_path):
+    options = write_records(tmp_path, [record(2, height=0, width=0), record(1, height=999)])
     info = dataset_info.load(options)
     input_fn.check_evaluation(options, info, "val")
     assert eval_batches(tmp_path, options=options)[0]["height"].tolist() == [26, 23]
