@@ -246,9 +246,7 @@ def _describe(model_options, options, info, run, backend):
     """Shows the numbers that follow from the options."""
     from core import train as train_step
 
-    parameters = sum(
-        variable.shape.num_elements() for variable in train_step.network_variables()
-    )
+    parameters = sum(variable.shape.num_elements() for variable in train_step.network_variables())
     images_per_step = options.train_batch_size * backend.ranks
     logging.info(
         "%s at output stride %d, %s parameters.",

@@ -89,7 +89,9 @@ def _scopes(names) -> str:
     for name in names:
         scope = name.split("/")[0]
         counts[scope] = counts.get(scope, 0) + 1
-    return f" ({', '.join(f'{scope} {count}' for scope, count in counts.items())})" if counts else ""
+    return (
+        f" ({', '.join(f'{scope} {count}' for scope, count in counts.items())})" if counts else ""
+    )
 
 
 def match(path: str, variables, exclude=()) -> Match:
@@ -325,5 +327,7 @@ def _halved(name: str, value):
     if value.ndim < 2 or value.dtype != np.float32:
         return value
     if not np.abs(value).max() <= np.finfo(np.float16).max:
-        raise UserError(f"{name} has values beyond half precision; the checkpoint is left as it is.")
+        raise UserError(
+            f"{name} has values beyond half precision; the checkpoint is left as it is."
+        )
     return value.astype(np.float16)

@@ -52,9 +52,9 @@ class StopOnBadLoss(tf.train.SessionRunHook):
         since = 1 if self._last_good is None else self._last_good + 1
         steps = f"step {step}" if since >= step else f"a step from {since} to {step}"
         raise UserError(
-            f"the loss is {values['loss']:g} (regularisation {values['reg_loss']:g}) since {steps}, "
-            f"at learning rate {values['learning_rate']:g}; the last checkpoint is unharmed. Try a "
-            "lower --base_learning_rate, or check the data."
+            f"the loss is {values['loss']:g} (regularisation {values['reg_loss']:g}) since "
+            f"{steps}, at learning rate {values['learning_rate']:g}; the last checkpoint is "
+            "unharmed. Try a lower --base_learning_rate, or check the data."
         )
 
 

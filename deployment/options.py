@@ -27,10 +27,16 @@ class DeviceOptions(Options):
         minimum=1,
     )
     intra_op_threads: int = option(
-        flags.DEFINE_integer, 0, "Threads within one operation; 0: all cores.", minimum=0,
+        flags.DEFINE_integer,
+        0,
+        "Threads within one operation; 0: all cores.",
+        minimum=0,
         changeable=True,
     )
     inter_op_threads: int = option(
-        flags.DEFINE_integer, 0, "Operations side by side; 0: TensorFlow's choice.", minimum=0,
+        flags.DEFINE_integer,
+        0,
+        "Operations side by side; 0: TensorFlow's choice.",
+        minimum=0,
         changeable=True,
     )

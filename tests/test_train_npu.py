@@ -90,7 +90,8 @@ def test_training_lowers_the_loss_and_leaves_what_others_need(records, tmp_path)
     assert checkpoint.step_of(checkpoint.newest(str(tmp_path))) == 60
     saved = json.loads((tmp_path / "options.json").read_text())
     assert saved["model"]["depth_multiplier"] == 0.25
-    assert saved["run"]["num_classes"] == CLASSES and saved["run"]["class_names"] == ["a", "b", "c"]
+    assert saved["run"]["num_classes"] == CLASSES
+    assert saved["run"]["class_names"] == ["a", "b", "c"]
     assert any(name.startswith("events.out.tfevents") for name in os.listdir(tmp_path))
 
 
@@ -185,13 +186,13 @@ def test_a_refused_flag_ends_with_status_2_before_tensorflow_is_loaded(arguments
     environment = {**os.environ, "PYTHONVERBOSE": ""}
     result = subprocess.run(
         _command(*arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
         env=environment,
     )
     assert result.returncode == 2
-    assert message in result.stderr and "Traceback" not in result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def _flags(records, folder, steps):
@@ -221,7 +222,8 @@ def test_a_signal_saves_and_the_same_command_goes_on(records, tmp_path, number, 
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == status
-    assert b"the same command continues it" in errors and b"Traceback" not in errors
+    assert b"the same command continues it" in errors
+    assert b"Traceback" not in errors
     step = checkpoint.step_of(checkpoint.newest(str(tmp_path)))
     assert step >= 1
     subprocess.run(_flags(records, tmp_path, step + 2), check=True, stderr=subprocess.DEVNULL)

@@ -38,7 +38,8 @@ def _restored(path, shapes, **arguments):
 def test_restore_fills_every_variable(tmp_path):
     shapes = {"net/weights": [3, 2], "net/biases": [2]}
     values = _restored(_save(tmp_path, shapes), shapes)
-    assert np.all(values["net/weights"] == 1.0) and np.all(values["net/biases"] == 1.0)
+    assert np.all(values["net/weights"] == 1.0)
+    assert np.all(values["net/biases"] == 1.0)
 
 
 def test_a_missing_variable_is_an_error_that_names_it(tmp_path):
@@ -56,7 +57,8 @@ def test_another_shape_is_an_error_that_shows_both(tmp_path):
 def test_excluded_variables_keep_their_values(tmp_path):
     path = _save(tmp_path, {"net/weights": [3]})
     values = _restored(path, {"net/weights": [3], "logits/weights": [2]}, exclude=["logits/"])
-    assert np.all(values["net/weights"] == 1.0) and np.all(values["logits/weights"] == 0.0)
+    assert np.all(values["net/weights"] == 1.0)
+    assert np.all(values["logits/weights"] == 0.0)
 
 
 def test_half_precision_is_widened(tmp_path):
@@ -72,7 +74,8 @@ def test_half_precision_is_widened(tmp_path):
             )
         )
     values = _restored(prefix, {"net/weights": [3]})["net/weights"]
-    assert values.dtype == np.float32 and np.array_equal(values, stored.astype(np.float32))
+    assert values.dtype == np.float32
+    assert np.array_equal(values, stored.astype(np.float32))
 
 
 def test_a_truncated_checkpoint_is_a_sentence(tmp_path):

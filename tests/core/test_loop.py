@@ -139,8 +139,11 @@ def test_the_log_line_has_its_values_in_the_columns_that_scripts_cut(tmp_path):
     _train(tmp_path, 20, display_every=10)
     lines = (tmp_path / "training.log").read_text().splitlines()
     columns = lines[-1].split()
-    assert columns[:3:2] == ["step:", "epoch:"] and columns[4] == "FPS:"
-    assert columns[1] == "20" and float(columns[3]) == 4.0 and float(columns[5]) > 0
+    assert columns[:3:2] == ["step:", "epoch:"]
+    assert columns[4] == "FPS:"
+    assert columns[1] == "20"
+    assert float(columns[3]) == 4.0
+    assert float(columns[5]) > 0
     assert float(columns[6].split("loss:")[1]) < 1.0
     assert [column.split(":")[0] for column in columns[6:]] == [
         "loss",
