@@ -32,6 +32,9 @@ class CommandOptions(Options):
     )
 
 
+# Share of the start in a moving average at the end of training that is worth a warning.
+_STALE_PERCENT = 5.0
+
 OPTION_CLASSES = (
     CommandOptions,
     ModelOptions,
@@ -274,6 +277,8 @@ def _describe(model_options, options, info, run, backend):
 
 def _warn_of_batch_norm(model_options: ModelOptions, options: TrainOptions):
     """Warns of settings under which batch norm learns badly, silently."""
+    from core import model
+
     if not options.fine_tune_batch_norm:
         return
     if options.train_batch_size < 8:
@@ -282,14 +287,25 @@ def _warn_of_batch_norm(model_options: ModelOptions, options: TrainOptions):
             "fewer, start from a trained network and pass --nofine_tune_batch_norm.",
             options.train_batch_size,
         )
-    left = model_options.batch_norm_decay**options.training_number_of_steps
-    if left > 0.05:
+    steps = options.training_number_of_steps
+    head_left = 100 * model_options.batch_norm_decay**steps
+    if head_left > _STALE_PERCENT:
         logging.warning(
-            "After %d steps the head's moving averages still consist to %.0f %% of what they "
-            "started with, so evaluation would differ from training; pass a smaller "
+            "After %d steps the moving averages of the head still consist to %.0f %% of what they "
+            "started with, so that evaluation will differ from training; pass a smaller "
             "--batch_norm_decay (such as 0.99) or train longer.",
-            options.training_number_of_steps,
-            100 * left,
+            steps,
+            head_left,
+        )
+    backbone_left = 100 * model.backbone(model_options).batch_norm_decay ** steps
+    if options.tf_initial_checkpoint is None and backbone_left > _STALE_PERCENT:
+        logging.warning(
+            "After %d steps the moving averages of %s still consist to %.0f %% of what they "
+            "started with, so that evaluation will differ from training; start from a checkpoint, "
+            "train longer, or take another backbone.",
+            steps,
+            model_options.model_variant,
+            backbone_left,
         )
 
 

@@ -48,6 +48,7 @@ class Backbone:
         native is decided by the surrounding arg scope.
       normalize: Maps float images 0..255 to the values that the variant was trained on.
       pad_color: (red, green, blue) in 0..255 that `normalize` maps to 0.
+      batch_norm_decay: Of its moving averages; the head has its own, an option.
       output_strides: The output strides it can be built at.
       decoder_strides: The keys of `Features.at_stride`.
       multi_grid_units: Number of values that `multi_grid` takes; 0 where there is no multi-grid.
@@ -59,6 +60,7 @@ class Backbone:
     build: Callable[..., Features]
     normalize: Callable[[tf.Tensor], tf.Tensor]
     pad_color: tuple[float, float, float]
+    batch_norm_decay: float
     output_strides: tuple[int, ...] = (8, 16, 32)
     decoder_strides: tuple[int, ...] = (4,)
     multi_grid_units: int = 0

@@ -151,6 +151,7 @@ VARIANTS = {
         build=build,
         normalize=scale_to_unit_range,
         pad_color=MIDDLE_GREY,
+        batch_norm_decay=_BATCH_NORM_DECAY,
         decoder_strides=tuple(_DECODER_BLOCKS),
         has_width=True,
     )

@@ -213,6 +213,7 @@ VARIANTS = {
         build=functools.partial(build, network=network),
         normalize=scale_to_unit_range,
         pad_color=MIDDLE_GREY,
+        batch_norm_decay=_BATCH_NORM_DECAY,
         decoder_strides=tuple(network.decoder_blocks),
         has_width=True,
         only_divisor=_DIVISOR,

@@ -129,6 +129,7 @@ def variant(network: Network, stem, normalize, pad_color) -> Backbone:
         build=functools.partial(build, network=network, stem=stem),
         normalize=normalize,
         pad_color=pad_color,
+        batch_norm_decay=_BATCH_NORM_DECAY,
         multi_grid_units=network.units[3],
     )
 

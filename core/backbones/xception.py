@@ -197,6 +197,7 @@ VARIANTS = {
         build=functools.partial(build, scope=scope, blocks=blocks),
         normalize=scale_to_unit_range,
         pad_color=MIDDLE_GREY,
+        batch_norm_decay=_BATCH_NORM_DECAY,
         decoder_strides=_DECODER_STRIDES,
         multi_grid_units=3,
     )
