@@ -52,15 +52,22 @@ run "$python" -m datasets.convert pascal_voc \
   --class_table="$data/classes.json" \
   --output_dir="$records"
 
-say "3 of 5: training"
+say "3 of 5: training, from the backbone of the checkpoint in docs/results"
 run "$python" train_npu.py --mode=train \
   --dataset_dir="$records" \
   --train_logdir="$run_folder" \
+  --tf_initial_checkpoint=docs/results/camvid/model.ckpt-2400 \
+  --noinitialize_last_layer \
   --model_variant=mobilenet_v2 \
-  --depth_multiplier=0.35 \
+  --output_stride=16 \
+  --atrous_rates=3 --atrous_rates=6 \
+  --aspp_convs_filters=128 \
+  --decoder_output_stride=4 --decoder_filters=64 \
+  --batch_norm_decay=0.98 \
   --train_crop_size=129,129 \
+  --min_scale_factor=0.75 --max_scale_factor=1.25 \
   --train_batch_size=8 \
-  --training_number_of_steps=600 \
+  --training_number_of_steps=900 \
   --base_learning_rate=0.05
 
 say "4 of 5: evaluation at one scale"
