@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import contextlib
 import functools
 import os
 
@@ -122,28 +121,34 @@ def _write_splits(folder: str, splits: dict, reader, options: ConvertOptions) ->
     """
     counts = np.zeros(256, np.int64)
     problems = []
+    progress = log.Progress(sum(len(samples) for samples in splits.values()))
     done = 0
-    with contextlib.ExitStack() as stack:
-        progress = log.Progress(sum(len(samples) for samples in splits.values()))
-        stack.callback(progress.close)
-        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(options.num_workers))
-        for split, samples in splits.items():
-            futures = _submitted(pool, functools.partial(_read, reader), samples)
-            with tfrecord.ShardWriter(folder, split, len(samples), options.num_shards) as writer:
-                for future in futures:
-                    try:
-                        record, values = future.result()
-                    except image_files.BadFileError as problem:
-                        problems.append(str(problem))
-                        if len(problems) == _MOST_PROBLEMS:
-                            raise _unusable(problems) from None
-                    else:
-                        counts += values
-                        writer.write(tfrecord.serialize(record))
-                    done += 1
-                    progress.update(done)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(options.num_workers) as pool:
+            for split, samples in splits.items():
+                futures = _submitted(pool, functools.partial(_read, reader), samples)
+                with tfrecord.ShardWriter(folder, split, len(samples), options.num_shards) as out:
+                    for future in futures:
+                        counts += _write(future, out, problems)
+                        done += 1
+                        progress.update(done)
+    finally:
+        progress.close()
     if problems:
         raise _unusable(problems)
+    return counts
+
+
+def _write(future, out: tfrecord.ShardWriter, problems: list):
+    """Writes the record of a sample that was read; returns its pixels of each mask value."""
+    try:
+        record, counts = future.result()
+    except image_files.BadFileError as problem:
+        problems.append(str(problem))
+        if len(problems) == _MOST_PROBLEMS:
+            raise _unusable(problems) from None
+        return 0
+    out.write(tfrecord.serialize(record))
     return counts
 
 

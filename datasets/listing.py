@@ -56,6 +56,8 @@ class Pairs:
 def _candidates(entry: str, subfolders: list) -> list:
     """Returns the relative paths, without extension, that an entry may stand for, best first."""
     parts = [part for part in entry.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    if not parts:
+        return []
     stem, extension = os.path.splitext(parts[-1])
     if extension in IMAGE_EXTENSIONS:
         parts[-1] = stem

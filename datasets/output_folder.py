@@ -40,11 +40,7 @@ class OutputFolder:
         self._origin = origin
         self._dataset_file = os.path.join(folder, DATASET_FILE)
         self._marker = os.path.join(folder, shards.INCOMPLETE_FILE)
-        try:
-            os.makedirs(folder, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"--output_dir={folder} cannot be made: {error.strerror}.") from error
-        self._kept, self._kept_origins = self._look()
+        self._kept, self._kept_origins = self._look() if os.path.isdir(folder) else ({}, {})
 
     def _look(self) -> tuple[dict, dict]:
         """Returns the splits that stay, with their number of images, and their origins."""
@@ -92,17 +88,29 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def temporary(self):
-        """Yields a new folder to write the shards to; it is removed in the end."""
-        self._remove_leftovers()
+        """Yields a new folder to write the shards to; it is removed in the end.
+
+        Raises:
+          UserError: If it cannot be made.
+        """
+        existed = os.path.isdir(self._folder)
         path = os.path.join(self._folder, f"{_TEMPORARY}{os.getpid()}")
-        os.makedirs(path, exist_ok=True)
+        try:
+            os.makedirs(path, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"--output_dir={self._folder} cannot be written to: {error.strerror}."
+            ) from error
+        self._remove_leftovers()
         try:
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
+            if not existed and not os.listdir(self._folder):
+                os.rmdir(self._folder)
 
     def _remove_leftovers(self):
-        """Removes the temporary folders of conversions that were killed."""
+        """Removes the temporary folders of other conversions, which were killed."""
         for name in os.listdir(self._folder):
             if name.startswith(_TEMPORARY) and not _is_running(name[len(_TEMPORARY) :]):
                 shutil.rmtree(os.path.join(self._folder, name), ignore_errors=True)

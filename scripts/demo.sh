@@ -39,7 +39,7 @@ for ((number = 2; ; number++)); do
 done
 
 # The network's settings come from the options.json beside the checkpoint.
-evaluation=(--checkpoint_dir="$run_folder" --dataset_dir="$records" "--eval_crop_size=161,161")
+evaluation=(--checkpoint_dir="$run_folder" --dataset_dir="$records" "--eval_crop_size=129,129")
 
 say "1 of 5: a synthetic data set in PASCAL VOC layout"
 run "$python" -m datasets.synthetic --output_dir="$data"

@@ -233,6 +233,7 @@ def refused(options, format_name="pascal_voc", error=UserError, **changes):
     with pytest.raises(error) as caught:
         convert(format_name, options, **changes)
     assert tree(output) == before
+    assert bool(before) == os.path.exists(output)
     return str(caught.value)
 
 
@@ -258,6 +259,11 @@ def test_empty_folders_are_named(voc, tmp_path):
     assert "train.txt, line 1: train_0 has no image (.jpg, .jpeg or .png) in" in message
     del voc["list_folder"]
     assert "has no images" in refused(voc, "folders", image_folder=empty, splits=["train"])
+
+
+def test_a_line_that_names_nothing_is_shown_with_its_number(voc, tmp_path):
+    (tmp_path / "Lists" / "val.txt").write_text("val_0\n\n/\n")
+    assert "val.txt, line 3: / has no image" in refused(voc)
 
 
 def test_lists_that_are_all_empty_are_named(voc, tmp_path):
@@ -387,6 +393,12 @@ def test_a_split_with_other_classes_is_not_added(voc):
     convert("pascal_voc", voc, splits=["val"])
 
 
+def test_an_output_folder_that_cannot_be_written_to_is_named(voc, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="--output_dir=.*/file cannot be written to: Not a dir"):
+        convert("pascal_voc", voc, output_dir=str(tmp_path / "file"))
+
+
 def test_a_conversion_that_is_interrupted_leaves_nothing(voc, monkeypatch):
     def interrupt(*unused):
         raise KeyboardInterrupt
@@ -420,7 +432,7 @@ def test_what_a_killed_conversion_left_is_removed(voc):
     output = pathlib.Path(voc["output_dir"])
     # No process has this number.
     (output / ".converting-99999999").mkdir(parents=True)
-    (output / f".converting-{os.getpid() + 0}").mkdir()
+    (output / f".converting-{os.getpid()}").mkdir()
     folder = output_folder.OutputFolder(str(output), dataset_info.KNOWN["ade20k"], {})
     folder._remove_leftovers()
     assert tree(output) == [f".converting-{os.getpid()}"]
