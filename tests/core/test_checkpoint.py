@@ -42,6 +42,18 @@ def test_restore_fills_every_variable(tmp_path):
     assert np.all(values["net/biases"] == 1.0)
 
 
+def test_the_older_checkpoint_format_is_read_too(tmp_path):
+    path = str(tmp_path / "old.ckpt")
+    with tf.Graph().as_default(), tf.Session() as session:
+        _variable("net/weights", [3, 2], 1.0)
+        session.run(tf.global_variables_initializer())
+        tf.train.Saver(write_version=tf.train.SaverDef.V1).save(
+            session, path, write_meta_graph=False
+        )
+    assert os.path.isfile(path)
+    assert np.all(_restored(path, {"net/weights": [3, 2]})["net/weights"] == 1.0)
+
+
 def test_a_missing_variable_is_an_error_that_names_it(tmp_path):
     path = _save(tmp_path, {"net/weights": [3, 2]})
     with pytest.raises(UserError, match="net/biases: not in the checkpoint"):
