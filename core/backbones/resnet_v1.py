@@ -15,6 +15,7 @@ from core.options import ModelOptions
 from utils.compat import tf
 
 _BATCH_NORM_DECAY = 0.95
+_DECODER_STRIDES = (4, 8, 16)
 # Stride behind the stem and its pooling.
 _STEM_STRIDE = 4
 
@@ -27,18 +28,16 @@ class Network:
       scope: Variable scope.
       units: Number of units in each of the four blocks.
       is_bottleneck: Whether units are 1x1, 3x3, 1x1 convolutions (else two 3x3).
-      decoder_unit: Number of the unit in block 1 whose last convolution a decoder takes.
     """
 
     scope: str
     units: tuple[int, int, int, int]
     is_bottleneck: bool
-    decoder_unit: int
 
 
-RESNET_18 = Network("resnet_v1_18", (2, 2, 2, 2), False, 1)
-RESNET_50 = Network("resnet_v1_50", (3, 4, 6, 3), True, 2)
-RESNET_101 = Network("resnet_v1_101", (3, 4, 23, 3), True, 2)
+RESNET_18 = Network("resnet_v1_18", (2, 2, 2, 2), False)
+RESNET_50 = Network("resnet_v1_50", (3, 4, 6, 3), True)
+RESNET_101 = Network("resnet_v1_101", (3, 4, 23, 3), True)
 
 
 def build(
@@ -90,8 +89,9 @@ def _blocks(outputs, network, options):
                         1 if atrous else stride,
                         rate * grid,
                     )
-                if (block, unit) == (1, network.decoder_unit):
-                    at_stride[_STEM_STRIDE] = branch
+                if unit == count - 1 and not atrous:
+                    # The last unit of its size, before its addition: what checkpoints demand.
+                    at_stride[reached] = branch
                 rate, reached = (rate * stride, reached) if atrous else (rate, reached * stride)
     return Features(outputs, at_stride)
 
@@ -130,6 +130,7 @@ def variant(network: Network, stem, normalize, pad_color) -> Backbone:
         normalize=normalize,
         pad_color=pad_color,
         batch_norm_decay=_BATCH_NORM_DECAY,
+        decoder_strides=_DECODER_STRIDES,
         multi_grid_units=network.units[3],
     )
 
