@@ -1,8 +1,9 @@
 """Makes a small data set in PASCAL VOC's layout: `python -m datasets.synthetic --output_dir=DIR`.
 
 Scenes of textured shapes on a textured ground, unevenly lit, partly hidden by one another. A class
-is a shape with a pattern, in any colours, so that no pixel's colour gives its class away. Masks
-have VOC's palette and a border of 255 around each object. The same seed gives the same scenes.
+is a shape with a pattern; its colours vary nearly as much as those of all classes, so that a
+pixel's colour does not give its class away. Masks have VOC's palette and a border of 255 around
+each object. The same seed gives the same scenes.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ SCENES = 60
 @pytest.fixture(scope="module")
 def scenes():
     return [
-        synthetic_scenes.draw(np.random.RandomState([0, number]), 0.5) for number in range(SCENES)
+        synthetic_scenes.draw(np.random.RandomState([0, number]), SyntheticOptions().difficulty)
+        for number in range(SCENES)
     ]
 
 
@@ -114,7 +115,7 @@ def test_no_pixel_s_colour_gives_its_class_away(scenes):
         confusion[:, guess] += labels
     hits = np.diag(confusion)
     iou = hits / (confusion.sum(axis=0) + confusion.sum(axis=1) - hits)
-    assert iou.mean() < 0.15
+    assert iou.mean() < 0.2
 
 
 def colours_and_classes(scenes):
