@@ -1,0 +1,167 @@
+r"""Parameters, arithmetic and peak memory of networks: `python -m benchmarks.networks`.
+
+  python -m benchmarks.networks
+  python -m benchmarks.networks --variants=resnet_v1_101_beta --output_stride=8 \
+      --crop_size=321,321 --atrous_rates=12 --atrous_rates=24 --atrous_rates=36
+
+Each network is built and run once in a process of its own. Arithmetic counts the multiply-adds of
+all convolutions as two operations each. Memory is what the process grows by at most during a run,
+its graph and variables being there; of a training step it holds gradients and activations, and it
+depends on the machine's kernels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import resource
+import subprocess
+import sys
+
+from absl import flags
+
+import common
+from common import Options, option
+from core.options import ModelOptions, TrainOptions
+from deployment.options import DeviceOptions
+from utils.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworksOptions(Options):
+    """What is measured."""
+
+    variants: tuple[str, ...] | None = option(
+        flags.DEFINE_list, None, "Backbones, comma separated; all if unset.", convert=str
+    )
+    crop_size: tuple[int, ...] = option(
+        flags.DEFINE_list, (513, 513), "Height,width.", convert=int, length=2, minimum=1
+    )
+    num_classes: int = option(flags.DEFINE_integer, 21, "Classes.", minimum=1, maximum=255)
+    json: bool = option(flags.DEFINE_bool, False, "Whether JSON is printed instead of a table.")
+    run: bool = option(flags.DEFINE_bool, True, "Whether memory is measured, by running.")
+    here: bool = option(
+        flags.DEFINE_bool, False, "Measures --model_variant in this process; prints JSON."
+    )
+
+
+OPTION_CLASSES = (NetworksOptions, ModelOptions)
+
+
+def main(flag_values):
+    """Reads the flags and measures."""
+    options = common.from_flags(NetworksOptions, flag_values)
+    model_options = common.from_flags(ModelOptions, flag_values)
+    if options.here:
+        print(json.dumps(_measure(options, model_options)))
+        return
+    rows = [_in_own_process(variant) for variant in options.variants or _all_variants()]
+    print(json.dumps(rows, indent=2) if options.json else _table(rows, options, model_options))
+
+
+def _all_variants() -> list:
+    from core import model
+
+    return sorted(model.BACKBONES)
+
+
+def _in_own_process(variant: str) -> dict:
+    command = [sys.executable, "-m", "benchmarks.networks", *sys.argv[1:]]
+    result = subprocess.run(
+        [*command, "--here", f"--model_variant={variant}"],
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode:
+        raise UserError(f"{variant} could not be measured: {result.stderr.strip()[-500:]}")
+    return json.loads(result.stdout.strip().split("\n")[-1])
+
+
+def _measure(options: NetworksOptions, model_options: ModelOptions) -> dict:
+    from core import model, train
+    from utils.compat import tf
+
+    model.check(model_options, options.crop_size)
+    found = {"variant": model_options.model_variant}
+    images = [1, *options.crop_size, 3]
+    with tf.Graph().as_default() as graph:
+        outputs = model.logits(
+            tf.zeros(images), model_options, options.num_classes, crop_size=options.crop_size
+        )[model.MERGED]
+        found["parameters"] = sum(
+            variable.shape.num_elements() for variable in tf.trainable_variables()
+        )
+        found["forward_gflop"] = sum(map(_operations, graph.get_operations())) / 1e9
+        if options.run:
+            found["forward_mb"] = _memory_of(outputs)
+    if options.run:
+        with tf.Graph().as_default():
+            step = train.build(
+                tf.zeros(images),
+                tf.zeros([*images[:3], 1], tf.int32),
+                model_options,
+                TrainOptions(),
+                num_classes=options.num_classes,
+                ignore_label=255,
+                backend=_backend(),
+            )
+            found["training_mb"] = _memory_of(step.train_op)
+    return found
+
+
+def _backend():
+    from deployment import backend
+
+    return backend.create(DeviceOptions(device="cpu"))
+
+
+def _operations(operation) -> int:
+    """Returns the multiply-adds of a convolution, times two; 0 for anything else."""
+    if operation.type not in ("Conv2D", "DepthwiseConv2dNative"):
+        return 0
+    outputs = operation.outputs[0].shape.num_elements()
+    height, width, channels, _ = operation.inputs[1].shape.as_list()
+    per_output = height * width * (channels if operation.type == "Conv2D" else 1)
+    return 2 * outputs * per_output
+
+
+def _memory_of(fetch) -> float:
+    """Returns by how many MB the process grows at most while a tensor or operation is run."""
+    from utils.compat import tf
+
+    with tf.Session(config=_backend().session_config()) as session:
+        session.run(tf.global_variables_initializer())
+        before = _resident_mb()
+        session.run(fetch)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0 - before
+
+
+def _resident_mb() -> float:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+def _table(rows: list, options: NetworksOptions, model_options: ModelOptions) -> str:
+    from core import run_folder
+
+    size = "x".join(map(str, options.crop_size))
+    versions = ", ".join(f"{key} {value}" for key, value in run_folder.versions().items())
+    lines = [
+        f"Batch 1 of {size}, output stride {model_options.output_stride}, "
+        f"{options.num_classes} classes; {platform.machine()}, {versions}.",
+        "",
+        "| backbone | parameters | forward GFLOP | forward MB | training step MB |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        memory = [f"{row[key]:,.0f}" if key in row else "" for key in ("forward_mb", "training_mb")]
+        lines.append(
+            f"| `{row['variant']}` | {row['parameters']:,} | {row['forward_gflop']:.1f} | "
+            f"{memory[0]} | {memory[1]} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    common.run(main, *OPTION_CLASSES)
