@@ -163,18 +163,18 @@ def _training_graph(sections, info, backend, start_step):
 
 def _chief_hooks(step, options, backend, info, num_images) -> list:
     """Returns the hooks that write: logs, pictures, checkpoints."""
-    from core import hooks
+    from core.hooks.log_images import LogImages
+    from core.hooks.log_training import LogTraining
+    from core.hooks.save_checkpoints import SaveCheckpoints
 
     folder = options.train_logdir
     images_per_step = options.train_batch_size * backend.ranks
     chosen = [
-        hooks.LogTraining(
-            folder, step, options, images_per_step=images_per_step, num_images=num_images
-        )
+        LogTraining(folder, step, options, images_per_step=images_per_step, num_images=num_images)
     ]
     if options.save_summaries_images:
         chosen.append(
-            hooks.LogImages(
+            LogImages(
                 folder,
                 step,
                 options.save_summaries_secs,
@@ -183,13 +183,14 @@ def _chief_hooks(step, options, backend, info, num_images) -> list:
             )
         )
     if options.do_checkpoint:
-        chosen.append(hooks.SaveCheckpoints(folder, step, options))
+        chosen.append(SaveCheckpoints(folder, step, options))
     return chosen
 
 
 def _run(step, options, backend, info, num_images, resume_from, extra_hooks):
     """Runs the loop with the hooks of a run."""
-    from core import hooks, loop
+    from core import loop
+    from core.hooks.stop_on_bad_loss import StopOnBadLoss
 
     chief_hooks = []
     if backend.is_chief:
@@ -199,7 +200,7 @@ def _run(step, options, backend, info, num_images, resume_from, extra_hooks):
         total_steps=options.training_number_of_steps,
         iterations_per_loop=options.iterations_per_loop,
         backend=backend,
-        hooks=[hooks.StopOnBadLoss(step), *chief_hooks, *extra_hooks],
+        hooks=[StopOnBadLoss(step), *chief_hooks, *extra_hooks],
         resume_from=resume_from,
         initial=None if resume_from else _initial_weights(options),
     )

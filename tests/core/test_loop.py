@@ -7,7 +7,10 @@ import signal
 import numpy as np
 import pytest
 
-from core import checkpoint, hooks, loop
+from core import checkpoint, loop
+from core.hooks import log_training
+from core.hooks.save_checkpoints import SaveCheckpoints
+from core.hooks.stop_on_bad_loss import StopOnBadLoss
 from core.options import TrainOptions
 from core.train import TrainStep
 from deployment import backend as backends
@@ -72,9 +75,11 @@ def _train(folder, steps, per_loop=1, bad_after=None, extra=None, **options):
             iterations_per_loop=per_loop,
             backend=backends.create(DeviceOptions(device="cpu")),
             hooks=[
-                hooks.StopOnBadLoss(step),
-                hooks.LogTraining(str(folder), step, options, images_per_step=2, num_images=10),
-                hooks.SaveCheckpoints(str(folder), step, options),
+                StopOnBadLoss(step),
+                log_training.LogTraining(
+                    str(folder), step, options, images_per_step=2, num_images=10
+                ),
+                SaveCheckpoints(str(folder), step, options),
                 *([extra] if extra else []),
             ],
             resume_from=found[-1] if found else None,
@@ -124,7 +129,7 @@ def test_a_run_in_two_parts_equals_one_without_a_break(tmp_path):
 
 def test_metrics_hold_one_record_per_interval_without_repeats(tmp_path):
     _train(tmp_path, 20, log_steps=5)
-    path = tmp_path / hooks.METRICS_FILE
+    path = tmp_path / log_training.METRICS_FILE
     with open(path, "a", encoding="utf-8") as file:  # what a killed run wrote behind its checkpoint
         file.write(json.dumps({"step": 25}) + "\n" + '{"step": 3')
     _train(tmp_path, 40, log_steps=5)

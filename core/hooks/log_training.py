@@ -1,0 +1,131 @@
+"""The records of a run: training.log, metrics.jsonl, TensorBoard scalars, progress."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import common
+from core.options import TrainOptions
+from core.train import TrainStep
+from utils.compat import tf
+from utils.log import Progress, RunLog
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class LogTraining(tf.train.SessionRunHook):
+    """Writes training.log, metrics.jsonl and TensorBoard scalars, and shows progress."""
+
+    def __init__(
+        self,
+        folder: str,
+        step: TrainStep,
+        options: TrainOptions,
+        *,
+        images_per_step: int,
+        num_images: int,
+    ):
+        self._folder = folder
+        self._step = step
+        self._options = options
+        self._images_per_step = images_per_step
+        self._num_images = num_images
+        self._first_step = None
+
+    def after_create_session(self, session, unused_coordinator):
+        """Opens the files, and drops lines behind the step that training continues from."""
+        step = session.run(self._step.global_step)
+        self._metrics_path = os.path.join(self._folder, METRICS_FILE)
+        _drop_lines_after(self._metrics_path, step)
+        self._log = RunLog(os.path.join(self._folder, self._options.log_name))
+        if step:
+            self._log.line(f"continued from step {step}")
+        self._writer = tf.summary.FileWriter(self._folder)
+        # Makes TensorBoard forget what an interrupted run wrote behind this step.
+        self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), int(step))
+        self._progress = Progress(
+            self._options.training_number_of_steps, unit="steps", initial=int(step)
+        )
+        self._logged_step = self._displayed_step = int(step)
+        # The first loop also prepares the kernels: rates start behind it, where it was not all.
+        self._clock = {"log": None, "display": None}
+        self._begin = (int(step), time.time())
+
+    def before_run(self, unused_context):
+        """Asks for the losses and the learning rate."""
+        return tf.train.SessionRunArgs(
+            {
+                "loss": self._step.loss,
+                "reg_loss": self._step.reg_loss,
+                "total_loss": self._step.total_loss,
+                "learning_rate": self._step.learning_rate,
+            }
+        )
+
+    def after_run(self, run_context, run_values):
+        """Writes what is due."""
+        step = int(run_context.session.run(self._step.global_step))
+        values = {name: float(value) for name, value in run_values.results.items()}
+        for name in self._clock:
+            if self._clock[name] is None:
+                self._clock[name] = (step, time.time())
+        if self._is_due(self._options.log_steps, self._logged_step, step):
+            self._log_metrics(step, values)
+            self._logged_step = step
+        if self._is_due(self._options.display_every, self._displayed_step, step):
+            self._log_line(step, values)
+            self._displayed_step = step
+        self._progress.update(
+            step, loss=values["total_loss"], images_per_second=self._rate("log", step)
+        )
+
+    def end(self, unused_session):
+        """Closes the files."""
+        self._progress.close()
+        self._writer.close()
+
+    def _is_due(self, every, last, step):
+        return step // every > last // every or step == self._options.training_number_of_steps
+
+    def _rate(self, name, step):
+        """Returns images per second since the clock of this name was set."""
+        since_step, since_time = self._clock[name]
+        if step == since_step:
+            since_step, since_time = self._begin
+        return (step - since_step) * self._images_per_step / (time.time() - since_time)
+
+    def _log_metrics(self, step, values):
+        rate = self._rate("log", step)
+        record = {"step": step, **values, "images_per_second": rate, "time": round(time.time(), 3)}
+        with open(self._metrics_path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        summary = tf.Summary()
+        for name, value in {**values, "images_per_second": rate}.items():
+            summary.value.add(tag=f"train/{name}", simple_value=value)
+        self._writer.add_summary(summary, step)
+        self._writer.flush()
+        self._clock["log"] = (step, time.time())
+
+    def _log_line(self, step, values):
+        # Columns are separated by blanks and the losses follow their names directly: scripts of
+        # this recipe's users cut the sixth column (FPS) and what stands behind "loss:".
+        epoch = step * self._images_per_step / self._num_images
+        self._log.line(
+            f"step: {step}  epoch: {epoch:.2f}  FPS: {self._rate('display', step):.2f}  "
+            f"loss:{values['loss']:.4f}  reg_loss:{values['reg_loss']:.4f}  "
+            f"total_loss:{values['total_loss']:.4f}  lr:{values['learning_rate']:.7f}"
+        )
+        self._clock["display"] = (step, time.time())
+
+
+def _drop_lines_after(path: str, step: int):
+    """Removes the records of steps that will be made again."""
+    if not os.path.exists(path):
+        return
+    with open(path, encoding="utf-8") as file:
+        lines = file.readlines()
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    if len(kept) != len(lines):
+        common.write_text(path, "".join(kept))
