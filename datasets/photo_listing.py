@@ -1,0 +1,172 @@
+"""What a user names as input -> the photos, each with a name of its own for its results."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import os
+import sys
+
+from absl import logging
+
+from utils.errors import UserError
+
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+    *(".ppm", ".pgm", ".mpo", ".jfif"),
+)
+LIST_EXTENSIONS = (".txt", ".lst", ".list")
+STANDARD_INPUT = "-"
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """An image file to predict.
+
+    Attributes:
+      path: The file.
+      name: What its results are called: unique, without extension, perhaps with folders.
+    """
+
+    path: str
+    name: str
+
+
+def find(inputs, *, leave_out: str = "", stream=None) -> list:
+    """Returns the photos that inputs stand for, each file once, in the order given.
+
+    An input is an image file, a folder (searched with its sub-folders, which the names keep), a
+    text file with one path a line, a pattern with `*`, `?` or `[`, or `-` for paths on standard
+    input. Listed paths are taken from the current folder, or else from that of their list.
+
+    Args:
+      inputs: The inputs.
+      leave_out: Folder that is not searched, such as that of the results.
+      stream: Standard input, replaceable in tests.
+
+    Raises:
+      UserError: If an input is not there or has no images.
+    """
+    entries = []
+    for value in inputs:
+        entries += _entries(value, os.path.realpath(leave_out) if leave_out else None, stream)
+    files = {}
+    for path, name in entries:
+        files.setdefault(os.path.realpath(path), (path, name))
+    if len(files) < len(entries):
+        logging.info("%d inputs are named twice; each is taken once.", len(entries) - len(files))
+    return _with_unique_names(list(files.values()))
+
+
+def _entries(value: str, leave_out: str | None, stream) -> list:
+    """Returns (path, wanted name) of each image of one input."""
+    if value == STANDARD_INPUT:
+        lines = (stream or sys.stdin).read().splitlines()
+        return _from_lines(lines, "", "standard input")
+    if os.path.isdir(value):
+        return _from_folder(value, leave_out)
+    if os.path.isfile(value):
+        if os.path.splitext(value)[1].lower() in LIST_EXTENSIONS:
+            return _from_list(value)
+        return [(value, _stem(value))]
+    if glob.has_magic(value):
+        found = [path for path in sorted(glob.glob(value, recursive=True)) if _is_image(path)]
+        if not found:
+            raise UserError(f"--input={value} matches no image; check the pattern.")
+        return [(path, _stem(path)) for path in found]
+    raise UserError(
+        f"--input={value} is not there; pass an image, a folder, a list (.txt), a pattern, or - "
+        "for paths on standard input."
+    )
+
+
+def _is_image(path: str) -> bool:
+    return os.path.splitext(path)[1].lower() in EXTENSIONS and os.path.isfile(path)
+
+
+def _stem(path: str) -> str:
+    return os.path.splitext(os.path.basename(path))[0]
+
+
+def _from_folder(folder: str, leave_out: str | None) -> list:
+    found, others = [], 0
+    for parent, subfolders, names in os.walk(folder):
+        subfolders[:] = sorted(
+            name
+            for name in subfolders
+            if not name.startswith(".")
+            and os.path.realpath(os.path.join(parent, name)) != leave_out
+        )
+        for name in sorted(names):
+            path = os.path.join(parent, name)
+            if name.startswith(".") or not _is_image(path):
+                others += 1
+                continue
+            found.append((path, os.path.splitext(os.path.relpath(path, folder))[0]))
+    if not found:
+        raise UserError(
+            f"--input={folder} holds no images ({', '.join(EXTENSIONS)}); check the folder."
+        )
+    if others:
+        logging.info("%s: %d files that are no images are left out.", folder, others)
+    return found
+
+
+def _from_list(path: str) -> list:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            lines = file.read().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--input={path} cannot be read as a list of paths: {error}.") from error
+    return _from_lines(lines, os.path.dirname(path), path)
+
+
+def _from_lines(lines: list, folder: str, what: str) -> list:
+    paths = [line.strip() for line in lines if line.strip()]
+    if not paths:
+        raise UserError(f"{what} names no images; write one path a line.")
+    paths = [
+        path if os.path.exists(path) else _existing(os.path.join(folder, path), path)
+        for path in paths
+    ]
+    # One that is missing is reported with the images that cannot be read.
+    return [(path, _stem(path)) for path in paths]
+
+
+def _existing(path: str, otherwise: str) -> str:
+    return path if os.path.exists(path) else otherwise
+
+
+def _with_unique_names(files: list) -> list:
+    """Returns photos; those of equal names get so much more of their paths that they differ."""
+    groups = {}
+    for path, name in files:
+        groups.setdefault(name, []).append(path)
+    names, used = {}, {name for name, paths in groups.items() if len(paths) == 1}
+    for name, paths in groups.items():
+        longer = [name] if len(paths) == 1 else _distinct(name, paths, used)
+        used.update(longer)
+        names.update(zip(paths, longer))
+    return [Photo(path, names[path]) for path, _ in files]
+
+
+def _distinct(name: str, paths: list, used: set) -> list:
+    """Returns one name per path, made in the first way that makes them all different."""
+    for lengthen in (_with_folder, _with_extension, _with_whole_path):
+        longer = [lengthen(name, path) for path in paths]
+        if len(set(longer)) == len(longer) and not used.intersection(longer):
+            return longer
+    return [f"{longer[index]}_{index + 1}" for index in range(len(longer))]
+
+
+def _with_folder(name: str, path: str) -> str:
+    folder = os.path.basename(os.path.dirname(os.path.abspath(path)))
+    return os.path.join(os.path.dirname(name), f"{folder}_{os.path.basename(name)}")
+
+
+def _with_extension(name: str, path: str) -> str:
+    return f"{name}_{os.path.splitext(path)[1].lstrip('.')}"
+
+
+def _with_whole_path(unused_name: str, path: str) -> str:
+    return os.path.abspath(path).strip(os.sep).replace(os.sep, "_").replace(".", "_")
