@@ -11,8 +11,7 @@ import time
 import numpy as np
 from absl import logging
 
-from core import checkpoint, metrics, predict, train
-from core.heads import logits as logits_layer
+from core import checkpoint, metrics, predict, predictor, train
 from core.options import EvalOptions, ModelOptions
 from core.samples import Samples
 from deployment.backend import Backend
@@ -73,7 +72,7 @@ def run(
     Raises:
       UserError: If the checkpoint or the data is not as it must be.
     """
-    _check_classes(checkpoint_path, info)
+    predictor.check_classes(checkpoint_path, info.num_classes, f"data set {info.name}")
     step = checkpoint.step_of(checkpoint_path)
     with tf.Graph().as_default() as graph:
         iterator = tf.data.make_initializable_iterator(make_batches())
@@ -91,17 +90,6 @@ def run(
     counted = int(backend.sum_over_ranks(np.array(counted, np.int64)))
     _check_counted(confusion, counted, num_images, options.eval_split, info)
     return Result(confusion, counted, samples, checkpoint_path, step, seconds)
-
-
-def _check_classes(path, info):
-    """Raises UserError if the checkpoint's last layer is for another number of classes."""
-    biases = checkpoint.shapes(path).get(f"logits/{logits_layer.OUTPUT}/biases")
-    if biases is not None and biases[-1] != info.num_classes:
-        raise UserError(
-            f"checkpoint {path} predicts {biases[-1]} classes, but data set {info.name} has "
-            f"{info.num_classes}; pass the data set that it was trained on, or mend the class "
-            "count in dataset.json or --num_classes."
-        )
 
 
 def _build(batch, model_options, options, crop_size, info) -> dict:

@@ -1,4 +1,15 @@
-"""Images to probabilities and labels, at one scale or several, with or without mirrored images."""
+"""Images to probabilities and labels, at one scale or several, with or without mirrored images.
+
+The one place where a network becomes a prediction; evaluation, prediction and export all build it
+by `predict` in a graph of theirs. `core.predictor` answers outside of a graph: for images of any
+size, in windows (`core.windows`), by several checkpoints.
+
+What `crop_size` means. With (height, width) every image has that size (the caller pads smaller
+ones), and the image-level feature pools as in training with that crop: over all of it, or over
+`image_pooling_crop_size`. With None images may have any size, which the graph learns at each run;
+the image-level feature then pools over the whole image, `image_pooling_crop_size` is not heeded,
+and no padding is seen.
+"""
 
 from __future__ import annotations
 

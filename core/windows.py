@@ -1,0 +1,116 @@
+"""Large images in overlapping windows: where the windows lie, and how their results are blended.
+
+Plain numpy: a network sees windows of one size only, whatever the size of the image, so that a
+device compiles one graph and memory is bounded.
+
+Along each side the windows are spread evenly from edge to edge, neighbours overlapping by at least
+the wanted share. Where windows overlap, a pixel's probabilities are the weighted mean of theirs. A
+window's weight is the product of one weight along its height and one along its width, each rising
+in a straight line from the window's edge over the width of the overlap and 1 further inside: a
+pixel near an edge, where the network sees little around it, counts less than the same pixel further
+inside of the next window, and no seam is left. The sum of the weights is divided by, so that
+probabilities still sum to one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """How large images are cut.
+
+    Attributes:
+      size: (height, width) of a window.
+      overlap: Share of a window's side by which neighbours overlap at least, 0 to 0.9.
+      max_pixels: Images with more pixels are cut, others are seen whole; None stands for the
+        pixels of one window.
+    """
+
+    size: tuple
+    overlap: float = 0.25
+    max_pixels: int | None = None
+
+    def needed_for(self, height: int, width: int) -> bool:
+        """Whether an image of this size is cut."""
+        limit = self.size[0] * self.size[1] if self.max_pixels is None else self.max_pixels
+        return height * width > limit
+
+
+def offsets(length: int, window: int, overlap: float) -> list:
+    """Returns where windows begin along a side, from 0 to its end, evenly spread.
+
+    Args:
+      length: The side in pixels.
+      window: The window's side in pixels.
+      overlap: Share of the window's side by which neighbours overlap at least.
+    """
+    if length <= window:
+        return [0]
+    step = max(1, window - int(np.ceil(overlap * window)))
+    number = 1 + -(-(length - window) // step)
+    return [round(index * (length - window) / (number - 1)) for index in range(number)]
+
+
+def side_weights(window: int, overlap: float) -> np.ndarray:
+    """Returns the weight of each place along a window's side, float32 [window], in (0, 1]."""
+    width = max(1.0, overlap * window)
+    place = np.arange(window, dtype=np.float32) + 0.5
+    return np.minimum(1.0, np.minimum(place, window - place) / width)
+
+
+def blended_rows(image, windows: Windows, pad_color, run):
+    """Runs a network over the windows of an image and yields its result from top to bottom.
+
+    Rows are given out as soon as no further window reaches them, so that memory grows with the
+    width of an image and not with its height.
+
+    Args:
+      image: [h, w, 3], 0..255.
+      windows: Size and overlap.
+      pad_color: (red, green, blue) beside an image that is smaller than a window.
+      run: Called with float32 [n, window height, window width, 3], the windows of one row; returns
+        float32 [n, window height, window width, classes].
+
+    Yields:
+      float32 [rows, w, classes].
+    """
+    height, width = image.shape[:2]
+    tops = offsets(height, windows.size[0], windows.overlap)
+    lefts = offsets(width, windows.size[1], windows.overlap)
+    weights = (
+        side_weights(windows.size[0], windows.overlap)[:, np.newaxis]
+        * side_weights(windows.size[1], windows.overlap)[np.newaxis, :]
+    )[..., np.newaxis]
+    total = sums = None
+    first = 0
+    for number, top in enumerate(tops):
+        results = run(_row_of_windows(image, windows.size, top, lefts, pad_color))
+        rows = min(windows.size[0], height - top)
+        if total is None:
+            total = np.zeros([rows, width, results.shape[-1]], np.float32)
+            sums = np.zeros([rows, width, 1], np.float32)
+        else:
+            missing = [(0, top + rows - first - len(total)), (0, 0), (0, 0)]
+            total, sums = np.pad(total, missing, "constant"), np.pad(sums, missing, "constant")
+        for left, result in zip(lefts, results):
+            columns = min(windows.size[1], width - left)
+            place = slice(top - first, top - first + rows), slice(left, left + columns)
+            total[place] += result[:rows, :columns] * weights[:rows, :columns]
+            sums[place] += weights[:rows, :columns]
+        done = (tops[number + 1] if number + 1 < len(tops) else height) - first
+        yield total[:done] / sums[:done]
+        total, sums, first = total[done:], sums[done:], first + done
+
+
+def _row_of_windows(image, size, top, lefts, pad_color):
+    """Returns float32 [n, height, width, 3], padded at the bottom and right if need be."""
+    row = np.empty([len(lefts), *size, 3], np.float32)
+    row[:] = np.asarray(pad_color, np.float32)
+    for window, left in zip(row, lefts):
+        part = image[top : top + size[0], left : left + size[1]]
+        window[: part.shape[0], : part.shape[1]] = part
+    return row
