@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import glob
+import json
 import os
 import re
 
@@ -19,6 +20,9 @@ from utils.compat import tf
 from utils.errors import UserError
 
 PREFIX = "model.ckpt"
+# Folder in a run's folder with the checkpoint of the best evaluation, and what is said of it there.
+BEST_FOLDER = "best"
+BEST_FILE = "best.json"
 # Names that optimizers add behind a variable's name.
 _SLOT_SUFFIXES = ("/Momentum", "/Adam", "/Adam_1", "/ExponentialMovingAverage")
 _SHOWN_NAMES = 8
@@ -255,15 +259,67 @@ def newest(folder: str) -> str:
     return found[-1]
 
 
+def best(folder: str) -> str:
+    """Returns the prefix of the checkpoint with the best evaluation during training.
+
+    Args:
+      folder: The run's folder.
+
+    Raises:
+      UserError: If the run has none.
+    """
+    path = os.path.join(folder, BEST_FOLDER, BEST_FILE)
+    try:
+        with open(path, encoding="utf-8") as file:
+            prefix = os.path.join(os.path.dirname(path), json.load(file)["checkpoint"])
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder} holds no best checkpoint (no {BEST_FOLDER}/{BEST_FILE}); a training with "
+            "--eval_interval_steps keeps it."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); name a checkpoint instead.") from error
+    if not is_complete(prefix):
+        raise UserError(f"{path} names {prefix}, which is not there; name another checkpoint.")
+    return prefix
+
+
 def find_all(folder: str) -> list:
     """Returns the prefixes of the complete checkpoints in a folder, oldest first."""
     found = []
     for index in glob.glob(os.path.join(glob.escape(folder), PREFIX + "*.index")):
         prefix = index[: -len(".index")]
         parts = re.fullmatch(re.escape(PREFIX) + r"(?:-(\d+))?", os.path.basename(prefix))
-        if parts and glob.glob(glob.escape(prefix) + ".data-*"):
+        if parts and is_complete(prefix):
             found.append((int(parts.group(1) or -1), prefix))
     return [prefix for _, prefix in sorted(found)]
+
+
+def files_of(prefix: str) -> list:
+    """Returns the files of a checkpoint that are there, the index last."""
+    data = sorted(glob.glob(glob.escape(prefix) + ".data-*-of-*"))
+    return [*data, *glob.glob(glob.escape(prefix) + ".index")]
+
+
+def is_complete(prefix: str) -> bool:
+    """Whether all files of a checkpoint are there; what they hold is not looked at."""
+    files = files_of(prefix)
+    counts = [int(path.rsplit("-of-", 1)[1]) for path in files[:-1]]
+    return bool(counts) and files[-1].endswith(".index") and set(counts) == {len(counts)}
+
+
+def check_readable(path: str):
+    """Reads all of a checkpoint against its checksums.
+
+    It takes about as long as a restore; a command does it once, before it continues from there.
+
+    Raises:
+      UserError: If a file is truncated or damaged.
+    """
+    opened = reader(path)
+    with reading(path):
+        for name in opened.get_variable_to_shape_map():
+            opened.get_tensor(name)
 
 
 def step_of(path: str) -> int | None:

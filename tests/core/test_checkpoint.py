@@ -1,5 +1,6 @@
 """Checkpoints: what is found, matched, restored and refused."""
 
+import json
 import os
 
 import numpy as np
@@ -121,6 +122,44 @@ def test_an_empty_folder_has_no_newest(tmp_path):
         checkpoint.newest(str(tmp_path))
     with pytest.raises(UserError, match="no folder"):
         checkpoint.newest(str(tmp_path / "absent"))
+
+
+def test_a_checkpoint_whose_shard_is_missing_is_none(tmp_path):
+    path = _save(tmp_path, {"x": [1]}, 5)
+    os.rename(path + ".data-00000-of-00001", path + ".data-00000-of-00002")
+    assert checkpoint.find_all(str(tmp_path)) == []
+
+
+def test_the_best_is_the_one_that_best_json_names(tmp_path):
+    folder = tmp_path / checkpoint.BEST_FOLDER
+    with pytest.raises(UserError, match="no best checkpoint .* --eval_interval_steps keeps it"):
+        checkpoint.best(str(tmp_path))
+    path = _save(folder, {"x": [1]}, 7)
+    (folder / "best.json").write_text(json.dumps({"checkpoint": "model.ckpt-7", "step": 7}))
+    assert checkpoint.best(str(tmp_path)) == path
+    os.remove(path + ".index")
+    with pytest.raises(UserError, match="which is not there"):
+        checkpoint.best(str(tmp_path))
+    (folder / "best.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        checkpoint.best(str(tmp_path))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "changed", "no index"])
+def test_a_damaged_checkpoint_is_found_by_reading_it(tmp_path, damage):
+    path = _save(tmp_path, {"x": [300], "y": [300]})
+    checkpoint.check_readable(path)
+    data = path + ".data-00000-of-00001"
+    if damage == "truncated":
+        os.truncate(data, os.path.getsize(data) - 1)
+    elif damage == "changed":
+        with open(data, "r+b") as file:
+            file.seek(1000)
+            file.write(b"x")
+    else:
+        os.truncate(path + ".index", 0)
+    with pytest.raises(UserError, match="damaged or incomplete"):
+        checkpoint.check_readable(path)
 
 
 HEAD = ("aspp0/", "logits/")
