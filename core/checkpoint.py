@@ -1,7 +1,8 @@
 """Checkpoints: find the newest, match names and shapes, restore, and report what was done.
 
 A restore is complete or an error: a tensor that is missing or has another shape stops the run,
-unless its scope was excluded on purpose. TF1 checkpoints of both formats (V1, V2) are read, and
+unless its scope was excluded on purpose, or it is a logits layer for another number of classes that
+training starts from. TF1 checkpoints of both formats (V1, V2) are read, and
 tensors stored in half precision are widened.
 """
 
@@ -16,6 +17,7 @@ import re
 
 import numpy as np
 
+from core.heads import logits
 from utils.compat import tf
 from utils.errors import UserError
 
@@ -39,6 +41,7 @@ class Match:
       skipped: Names in the checkpoint that no variable takes.
       missing: Names of variables that the checkpoint should hold but does not.
       misshapen: (name, shape in the checkpoint, shape in the network).
+      other_classes: As misshapen, of those in `new` that are for another number of classes.
     """
 
     path: str
@@ -47,6 +50,7 @@ class Match:
     skipped: tuple
     missing: tuple
     misshapen: tuple
+    other_classes: tuple = ()
 
     def report(self) -> str:
         """Returns a table of what was loaded, skipped and new, a few lines long."""
@@ -56,6 +60,9 @@ class Match:
             f"  loaded   {len(self.loaded):5d} variables, {parameters:,} values",
             f"  new      {len(self.new):5d} variables{_scopes(self.new)}",
             f"  skipped  {len(self.skipped):5d} tensors of the checkpoint{_scopes(self.skipped)}",
+        ]
+        lines += [
+            f"  other number of classes, so new: {_shapes(*row)}" for row in self.other_classes
         ]
         return "\n".join(lines)
 
@@ -67,10 +74,7 @@ class Match:
         """
         if not self.missing and not self.misshapen:
             return
-        problems = [
-            f"  {name}: {_shape(stored)} in the checkpoint, {_shape(needed)} in the network"
-            for name, stored, needed in self.misshapen
-        ]
+        problems = [f"  {_shapes(*row)}" for row in self.misshapen]
         problems += [f"  {name}: not in the checkpoint" for name in self.missing]
         shown = problems[:_SHOWN_NAMES]
         if len(problems) > len(shown):
@@ -81,6 +85,10 @@ class Match:
             + "\n".join(shown)
             + f"\n{remedy}"
         )
+
+
+def _shapes(name, stored, needed) -> str:
+    return f"{name}: {_shape(stored)} in the checkpoint, {_shape(needed)} in the network"
 
 
 def _shape(shape) -> str:
@@ -212,9 +220,9 @@ def assign_op(matched: Match) -> tf.Operation:
 def match_initial(path: str, variables, head_scopes, initialize_head: bool) -> Match:
     """Matches the checkpoint that training starts from.
 
-    A checkpoint without any variable of the head, such as one of ImageNet, leaves the head new;
-    one that holds a part of the head or a head of other shapes is an error unless the head is
-    excluded.
+    A checkpoint without any variable of the head, such as one of ImageNet, leaves the head new; a
+    logits layer for another number of classes stays new; any other part of the head that is missing
+    or has another shape is an error unless the head is excluded.
 
     Args:
       path: Prefix of a checkpoint.
@@ -232,10 +240,10 @@ def match_initial(path: str, variables, head_scopes, initialize_head: bool) -> M
         for name in stored
     )
     exclude = () if initialize_head and has_head else tuple(head_scopes)
-    matched = match(path, variables, exclude)
+    matched = _without_other_classes(match(path, variables, exclude))
     if has_head and initialize_head:
         remedy = (
-            "If only the head differs (own classes, another head), pass "
+            "If only the head differs, pass "
             "--initialize_last_layer=false, with --last_layers_contain_logits_only to keep all but "
             "the logits layer; otherwise pass the options of the checkpoint's network."
         )
@@ -243,6 +251,23 @@ def match_initial(path: str, variables, head_scopes, initialize_head: bool) -> M
         remedy = "Pass the options of the checkpoint's network, --model_variant above all."
     matched.raise_if_unexpected(remedy)
     return matched
+
+
+def _without_other_classes(matched: Match) -> Match:
+    """Returns a match in which a logits layer for another number of classes is new."""
+    other = tuple(
+        row
+        for row in matched.misshapen
+        if row[0].startswith(f"{logits.SCOPE}/") and list(row[1][:-1]) == list(row[2][:-1])
+    )
+    names = {name for name, _, _ in other}
+    return dataclasses.replace(
+        matched,
+        new=(*matched.new, *(name for name, _, _ in other)),
+        skipped=tuple(sorted({*matched.skipped, *names})),
+        misshapen=tuple(row for row in matched.misshapen if row not in other),
+        other_classes=other,
+    )
 
 
 def newest(folder: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from core.heads import logits
 from core.options import TrainOptions
 from utils.compat import tf
 
-_LOGITS_SCOPES = ("logits/",)
+_LOGITS_SCOPES = (f"{logits.SCOPE}/",)
 _HEAD_SCOPES = (
     "image_pooling/",
     r"aspp\d+(_depthwise|_pointwise)?/",

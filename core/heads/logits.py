@@ -6,6 +6,7 @@ from core import layers
 from core.options import ModelOptions
 from utils.compat import slim, tf
 
+SCOPE = "logits"
 # The released checkpoints' name of the only output of a segmentation network.
 OUTPUT = "semantic"
 
@@ -27,7 +28,7 @@ def build(
     rates = (1,)
     if not options.aspp_with_batch_norm and options.atrous_rates:
         rates = options.atrous_rates
-    with tf.variable_scope("logits"), slim.arg_scope(
+    with tf.variable_scope(SCOPE), slim.arg_scope(
         [layers.conv2d],
         activation_fn=None,
         normalizer_fn=None,

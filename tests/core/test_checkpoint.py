@@ -181,12 +181,24 @@ def test_an_imagenet_checkpoint_leaves_the_head_new(tmp_path):
     assert "skipped      1 tensors of the checkpoint (net 1)" in matched.report()
 
 
-def test_a_head_of_other_classes_is_an_error_with_the_remedy(tmp_path):
-    path = _save(tmp_path, {"net/weights": [3], "logits/weights": [21]})
-    with pytest.raises(UserError, match="--initialize_last_layer=false"):
-        _match_initial(path, {"net/weights": [3], "logits/weights": [11]})
-    matched = _match_initial(path, {"net/weights": [3], "logits/weights": [11]}, False)
+def test_a_logits_layer_of_other_classes_stays_new_and_is_reported(tmp_path):
+    stored = {"net/weights": [3], "aspp0/weights": [3, 8], "logits/weights": [8, 21]}
+    path = _save(tmp_path, stored)
+    own = {"net/weights": [3], "aspp0/weights": [3, 8], "logits/weights": [8, 11]}
+    matched = _match_initial(path, own)
+    assert [variable.op.name for variable in matched.loaded] == ["net/weights", "aspp0/weights"]
     assert matched.new == ("logits/weights",)
+    assert matched.skipped == ("logits/weights",)
+    row = "other number of classes, so new: logits/weights: 8x21 in the checkpoint, 8x11 in the net"
+    assert row in matched.report()
+
+
+def test_a_head_of_another_form_is_an_error_with_the_remedy(tmp_path):
+    path = _save(tmp_path, {"net/weights": [3], "aspp0/weights": [3, 8], "logits/weights": [8, 21]})
+    wider = {"net/weights": [3], "aspp0/weights": [3, 16], "logits/weights": [16, 11]}
+    with pytest.raises(UserError, match="(?s)logits/weights: 8x21.*--initialize_last_layer=false"):
+        _match_initial(path, wider)
+    assert _match_initial(path, wider, False).new == ("aspp0/weights", "logits/weights")
 
 
 def test_a_checkpoint_of_another_backbone_is_an_error(tmp_path):
