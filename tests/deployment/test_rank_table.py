@@ -1,0 +1,188 @@
+"""Rank tables: both layouts, every rule, and the command."""
+
+import copy
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from deployment import rank_table
+from utils.errors import UserError
+
+ROOT = pathlib.Path(rank_table.__file__).parent.parent
+USERS = ROOT / "scripts" / "8p.json"
+
+
+def legacy():
+    return json.loads(USERS.read_text())
+
+
+def version_1(devices=2, servers=1):
+    addresses = {number: f"192.168.1.{number}" for number in range(devices)}
+    chosen = [
+        (f"10.0.0.{index}", {n: ip.replace(".1.", f".{index}.") for n, ip in addresses.items()})
+        for index in range(1, servers + 1)
+    ]
+    table = rank_table.make(chosen, range(devices))
+    return rank_table.render(table, rank_table.VERSION_1)
+
+
+def test_the_users_table_is_read():
+    table = rank_table.read(str(USERS))
+    assert table.layout == rank_table.LEGACY
+    assert [device.rank for device in table.devices] == list(range(8))
+    assert table.devices[4] == rank_table.Device(4, "127.0.0.1", 4, "192.168.100.100")
+
+
+def test_each_layout_becomes_the_other_and_back():
+    table = rank_table.read(str(USERS))
+    modern = rank_table.render(table, rank_table.VERSION_1)
+    assert modern["version"] == "1.0"
+    assert modern["server_list"][0]["device"][7] == {
+        "device_id": "7",
+        "rank_id": "7",
+        "device_ip": "192.168.103.100",
+    }
+    again = rank_table.parse(rank_table.render(rank_table.parse(modern), rank_table.LEGACY))
+    assert again == table
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 8])
+def test_a_table_is_made_for_each_number_of_devices(count):
+    content = version_1(count)
+    assert len(rank_table.parse(content).devices) == count
+    assert content["server_count"] == "1"
+
+
+def test_ranks_of_several_servers_are_counted_server_by_server():
+    table = rank_table.parse(version_1(8, servers=2))
+    assert [device.server_id for device in table.devices] == ["10.0.0.1"] * 8 + ["10.0.0.2"] * 8
+    assert [device.device_id for device in table.devices] == [*range(8), *range(8)]
+
+
+def test_one_server_needs_no_addresses():
+    table = rank_table.make([("127.0.0.1", {})], range(8))
+    content = rank_table.render(table, rank_table.VERSION_1)
+    assert rank_table.parse(content).devices[0].device_ip is None
+    with pytest.raises(UserError, match="no device_ip, which the legacy layout needs"):
+        rank_table.render(table, rank_table.LEGACY)
+
+
+def _group(content):
+    return content["group_list"][0]
+
+
+def _instance(content):
+    return _group(content)["instance_list"][0]
+
+
+LEGACY_MISTAKES = [
+    (lambda c: c.pop("group_list"), "neither group_list"),
+    (lambda c: c.update(server_list=[]), "both group_list"),
+    (lambda c: c.update(status="initializing"), "'initializing', not 'completed': it is still"),
+    (lambda c: c.pop("status"), "the table has no status"),
+    (lambda c: c.update(group_count="2"), "group_count of the table is '2', but there are 1"),
+    (lambda c: c.update(group_count=1), "group_count of the table is 1; all values are strings"),
+    (lambda c: _group(c).update(device_count="4"), "device_count of group worker is '4', but"),
+    (lambda c: _group(c).update(instance_count="2"), "instance_count of group worker is '2'"),
+    (lambda c: _group(c).pop("group_name"), "a group has no group_name"),
+    (lambda c: _instance(c).pop("pod_name"), "group worker has no pod_name"),
+    (lambda c: _instance(c).pop("server_id"), "group worker has no server_id"),
+    (lambda c: _instance(c).update(devices=[]), "server 127.0.0.1 needs devices, a list"),
+    (lambda c: _instance(c)["devices"][0].pop("device_ip"), "server 127.0.0.1 has no device_ip"),
+    (lambda c: _instance(c)["devices"][0].update(device_id="a"), "device_id 'a' on server"),
+    (lambda c: _instance(c)["devices"][0].update(device_ip="1.2.3"), "'1.2.3' is no IP address"),
+]
+VERSION_1_MISTAKES = [
+    (lambda c: c.update(version="1.2"), "version is '1.2'; this reads '1.0'"),
+    (lambda c: c.pop("version"), "the table has no version"),
+    (lambda c: c.update(server_count="2"), "server_count of the table is '2'"),
+    (lambda c: _device(c, 1).update(rank_id="0"), "rank_id 0 is there 2 times"),
+    (lambda c: _device(c, 1).update(rank_id="5"), "must be 0 to 1, but they are 0, 5"),
+    (lambda c: _device(c, 1).update(device_id="0"), "device_id 0 is there 2 times"),
+    (lambda c: _device(c, 1).update(device_id="4"), "devices 0, 4; 2 devices must be of one ring"),
+    (lambda c: _device(c, 1).update(device_id="9"), "device_id 9, but 0 to 7"),
+    (lambda c: _device(c, 1).update(device_ip="192.168.1.0"), "192.168.1.0 is there 2 times"),
+    (lambda c: c["server_list"][0].update(server_id="s" * 64), "has 64 letters"),
+    (lambda c: c["server_list"][0].update(device=[]), "needs device, a list"),
+]
+
+
+def _device(content, number):
+    return content["server_list"][0]["device"][number]
+
+
+@pytest.mark.parametrize(
+    ("content", "mistake", "message"),
+    [(legacy(), *row) for row in LEGACY_MISTAKES]
+    + [(version_1(), *row) for row in VERSION_1_MISTAKES],
+)
+def test_each_broken_rule_is_named(content, mistake, message):
+    content = copy.deepcopy(content)
+    mistake(content)
+    with pytest.raises(ValueError, match=message):
+        rank_table.parse(content)
+
+
+def test_servers_must_agree_and_have_addresses():
+    twins = version_1(8, servers=2)
+    twins["server_list"][1]["server_id"] = "10.0.0.1"
+    with pytest.raises(ValueError, match="server_id 10.0.0.1 is there 2 times"):
+        rank_table.parse(twins)
+    bare = version_1(8, servers=2)
+    del bare["server_list"][1]["device"][3]["device_ip"]
+    with pytest.raises(ValueError, match="device 3 of server 10.0.0.2 has no device_ip"):
+        rank_table.parse(bare)
+    uneven = version_1(8, servers=2)
+    del uneven["server_list"][1]["device"][7]
+    with pytest.raises(ValueError, match="10.0.0.1 8, 10.0.0.2 7"):
+        rank_table.parse(uneven)
+
+
+def test_rules_of_the_910a_do_not_bind_other_servers():
+    servers = [("127.0.0.1", {})]
+    with pytest.raises(UserError, match="has 3 devices; a job takes 1, 2, 4 or 8"):
+        rank_table.make(servers, range(3))
+    assert len(rank_table.make(servers, range(16), chip="other").devices) == 16
+    pair = [("10.0.0.1", {0: "1.1.1.1"}), ("10.0.0.2", {0: "1.1.1.2"})]
+    with pytest.raises(UserError, match="2 servers with 1 devices each"):
+        rank_table.make(pair, [0])
+
+
+def test_a_file_that_is_no_table_is_named(tmp_path):
+    with pytest.raises(UserError, match="absent.json cannot be read: No such file"):
+        rank_table.read(str(tmp_path / "absent.json"))
+    (tmp_path / "half.json").write_text('{"status": ')
+    with pytest.raises(UserError, match="half.json is not JSON"):
+        rank_table.read(str(tmp_path / "half.json"))
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(UserError, match="list.json: it must be an object"):
+        rank_table.read(str(tmp_path / "list.json"))
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "deployment.rank_table", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_command_makes_checks_and_converts(tmp_path):
+    conf = tmp_path / "hccn.conf"
+    conf.write_text("address_0=192.168.0.1\nnetmask_0=255.255.255.0\naddress_1=192.168.1.1\n")
+    made, converted = tmp_path / "2p.json", tmp_path / "legacy.json"
+    result = run("make", made, "--devices=2", f"--server=10.0.0.5={conf}")
+    assert result.returncode == 0, result.stderr
+    assert "rank   1  server 10.0.0.5  device 1  192.168.1.1" in result.stdout
+    assert run("convert", made, f"--output={converted}").returncode == 0
+    assert "layout group_list" in run("check", converted).stdout
+    again = run("convert", made, f"--output={converted}")
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+    short = run("make", tmp_path / "4p.json", "--devices=4", f"--server=10.0.0.5={conf}")
+    assert "have none for device 2; they are for 0, 1" in short.stderr
+    assert run("forge", made).returncode == 2
