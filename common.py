@@ -241,7 +241,7 @@ def write_text(path: str, text: str):
         raise
 
 
-def run(main, *classes, positional: tuple = ()):
+def run(main, *classes, positional: tuple = (), rest: str | None = None):
     """Runs a command: defines and parses flags, calls `main(flag_values)`, maps errors to statuses.
 
     The exit status is 2 for an unknown flag or a refused value, 1 for every other failure, 143
@@ -251,6 +251,8 @@ def run(main, *classes, positional: tuple = ()):
       main: Called with the parsed flags and the positional arguments.
       *classes: The option classes whose flags the command takes.
       positional: Names of the arguments without dashes that the command needs, in their order.
+      rest: What the words behind `--` are, where a command takes them; at least one is needed, and
+        `main` gets them as a list.
     """
     define_flags(*classes)
     logging.set_verbosity(logging.INFO)
@@ -258,7 +260,7 @@ def run(main, *classes, positional: tuple = ()):
     signal.signal(signal.SIGTERM, _raise_interrupted)
 
     def guarded(arguments):
-        sys.exit(_status_of(main, arguments, positional))
+        sys.exit(_status_of(main, arguments, positional, rest))
 
     app.run(guarded, flags_parser=_parse_flags)
 
@@ -274,9 +276,9 @@ def _parse_flags(arguments):
         sys.exit(STATUS_USAGE)
 
 
-def _status_of(main, arguments, positional: tuple = ()) -> int:
+def _status_of(main, arguments, positional: tuple = (), rest: str | None = None) -> int:
     try:
-        main(flags.FLAGS, *_check_positional(arguments[1:], positional))
+        main(flags.FLAGS, *_check_positional(arguments[1:], positional, rest))
     except OptionError as error:
         _complain(str(error))
         return STATUS_USAGE
@@ -295,7 +297,12 @@ def _status_of(main, arguments, positional: tuple = ()) -> int:
     return 0
 
 
-def _check_positional(values: list, names: tuple) -> list:
+def _check_positional(values: list, names: tuple, rest: str | None) -> list:
+    if rest is not None:
+        values, words = values[: len(names)], values[len(names) :]
+        if not words:
+            raise OptionError(f"{rest} is missing; it comes last, behind a -- of its own.")
+        return [*_check_positional(values, names, None), words]
     if len(values) > len(names):
         raise OptionError(
             f"unexpected argument {values[len(names)]!r}: options are written as --name=value."
