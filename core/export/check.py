@@ -1,0 +1,112 @@
+"""Compares what was exported with the checkpoint, image by image, and measures its time."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+
+from core.export.artifact import Artifact, Tolerance
+from utils.errors import UserError
+
+_TIMED_RUNS = 5
+# A slow network is timed less often.
+_ENOUGH_SECONDS = 20.0
+
+
+def examine(artifact: Artifact, images, expected) -> dict:
+    """Runs an artefact on images and compares.
+
+    Args:
+      artifact: What was written.
+      images: uint8 [h, w, 3].
+      expected: The checkpoint's (labels [h, w], probabilities [h, w, classes]) of each.
+
+    Returns:
+      Plain values: `check` and `latency`; of an artefact that cannot run here, why not.
+
+    Raises:
+      UserError: If it is not within its tolerance.
+    """
+    if artifact.open is None:
+        return {"check": {"done": False, "reason": "it cannot run on this machine"}}
+    with artifact.open() as run:
+        check = compare(expected, [run(image) for image in images])
+        latency = _latency(run, images[0])
+    check = {"done": True, "images": len(images), **check, **_as_dict(artifact.tolerance)}
+    raise_if_different(artifact, check)
+    return {"check": check, "latency": latency}
+
+
+def compare(expected, actual) -> dict:
+    """Returns how far results are from each other.
+
+    Args:
+      expected: (labels, probabilities) of each image.
+      actual: The same.
+    """
+    equal = pixels = 0
+    differences = []
+    for (labels, probabilities), (other_labels, other_probabilities) in zip(expected, actual):
+        if labels.shape != other_labels.shape or probabilities.shape != other_probabilities.shape:
+            raise UserError(
+                f"the exported network gives {other_labels.shape} and {other_probabilities.shape}, "
+                f"but the checkpoint {labels.shape} and {probabilities.shape}."
+            )
+        equal += np.count_nonzero(labels == other_labels)
+        pixels += labels.size
+        differences.append(np.abs(probabilities - other_probabilities))
+    return {
+        # NaN stays NaN, and no tolerance holds it.
+        "max_difference": float(np.max([difference.max() for difference in differences])),
+        "mean_difference": float(np.mean([difference.mean() for difference in differences])),
+        "label_agreement": equal / pixels,
+    }
+
+
+def raise_if_different(artifact: Artifact, check: dict):
+    """Raises UserError unless a comparison is within the tolerance of an artefact."""
+    tolerance = artifact.tolerance
+    near = tolerance.difference is None or check["max_difference"] <= tolerance.difference
+    if near and check["label_agreement"] >= tolerance.agreement:
+        return
+    allowed = "" if tolerance.difference is None else f", at most {tolerance.difference:g}"
+    raise UserError(
+        f"{artifact.name} does not agree with the checkpoint on {check['images']} images: largest "
+        f"difference of a probability {check['max_difference']:.3g}{allowed}; equal labels "
+        f"{check['label_agreement']:.3%}, at least {tolerance.agreement:.1%}. Nothing was written; "
+        "leave this format out, or check on other images (--check_images)."
+    )
+
+
+def _as_dict(tolerance: Tolerance) -> dict:
+    return {
+        "allowed_difference": tolerance.difference,
+        "needed_agreement": tolerance.agreement,
+    }
+
+
+def _latency(run, image) -> dict:
+    """Returns the median time of a run in milliseconds; the runs before have warmed it up."""
+    times = []
+    while len(times) < _TIMED_RUNS and sum(times) < _ENOUGH_SECONDS:
+        begin = time.perf_counter()
+        run(image)
+        times.append(time.perf_counter() - begin)
+    return {
+        "median_ms": round(1000 * float(np.median(times)), 3),
+        "runs": len(times),
+        "image_size": list(image.shape[:2]),
+    }
+
+
+def size_of(path: str) -> int:
+    """Returns the bytes of a file, or of all files of a folder."""
+    if os.path.isfile(path):
+        return os.path.getsize(path)
+    return sum(
+        os.path.getsize(os.path.join(folder, name))
+        for folder, _, names in os.walk(path)
+        for name in names
+    )

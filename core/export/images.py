@@ -1,0 +1,81 @@
+"""The images that exports are checked on, or that set the ranges of whole numbers."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import numpy as np
+from PIL import Image
+
+from utils.errors import UserError
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+def read_folder(folder: str, limit: int, flag: str) -> list:
+    """Returns images of a folder, spread evenly over its sorted names.
+
+    Args:
+      folder: Where they are.
+      limit: At most this many.
+      flag: The option that named the folder, for messages.
+
+    Returns:
+      uint8 [h, w, 3] each.
+
+    Raises:
+      UserError: If the folder is missing or has no image, or one cannot be read.
+    """
+    if not os.path.isdir(folder):
+        raise UserError(f"{flag}={folder} is no folder; name a folder of images.")
+    names = sorted(name for name in os.listdir(folder) if name.lower().endswith(_SUFFIXES))
+    if not names:
+        raise UserError(f"{flag}={folder} holds no image ({', '.join(_SUFFIXES)}).")
+    found = []
+    for index in spread(len(names), limit):
+        path = os.path.join(folder, names[index])
+        with open(path, "rb") as file:
+            found.append(decode(file.read(), f"{path} of {flag}"))
+    return found
+
+
+def spread(number: int, limit: int) -> list:
+    """Returns at most `limit` of 0 to number - 1, evenly spread."""
+    return [int(index) for index in np.linspace(0, number - 1, min(number, limit)).round()]
+
+
+def decode(content: bytes, name: str) -> np.ndarray:
+    """Returns the image of a file's content, uint8 [h, w, 3].
+
+    Raises:
+      UserError: If it cannot be read; the message begins with the name.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return np.asarray(image.convert("RGB"))
+    # Pillow raises many kinds of errors for damaged files (OSError, SyntaxError, ValueError...).
+    except Exception as error:
+        raise UserError(f"{name} cannot be read ({error}); leave it out.") from error
+
+
+def fit(image: np.ndarray, crop_size, pad_color) -> np.ndarray:
+    """Returns an image of exactly the crop size: shrunk if larger, then padded.
+
+    Args:
+      image: uint8 [h, w, 3].
+      crop_size: (height, width).
+      pad_color: (r, g, b), 0..255, rounded to whole numbers here.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, crop_size[0] / height, crop_size[1] / width)
+    if scale < 1:
+        size = [
+            min(crop, max(1, round(side * scale)))
+            for side, crop in zip((width, height), (crop_size[1], crop_size[0]))
+        ]
+        image = np.asarray(Image.fromarray(image).resize(size, Image.BILINEAR))
+    fitted = np.empty([*crop_size, 3], np.uint8)
+    fitted[:] = np.round(pad_color)
+    fitted[: image.shape[0], : image.shape[1]] = image
+    return fitted

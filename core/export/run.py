@@ -1,0 +1,194 @@
+"""One export: restore, freeze, write every format beside its final place, check, publish."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import os
+import shutil
+import tempfile
+
+from absl import logging
+
+from core import checkpoint, train
+from core.export import check, graph, images, metadata, options
+from core.export.artifact import Artifact, Job
+from deployment.backend import Backend
+from utils import log
+from utils.compat import tf
+from utils.errors import UserError
+
+# Format -> the module that writes it.
+_MODULES = {"frozen": "frozen"}
+INFERENCE_GRAPH = "inference_graph.pbtxt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """Images, and where they come from.
+
+    Attributes:
+      images: uint8 [h, w, 3], any sizes.
+      source: Where they come from, in words.
+    """
+
+    images: list
+    source: str
+
+
+def check_available(formats):
+    """Refuses formats that cannot be written here, before anything is built.
+
+    Raises:
+      OptionError: If a package is missing, or this TensorFlow is too old or too new.
+    """
+    for name in formats:
+        _module(name).check_available()
+
+
+def _module(name: str):
+    return importlib.import_module(f"core.export.{_MODULES[name]}")
+
+
+def run(
+    network: graph.Network,
+    *,
+    checkpoint_path: str,
+    export_options: options.ExportOptions,
+    classes: dict,
+    samples: Samples,
+    representative: Samples | None,
+    backend: Backend,
+) -> dict:
+    """Exports a checkpoint.
+
+    Args:
+      network: What is exported.
+      checkpoint_path: Prefix of the checkpoint.
+      export_options: Formats and file names.
+      classes: See `metadata.describe`.
+      samples: The images to check on.
+      representative: The images that set the ranges of whole numbers, if there are any.
+      backend: The started device.
+
+    Returns:
+      The content of the JSON file beside the artefacts.
+
+    Raises:
+      UserError: If the checkpoint does not fit, the folder cannot be written to, a converter fails
+        or an artefact does not agree with the checkpoint. Nothing is left behind then.
+    """
+    base = options.base_of(export_options.export_path)
+    described = metadata.describe(network, checkpoint_path, classes)
+    fitted = [images.fit(image, network.crop_size, network.pad_color) for image in samples.images]
+    with _staging(base) as folder:
+        frozen, expected = _freeze(
+            network, checkpoint_path, export_options, samples.images, fitted, folder, backend
+        )
+        job = Job(
+            frozen=frozen,
+            network=network,
+            base=os.path.join(folder, os.path.basename(base)),
+            frozen_path=os.path.join(folder, os.path.basename(export_options.export_path)),
+            metadata=metadata.as_text(described),
+            options=export_options,
+            representative=_fitted(representative, network),
+        )
+        described["check_images"] = {"count": len(samples.images), "source": samples.source}
+        described["artifacts"] = {}
+        for name in export_options.format:
+            for artifact in _module(name).write(job):
+                inputs = samples.images if artifact.any_size else fitted
+                examined = check.examine(artifact, inputs, expected[artifact.any_size])
+                described["artifacts"][artifact.name] = _entry(artifact, examined)
+                log.message(_line(artifact, examined))
+        with open(job.base + ".json", "w", encoding="utf-8") as file:
+            file.write(metadata.as_text(described))
+        _publish(folder, os.path.dirname(base) or ".")
+    return described
+
+
+def _fitted(samples, network):
+    if samples is None:
+        return None
+    return [images.fit(image, network.crop_size, network.pad_color) for image in samples.images]
+
+
+@contextlib.contextmanager
+def _staging(base: str):
+    """Makes a folder beside the final place, and removes it with all that is left in it."""
+    target = os.path.dirname(base) or "."
+    try:
+        os.makedirs(target, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix=f".{os.path.basename(base)}-", dir=target)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the folder of --export_path, {target}: {error.strerror}; name "
+            "another one."
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _freeze(network, path, export_options, natural, fitted, folder, backend) -> tuple:
+    """Returns the network as constants, and the checkpoint's results on the images.
+
+    The results are a dict: True -> those of images of any size, False -> of the crop size; only
+    what a format needs is computed.
+    """
+    needed = {name == "frozen" or name == "savedmodel" for name in export_options.format}
+    with tf.Graph().as_default() as live:
+        inputs, labels, probabilities = graph.build_live(network)
+        restore = checkpoint.restore_op(path, train.network_variables())
+        if export_options.save_inference_graph:
+            tf.io.write_graph(live.as_graph_def(add_shapes=True), folder, INFERENCE_GRAPH)
+        with tf.Session(config=backend.session_config()) as session:
+            with checkpoint.reading(path):
+                session.run(restore)
+            expected = {}
+            for any_size in needed:
+                chosen = natural if any_size else fitted
+                results = [session.run([labels, probabilities], {inputs: [i]}) for i in chosen]
+                expected[any_size] = [(first[0], second[0]) for first, second in results]
+            return graph.freeze(session), expected
+
+
+def _entry(artifact: Artifact, examined: dict) -> dict:
+    return {
+        "file": os.path.basename(artifact.path),
+        "bytes": check.size_of(artifact.path),
+        "inputs": artifact.inputs,
+        "outputs": artifact.outputs,
+        **({"notes": list(artifact.notes)} if artifact.notes else {}),
+        **examined,
+    }
+
+
+def _line(artifact: Artifact, examined: dict) -> str:
+    """Returns what the user sees of an artefact."""
+    size = f"{check.size_of(artifact.path) / 1e6:.2f} MB"
+    name = f"{os.path.basename(artifact.path)} ({artifact.name}), {size}"
+    done = examined["check"]
+    if not done["done"]:
+        return f"{name}: not checked, {done['reason']}"
+    latency = examined["latency"]
+    return (
+        f"{name}: largest difference {done['max_difference']:.2g}, equal labels "
+        f"{done['label_agreement']:.4%} on {done['images']} images; {latency['median_ms']:.1f} ms "
+        f"an image (median of {latency['runs']}, {'x'.join(map(str, latency['image_size']))})"
+    )
+
+
+def _publish(folder: str, target: str):
+    """Moves everything to its final place, the metadata last."""
+    for name in sorted(os.listdir(folder), key=lambda name: (name.endswith(".json"), name)):
+        source, final = os.path.join(folder, name), os.path.join(target, name)
+        if os.path.isdir(final):
+            # A folder cannot be replaced in one step.
+            replaced = tempfile.mkdtemp(dir=folder)
+            os.replace(final, os.path.join(replaced, name))
+        os.replace(source, final)
+    logging.info("Exported to %s.", target)

@@ -1,0 +1,260 @@
+"""The export command: what a user types, what is left behind, what is refused."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import common
+import export_model
+from core import model
+from core.export import check, frozen, graph
+from core.export.options import FORMATS, ExportOptions
+from core.options import ModelOptions
+from datasets.options import DataOptions
+from deployment.options import DeviceOptions
+from tests import resources, small_data
+from utils.compat import tf
+from utils.errors import OptionError, UserError
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+MODEL = ModelOptions(depth_multiplier=0.25, aspp_convs_filters=16)
+NAMES = ["sky", "road", "car", "tree"]
+COLORS = [[0, 0, 0], [200, 0, 0], [0, 200, 0], [0, 0, 200]]
+CROP = (33, 41)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run's folder with a checkpoint of random weights and the options of the network."""
+    folder = str(tmp_path_factory.mktemp("run"))
+    with tf.Graph().as_default():
+        tf.set_random_seed(0)
+        model.logits(tf.zeros([1, *CROP, 3]), MODEL, len(NAMES), crop_size=CROP)
+        step = tf.train.get_or_create_global_step()
+        with tf.Session() as session:
+            session.run(tf.global_variables_initializer())
+            session.run(tf.assign(step, 20))
+            prefix = os.path.join(folder, "model.ckpt")
+            tf.train.Saver().save(session, prefix, global_step=20, write_meta_graph=False)
+    run = {"num_classes": 4, "class_names": NAMES, "colors": COLORS, "dataset": "tiny"}
+    sections = {"model": MODEL, "data": DataOptions(eval_crop_size=CROP)}
+    common.save_options(folder, {**sections, "run": {**run, "ignore_label": 255}})
+    return folder
+
+
+def export(run, path, given=(), model_options=None, data=None, **options):
+    return export_model.export(
+        model_options or ModelOptions(),
+        ExportOptions(**{"checkpoint_dir": run, "export_path": str(path), **options}),
+        DataOptions(**(data or {})),
+        DeviceOptions(device="cpu"),
+        given=frozenset(given),
+    )
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    """The frozen graph of the run; its folder, and what the command returned."""
+    folder = tmp_path_factory.mktemp("exported")
+    return folder, export(run, folder / "net.pb")
+
+
+def test_the_network_needs_no_flags_where_options_were_saved(exported):
+    folder, described = exported
+    assert sorted(os.listdir(folder)) == ["net.json", "net.pb"]
+    assert json.loads((folder / "net.json").read_text()) == json.loads(json.dumps(described))
+    assert described["network"]["depth_multiplier"] == 0.25
+    assert described["inference"]["crop_size"] == list(CROP)
+    assert described["checkpoint"]["step"] == 20
+    assert (described["class_names"], described["colors"]) == (NAMES, COLORS)
+
+
+def test_size_latency_and_agreement_are_stored_and_shown(run, tmp_path, capsys):
+    entry = export(run, tmp_path / "net.pb", num_check_images=2)["artifacts"]["frozen"]
+    assert entry["file"] == "net.pb"
+    assert entry["bytes"] == os.path.getsize(tmp_path / "net.pb")
+    assert entry["check"]["images"] == 2
+    assert entry["check"]["label_agreement"] == 1.0
+    assert entry["check"]["max_difference"] < 1e-4
+    assert entry["latency"]["median_ms"] > 0
+    assert "net.pb (frozen), " in capsys.readouterr().out
+
+
+def test_metadata_travels_inside_the_frozen_graph(exported):
+    folder, described = exported
+    graph_def = tf.GraphDef()
+    graph_def.ParseFromString((folder / "net.pb").read_bytes())
+    constants = {node.name: node for node in graph_def.node if node.op == "Const"}
+    inside = json.loads(tf.make_ndarray(constants[graph.METADATA].attr["value"].tensor).item())
+    assert inside["class_names"] == NAMES
+    assert inside["preprocessing"] == described["preprocessing"]
+    assert "artifacts" not in inside
+
+
+def test_normalization_is_stated_as_factor_and_summand(exported):
+    stated = exported[1]["preprocessing"]["normalization"]
+    np.testing.assert_allclose(stated["scale"], [2 / 255] * 3, rtol=1e-6)
+    assert stated["shift"] == [-1.0] * 3
+
+
+def test_labels_of_a_published_checkpoint_survive_the_way(tmp_path):
+    path = resources.pretrained("deeplabv3_mnv2_dm05_pascal")
+    photos = resources.data_folder("voc") / "crops513"
+    described = export(
+        None,
+        tmp_path / "dm05.pb",
+        given=["crop_size"],
+        model_options=ModelOptions(depth_multiplier=0.5, output_stride=8),
+        checkpoint_dir=None,
+        checkpoint_path=path,
+        crop_size=(257, 257),
+    )
+    assert described["class_names"][15] == "person"
+    expected = resources.data_folder("golden_deeplab_dm05") / "labels" / "dm05_os8_257"
+    with frozen.opened(str(tmp_path / "dm05.pb")) as run_frozen, Image.open(
+        photos / "0_image.png"
+    ) as photo:
+        # Shrunk by Pillow as the reference's labels were made, not by the graph.
+        small = photo.convert("RGB").resize((257, 257), Image.BILINEAR)
+        labels = run_frozen(np.asarray(small))[0]
+    enlarged = Image.fromarray(labels.astype(np.uint8)).resize((513, 513), Image.NEAREST)
+    with Image.open(expected / "voc_crops513" / "0.png") as reference:
+        assert np.mean(np.asarray(enlarged) == np.asarray(reference)) >= 0.999
+
+
+def test_check_images_can_be_a_split(run, tmp_path):
+    records = small_data.make_records(tmp_path / "data", val=3)
+    described = export(
+        run,
+        tmp_path / "net.pb",
+        given=["dataset_dir"],
+        data={"dataset_dir": records},
+        num_check_images=2,
+    )
+    assert described["check_images"] == {"count": 2, "source": f"split val of {records}"}
+
+
+def test_check_images_can_be_a_folder(run, tmp_path):
+    small_data.save_image(tmp_path / "photos" / "a.jpg", small_data.pixels(0, 50, 60))
+    described = export(run, tmp_path / "net.pb", check_images=str(tmp_path / "photos"))
+    assert described["check_images"]["count"] == 1
+
+
+def test_the_graph_with_variables_is_written_when_asked_for(run, tmp_path):
+    export(run, tmp_path / "net.pb", save_inference_graph=True)
+    assert "moving_variance" in (tmp_path / "inference_graph.pbtxt").read_text()
+
+
+def test_disagreement_is_an_error_that_leaves_what_was_there(run, tmp_path, monkeypatch):
+    (tmp_path / "net.pb").write_text("an earlier export")
+    monkeypatch.setattr(
+        check, "compare", lambda *_: {"max_difference": float("nan"), "label_agreement": 0.5}
+    )
+    with pytest.raises(UserError, match=r"frozen does not agree.*nan.*50\.000%"):
+        export(run, tmp_path / "net.pb")
+    assert os.listdir(tmp_path) == ["net.pb"]
+    assert (tmp_path / "net.pb").read_text() == "an earlier export"
+
+
+def test_an_unwritable_folder_is_an_error(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write to the folder of --export_path"):
+        export(run, tmp_path / "file" / "net.pb")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"export_path": ""}, "--export_path is missing"),
+        ({"checkpoint_path": "a"}, "both are given"),
+        ({"checkpoint_dir": None}, "neither is given"),
+    ],
+)
+def test_a_missing_flag_is_an_error(run, tmp_path, options, message):
+    with pytest.raises(OptionError, match=message):
+        export(run, tmp_path / "net.pb", **options)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"format": ("frozen", "coreml")}, "--format is 'coreml', but must be one of frozen"),
+        ({"format": ()}, "--format is empty"),
+        ({"label_weights": (1.0,)}, "--label_weights belongs to training"),
+        ({"crop_size": (513,)}, "--crop_size has 1 values, but needs 2"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused(values, message):
+    with pytest.raises(OptionError, match=message):
+        ExportOptions(**values)
+
+
+def test_a_checkpoint_of_another_network_is_an_error(run, tmp_path):
+    with pytest.raises(UserError, match="does not fit the network"):
+        export(
+            run,
+            tmp_path / "net.pb",
+            given=["aspp_convs_filters"],
+            model_options=ModelOptions(aspp_convs_filters=24),
+            change_network=True,
+        )
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_flag_that_contradicts_the_saved_network_is_an_error(run, tmp_path):
+    with pytest.raises(OptionError, match="--output_stride=8 .saved: 16. contradicts"):
+        export(
+            run,
+            tmp_path / "net.pb",
+            given=["output_stride"],
+            model_options=ModelOptions(output_stride=8),
+        )
+
+
+def test_another_number_of_classes_is_an_error(run, tmp_path):
+    with pytest.raises(UserError, match="predicts 4 classes, but --num_classes says 21"):
+        export(run, tmp_path / "net.pb", given=["num_classes"], data={"num_classes": 21})
+
+
+def test_a_missing_checkpoint_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="no checkpoint at"):
+        export(None, tmp_path / "net.pb", checkpoint_path=str(tmp_path / "model.ckpt-1"))
+
+
+def test_a_folder_without_images_is_an_error(run, tmp_path):
+    with pytest.raises(UserError, match=r"--check_images=.* holds no image"):
+        export(run, tmp_path / "net.pb", check_images=str(tmp_path))
+
+
+def test_a_damaged_image_is_an_error_that_names_it(run, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"bad\.png of --check_images cannot be read"):
+        export(run, tmp_path / "net.pb", check_images=str(tmp_path))
+
+
+def test_every_format_has_a_name_that_flags_accept():
+    assert ExportOptions(format=FORMATS).format == FORMATS
+
+
+def test_the_command_reads_the_flags_of_the_reference(run, tmp_path):
+    reference = resources.golden_json("flags.json")["entries"]["export_model"]
+    flags = {
+        name for record in export_model.OPTION_CLASSES for name in record.from_dict({}).to_dict()
+    }
+    assert set(reference) - flags == set()
+
+
+def test_the_command_ends_with_a_sentence_and_status_2_for_a_wrong_format(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "export_model.py", "--format=pickle", f"--export_path={tmp_path}/a.pb"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert "Error: --format is 'pickle', but must be one of frozen" in result.stderr
