@@ -31,6 +31,9 @@ MAY_IMPORT_PACKAGES = {
 ONLY_IN = {
     "tensorflow": "utils/compat.py",
     "tf_slim": "utils/compat.py",
+    "onnx": "core/export/onnx_model.py",
+    "onnxruntime": "core/export/onnx_model.py",
+    "tf2onnx": "core/export/onnx_model.py",
     "npu_bridge": "deployment/npu.py",
     "npu_device": "deployment/npu.py",
 }

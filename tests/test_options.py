@@ -6,13 +6,14 @@ import pytest
 from absl import flags
 
 import common
+from core.export.options import ExportOptions
 from core.options import EvalOptions, ModelOptions, TrainOptions
 from datasets.options import DataOptions
 from deployment.options import DeviceOptions
 from tests import resources
 from utils.errors import OptionError
 
-RECORDS = (ModelOptions, TrainOptions, EvalOptions, DataOptions, DeviceOptions)
+RECORDS = (ModelOptions, TrainOptions, EvalOptions, ExportOptions, DataOptions, DeviceOptions)
 ROOT = pathlib.Path(common.__file__).parent
 ENTRY_POINTS = sorted(
     path.stem for path in ROOT.glob("*.py") if "OPTION_CLASSES" in path.read_text(encoding="utf-8")

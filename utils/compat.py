@@ -51,7 +51,7 @@ tf.disable_v2_behavior()
 with _quiet_standard_error():
     import tf_slim as slim
 
-__all__ = ["VERSION", "has_native_atrous_gradient", "slim", "tf"]
+__all__ = ["VERSION", "has_native_atrous_gradient", "slim", "tf", "tflite_takes_bytes"]
 
 # (major, minor), for example (2, 21).
 VERSION = tuple(int(part) for part in tf.__version__.split(".")[:2])
@@ -66,3 +66,8 @@ def has_native_atrous_gradient() -> bool:
     if VERSION[0] == 1:
         return False
     return VERSION >= (2, 9) or os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
+
+
+def tflite_takes_bytes() -> bool:
+    """Whether the TFLite converter can put a uint8 input before float arithmetic; 1.15's aborts."""
+    return VERSION[0] > 1

@@ -20,7 +20,13 @@ from utils.compat import tf
 from utils.errors import UserError
 
 # Format -> the module that writes it.
-_MODULES = {"frozen": "frozen"}
+_MODULES = {
+    "frozen": "frozen",
+    "savedmodel": "saved_model",
+    "tflite": "tflite",
+    "onnx": "onnx_model",
+    "om": "atc",
+}
 INFERENCE_GRAPH = "inference_graph.pbtxt"
 
 

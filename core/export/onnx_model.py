@@ -1,0 +1,82 @@
+"""ONNX, by tf2onnx, for the crop size; checked with onnxruntime."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+
+from core.export import graph
+from core.export.artifact import EXACT, Artifact, Job, outputs_of, tensor
+from utils.errors import OptionError, UserError
+
+_PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
+# The first with resizing as TensorFlow does it (11) and with what runtimes of today all have.
+OPSET = 13
+
+
+def check_available():
+    """Raises OptionError unless the packages are there."""
+    missing = []
+    for package in _PACKAGES:
+        try:
+            importlib.import_module(package)
+        except ImportError:
+            missing.append(package)
+    if missing:
+        raise OptionError(
+            f"--format=onnx needs {', '.join(missing)}; install them on TensorFlow 2.21 with "
+            "pip install --no-deps -r requirements/export.txt, or leave onnx out."
+        )
+
+
+def write(job: Job) -> list:
+    """Writes the file."""
+    import onnx
+    import tf2onnx
+
+    path = f"{job.base}.onnx"
+    try:
+        model, _ = tf2onnx.convert.from_graph_def(
+            graph.fixed(job.frozen, job.network),
+            input_names=[f"{graph.INPUT}:0"],
+            output_names=[f"{graph.LABELS}:0", f"{graph.PROBABILITIES}:0"],
+            opset=OPSET,
+        )
+    # The converter raises many kinds of errors (ValueError, KeyError, its own...).
+    except Exception as error:
+        raise UserError(
+            f"tf2onnx {tf2onnx.__version__} cannot convert the network ({error}); leave onnx out "
+            "of --format."
+        ) from error
+    _rename(model)
+    onnx.helper.set_model_props(model, {"metadata": job.metadata})
+    onnx.save(model, path)
+    height, width = job.network.crop_size
+    inputs = {graph.INPUT: tensor("uint8", 1, height, width, 3)}
+    outputs = outputs_of(job.network, 1, height, width)
+    return [Artifact("onnx", path, False, EXACT, lambda: opened(path), inputs, outputs)]
+
+
+def _rename(model):
+    """Takes TensorFlow's `:0` off the names of inputs and outputs."""
+    ends = [*model.graph.input, *model.graph.output]
+    names = {end.name: end.name.split(":")[0] for end in ends}
+    for end in ends:
+        end.name = names[end.name]
+    for node in model.graph.node:
+        for fields in (node.input, node.output):
+            fields[:] = [names.get(name, name) for name in fields]
+
+
+@contextlib.contextmanager
+def opened(path: str):
+    """Loads an ONNX file; gives a function from an image of its size to the results."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def run(image):
+        results = session.run([graph.LABELS, graph.PROBABILITIES], {graph.INPUT: image[None]})
+        return results[0][0], results[1][0]
+
+    yield run

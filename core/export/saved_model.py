@@ -1,0 +1,85 @@
+"""The SavedModel: a folder for TensorFlow Serving, TF 1 and TF 2, with its metadata inside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+
+from core.export import graph
+from core.export.artifact import EXACT, Artifact, Job, outputs_of, tensor
+from utils.compat import tf
+
+# Images as an array, one or several of one size; one image as the content of its file.
+DEFAULT_SIGNATURE = tf.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+ENCODED_SIGNATURE = "encoded"
+METADATA_FILE = "metadata.json"
+
+_NOTES = (
+    f"Signature {DEFAULT_SIGNATURE} takes {graph.INPUT}: N images of one size.",
+    f"Signature {ENCODED_SIGNATURE} takes {graph.ENCODED_INPUT}: one PNG or JPEG file.",
+    f"The metadata is assets/{METADATA_FILE}.",
+)
+
+
+def check_available():
+    """Every TensorFlow can write it."""
+
+
+def write(job: Job) -> list:
+    """Writes the folder."""
+    path = f"{job.base}_savedmodel"
+    builder = tf.saved_model.Builder(path)
+    with tf.Graph().as_default(), tempfile.TemporaryDirectory() as folder:
+        tensors = graph.served(job.frozen, job.network)
+        file = os.path.join(folder, METADATA_FILE)
+        with open(file, "w", encoding="utf-8") as stream:
+            stream.write(job.metadata)
+        tf.add_to_collection(tf.GraphKeys.ASSET_FILEPATHS, tf.constant(file, name="metadata_file"))
+        with tf.Session() as session:
+            builder.add_meta_graph_and_variables(
+                session,
+                [tf.saved_model.tag_constants.SERVING],
+                signature_def_map={
+                    DEFAULT_SIGNATURE: _signature(tensors, graph.INPUT),
+                    ENCODED_SIGNATURE: _signature(tensors, graph.ENCODED_INPUT),
+                },
+                assets_collection=tf.get_collection(tf.GraphKeys.ASSET_FILEPATHS),
+                strip_default_attrs=True,
+            )
+        builder.save()
+    inputs = {
+        graph.INPUT: tensor("uint8", None, None, None, 3),
+        graph.ENCODED_INPUT: tensor("string", 1),
+    }
+    outputs = outputs_of(job.network, None, None, None)
+    return [
+        Artifact("savedmodel", path, True, EXACT, lambda: opened(path), inputs, outputs, _NOTES)
+    ]
+
+
+def _signature(tensors, name):
+    return tf.saved_model.build_signature_def(
+        inputs={name: tf.saved_model.build_tensor_info(tensors[name])},
+        outputs={
+            output: tf.saved_model.build_tensor_info(tensors[output])
+            for output in (graph.LABELS, graph.PROBABILITIES)
+        },
+        method_name=tf.saved_model.signature_constants.PREDICT_METHOD_NAME,
+    )
+
+
+@contextlib.contextmanager
+def opened(path: str):
+    """Loads a SavedModel; gives a function from an image to labels and probabilities."""
+    with tf.Graph().as_default() as loaded, tf.Session(graph=loaded) as session:
+        loader = tf.saved_model.load(session, [tf.saved_model.tag_constants.SERVING], path)
+        signature = loader.signature_def[DEFAULT_SIGNATURE]
+        fetches = [signature.outputs[name].name for name in (graph.LABELS, graph.PROBABILITIES)]
+
+        def run(image):
+            feed = {signature.inputs[graph.INPUT].name: image[None]}
+            labels, probabilities = session.run(fetches, feed)
+            return labels[0], probabilities[0]
+
+        yield run

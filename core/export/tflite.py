@@ -1,0 +1,162 @@
+"""TFLite: a file each of float32, float16 and whole-number arithmetic, for the crop size."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+
+import numpy as np
+from absl import logging
+
+from core.export import frozen, graph
+from core.export.artifact import EXACT, Artifact, Job, Tolerance, outputs_of, tensor
+from utils.compat import tf, tflite_takes_bytes
+from utils.errors import UserError
+
+# Weights of half precision; arithmetic is float32 on CPU.
+_FLOAT16 = Tolerance(0.05, 0.99)
+
+
+def check_available():
+    """Every TensorFlow can write it."""
+
+
+def write(job: Job) -> list:
+    """Writes the files; that of whole numbers only where there are images to set its ranges."""
+    float_graph = f"{job.base}.fixed.pb"
+    dtype = tf.uint8 if tflite_takes_bytes() else tf.float32
+    frozen.save(graph.fixed(job.frozen, job.network, dtype), float_graph)
+    try:
+        artifacts = [
+            _write(job, "tflite", f"{job.base}.tflite", _converter(float_graph), EXACT),
+            _write(
+                job, "tflite_float16", f"{job.base}_float16.tflite", _half(float_graph), _FLOAT16
+            ),
+        ]
+    finally:
+        os.remove(float_graph)
+    if job.representative is None:
+        logging.warning(
+            "%s_int8.tflite is not written: it needs --representative_images or --dataset_dir.",
+            os.path.basename(job.base),
+        )
+        return artifacts
+    return [*artifacts, _write_int8(job)]
+
+
+def _write_int8(job: Job) -> Artifact:
+    # The converter puts the whole numbers' scale on a float input: pixels become the numbers.
+    path = f"{job.base}.float_input.pb"
+    frozen.save(graph.fixed(job.frozen, job.network, tf.float32), path)
+    try:
+        converter = _integer(path, job.representative)
+        tolerance = Tolerance(None, job.options.int8_label_agreement)
+        return _write(job, "tflite_int8", f"{job.base}_int8.tflite", converter, tolerance)
+    finally:
+        os.remove(path)
+
+
+def _converter(path: str):
+    return tf.lite.TFLiteConverter.from_frozen_graph(
+        path, [graph.INPUT], [graph.LABELS, graph.PROBABILITIES]
+    )
+
+
+def _half(path: str):
+    converter = _converter(path)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    return converter
+
+
+def _integer(path: str, images):
+    converter = _converter(path)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.uint8
+    converter.inference_output_type = tf.float32
+    converter.representative_dataset = lambda: (
+        [image[np.newaxis].astype(np.float32)] for image in _with_full_range(images)
+    )
+    return converter
+
+
+def _with_full_range(images):
+    """Yields the images; the first has the smallest and the largest value, which sets scale 1."""
+    first = images[0].copy()
+    first[0, 0], first[0, 1] = 0, 255
+    yield first
+    yield from images[1:]
+
+
+def _write(job: Job, name: str, path: str, converter, tolerance: Tolerance) -> Artifact:
+    try:
+        with _programs_on_path():
+            content = converter.convert()
+    # The converter raises many kinds of errors (its own, ValueError, RuntimeError...).
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(
+            f"TensorFlow {tf.__version__} cannot convert the network to {name} ({reason}); use a "
+            "newer TensorFlow, or leave tflite out of --format."
+        ) from error
+    with open(path, "wb") as file:
+        file.write(content)
+    height, width = job.network.crop_size
+    inputs = {graph.INPUT: tensor(_input_dtype(path), 1, height, width, 3)}
+    outputs = outputs_of(job.network, 1, height, width)
+    return Artifact(name, path, False, tolerance, lambda: opened(path), inputs, outputs)
+
+
+@contextlib.contextmanager
+def _programs_on_path():
+    """Lets TF 1.15 find its converter, a program beside Python's, in an unactivated environment."""
+    before = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), before])
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
+
+
+def _load(path: str):
+    with warnings.catch_warnings():
+        # TF 2.21 announces another package, which the older ones do not have.
+        warnings.simplefilter("ignore")
+        interpreter = tf.lite.Interpreter(model_path=path)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def _input_dtype(path: str) -> str:
+    """Returns the type of the images; numbers 0..255 in either.
+
+    Raises:
+      UserError: If bytes would not stand for their own values.
+    """
+    detail = _load(path).get_input_details()[0]
+    if detail["dtype"] is np.uint8 and detail["quantization"] not in ((0.0, 0), (1.0, 0)):
+        raise UserError(
+            f"TensorFlow {tf.__version__} gives the input of {os.path.basename(path)} the scale "
+            f"{detail['quantization']}, but it must be 1; leave tflite out of --format."
+        )
+    return np.dtype(detail["dtype"]).name
+
+
+@contextlib.contextmanager
+def opened(path: str):
+    """Loads a TFLite file; gives a function from an image of its size to the results."""
+    interpreter = _load(path)
+    image_input = interpreter.get_input_details()[0]
+    # By rank, since not every version keeps the names of outputs.
+    by_rank = {len(detail["shape"]): detail for detail in interpreter.get_output_details()}
+
+    def run(image):
+        interpreter.set_tensor(image_input["index"], image[np.newaxis].astype(image_input["dtype"]))
+        interpreter.invoke()
+        labels, probabilities = [interpreter.get_tensor(by_rank[rank]["index"]) for rank in (3, 4)]
+        return labels[0], probabilities[0]
+
+    yield run
