@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import glob
 import os
 
 from absl import logging
 
+from datasets import files
 from datasets.sources import Sample
 from utils.errors import UserError
 
@@ -36,12 +36,20 @@ class Pairs:
         Raises:
           UserError: If a folder does not exist.
         """
-        _check_folder(image_folder, "image_folder")
-        _check_folder(mask_folder, "semantic_segmentation_folder")
+        check_folder(image_folder, "image_folder")
+        check_folder(mask_folder, "semantic_segmentation_folder")
         self.image_folder = image_folder
         self.mask_folder = mask_folder
         first = f".{image_format}" if image_format else ""
         self._image_extensions = sorted(IMAGE_EXTENSIONS, key=lambda e: e.lower() != first)
+
+    @property
+    def origin(self) -> dict:
+        """The folders, as `dataset.json` names them."""
+        return {
+            "image_folder": self.image_folder,
+            "semantic_segmentation_folder": self.mask_folder,
+        }
 
     def image(self, entry: str, split: str) -> str | None:
         """Returns the path of the image of a list entry, or None."""
@@ -51,6 +59,12 @@ class Pairs:
         """Returns the path of the mask of a list entry, or None."""
         candidates = _candidates(entry, [split, f"{split}annot"])
         return _find(self.mask_folder, candidates, MASK_EXTENSIONS)
+
+
+def pairs_of(options, given: frozenset) -> Pairs:
+    """Returns the pairs of the folders that the options name."""
+    image_format = options.image_format if "image_format" in given else None
+    return Pairs(options.image_folder, options.semantic_segmentation_folder, image_format)
 
 
 def _candidates(entry: str, subfolders: list) -> list:
@@ -69,7 +83,7 @@ def _find(folder: str, candidates: list, extensions) -> str | None:
     for candidate in candidates:
         for extension in extensions:
             path = os.path.join(folder, candidate + extension)
-            if os.path.isfile(path):
+            if files.is_file(path):
                 return path
     return None
 
@@ -85,29 +99,38 @@ def from_lists(pairs: Pairs, list_folder: str, only: tuple | None) -> dict:
     Raises:
       UserError: If there is no list, all are empty, or a file of a line is missing.
     """
-    _check_folder(list_folder, "list_folder")
+    check_folder(list_folder, "list_folder")
     lists = {
-        os.path.splitext(os.path.basename(path))[0]: path
-        for path in sorted(glob.glob(os.path.join(glob.escape(list_folder), "*.txt")))
+        name[: -len(".txt")]: os.path.join(list_folder, name)
+        for name in files.names(list_folder)
+        if name.endswith(".txt")
     }
     if not lists:
         raise UserError(f"--list_folder={list_folder} has no lists (SPLIT.txt).")
-    chosen = _choose(lists, only, f"lists of {list_folder}")
+    chosen = choose(lists, only, f"lists of {list_folder}")
     found = {}
     for split, path in chosen.items():
-        lines = _read_lines(path)
+        lines = read_names(path)
         if not lines:
             logging.warning("%s is empty: split %s is left out.", path, split)
             continue
-        found[split] = _samples(
-            pairs, split, [_from_line(pairs, split, path, *line) for line in lines]
-        )
+        found[split] = from_lines(pairs, split, path, lines)
     if not found:
         raise UserError(f"{', '.join(chosen.values())}: no image is listed; fill the lists.")
     return found
 
 
-def _choose(found: dict, only: tuple | None, what: str) -> dict:
+def from_lines(pairs: Pairs, split: str, path: str, lines: list) -> list:
+    """Returns the samples of (line number, text) of a list; raises UserError for missing files."""
+    return _samples(pairs, split, [_from_line(pairs, split, path, *line) for line in lines])
+
+
+def choose(found: dict, only: tuple | None, what: str = "splits") -> dict:
+    """Returns the entries of some splits.
+
+    Raises:
+      UserError: If one is not there.
+    """
     missing = [split for split in only or () if split not in found]
     if missing:
         raise UserError(
@@ -117,14 +140,9 @@ def _choose(found: dict, only: tuple | None, what: str) -> dict:
     return {split: value for split, value in found.items() if only is None or split in only}
 
 
-def _read_lines(path: str) -> list:
-    """Returns (line number, text) of the lines that are not blank."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            lines = [line.strip() for line in file]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as a list of names: {error}.") from error
-    return [(number, line) for number, line in enumerate(lines, 1) if line]
+def read_names(path: str) -> list:
+    """Returns (line number, text) of the lines of a list that are not blank."""
+    return [(number, line) for number, line in enumerate(files.read_lines(path), 1) if line]
 
 
 def _from_line(pairs: Pairs, split: str, path: str, number: int, line: str) -> tuple:
@@ -150,7 +168,11 @@ def from_subfolders(pairs: Pairs, only: tuple | None) -> dict:
     Raises:
       UserError: If there are no images, or a mask is missing.
     """
-    names = sorted(entry.name for entry in os.scandir(pairs.image_folder) if entry.is_dir())
+    names = [
+        name
+        for name in files.names(pairs.image_folder)
+        if files.is_folder(os.path.join(pairs.image_folder, name))
+    ]
     # The masks may lie beside the images: train/, trainannot/.
     folders = {
         name: [os.path.join(pairs.image_folder, name), _mask_subfolder(pairs, name)]
@@ -165,60 +187,66 @@ def from_subfolders(pairs: Pairs, only: tuple | None) -> dict:
             f"in {pairs.mask_folder}; pass --list_folder, or --splits=NAME to make one split of "
             "all images."
         )
-    chosen = _choose(folders, only, f"sub-folders of {pairs.image_folder}")
+    chosen = choose(folders, only, f"sub-folders of {pairs.image_folder}")
     return {
         split: _samples(pairs, split, _from_folders(Pairs(*folder), split))
         for split, folder in chosen.items()
     }
 
 
+def from_folder(pairs: Pairs, split: str = "all") -> list:
+    """Returns the samples of all images of a folder and its sub-folders, sorted by path."""
+    return _samples(pairs, split, _from_folders(pairs, split))
+
+
 def _mask_subfolder(pairs: Pairs, name: str) -> str | None:
     for candidate in (name, f"{name}annot"):
         path = os.path.join(pairs.mask_folder, candidate)
         same = os.path.abspath(path) == os.path.abspath(os.path.join(pairs.image_folder, name))
-        if os.path.isdir(path) and not same:
+        if files.is_folder(path) and not same:
             return path
     return None
 
 
 def _from_folders(pairs: Pairs, split: str) -> list:
-    images = sorted(
-        os.path.relpath(os.path.join(folder, name), pairs.image_folder)
-        for folder, _, names in os.walk(pairs.image_folder)
-        for name in names
+    images = [
+        name
+        for name in files.walk(pairs.image_folder)
         if os.path.splitext(name)[1] in IMAGE_EXTENSIONS
-    )
+    ]
     if not images:
         raise UserError(f"{pairs.image_folder} has no images (.jpg, .jpeg or .png).")
     return [(os.path.join(pairs.image_folder, image), pairs.mask(image, split)) for image in images]
 
 
-def _samples(pairs: Pairs, split: str, files: list) -> list:
+def _samples(pairs: Pairs, split: str, found: list) -> list:
     """Returns the samples of (image, mask or None) paths."""
-    without = [image for image, mask in files if mask is None]
-    if without and split == UNLABELLED_SPLIT and len(without) == len(files):
+    without = [image for image, mask in found if mask is None]
+    if without and split == UNLABELLED_SPLIT and len(without) == len(found):
         logging.warning("Split %s has no masks: its records have no labels.", split)
     elif without:
         raise UserError(
-            f"{len(without)} of {len(files)} images of split {split} have no mask (.png) in "
+            f"{len(without)} of {len(found)} images of split {split} have no mask (.png) in "
             f"--semantic_segmentation_folder={pairs.mask_folder}; the first is {without[0]}."
         )
-    for image, mask in files:
+    for image, mask in found:
         if image == mask:
             raise UserError(
                 f"{image} would be its own mask: images and masks lie in one folder with the same "
                 "names; move them apart."
             )
-    samples = [Sample(_name(image), image, mask) for image, mask in files]
-    _check_names(samples, split)
+    samples = [Sample(stem(image), image, mask) for image, mask in found]
+    check_names(samples, split)
     return samples
 
 
-def _name(path: str) -> str:
+def stem(path: str) -> str:
+    """Returns a file's name without folder and extension."""
     return os.path.splitext(os.path.basename(path))[0]
 
 
-def _check_names(samples: list, split: str):
+def check_names(samples: list, split: str):
+    """Raises UserError if two images of a split have the same name."""
     first = {}
     for sample in samples:
         other = first.setdefault(sample.name, sample)
@@ -229,6 +257,7 @@ def _check_names(samples: list, split: str):
             )
 
 
-def _check_folder(folder: str, flag: str):
-    if not os.path.isdir(folder):
+def check_folder(folder: str, flag: str):
+    """Raises UserError if the folder of a flag does not exist."""
+    if not files.is_folder(folder):
         raise UserError(f"--{flag}={folder} is no folder; pass the one that holds the files.")
