@@ -22,7 +22,7 @@ MAY_IMPORT = {
 MAY_IMPORT_PACKAGES = {
     "entry points": {"absl", "numpy", "PIL"},
     "core": {"absl", "numpy", "PIL"},
-    "datasets": {"absl", "numpy", "PIL"},
+    "datasets": {"absl", "numpy", "PIL", "pycocotools", "scipy"},
     "deployment": {"absl", "numpy"},
     "common": {"absl"},
     "utils": {"absl.logging", "numpy", "PIL", "jinja2"},
@@ -46,6 +46,7 @@ READ_BY_NOBODY = {
     "profile_logdir": "refused in this version",
     "quantize_delay_step": "refused unless it has no effect",
     "label_format": "masks are PNG; the flag is the reference's",
+    "segmentation_format": "masks are PNG; the flag is the reference's",
     "max_number_of_evaluations": "only values that mean one evaluation are accepted",
     "shard": "each rank reads its share with either value",
 }
