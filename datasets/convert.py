@@ -1,38 +1,41 @@
 r"""Converts images and masks to TFRecords: `python -m datasets.convert FORMAT --flags`.
 
-  python -m datasets.convert pascal_voc --image_folder=VOC2012/JPEGImages \
-      --semantic_segmentation_folder=VOC2012/SegmentationClass \
-      --list_folder=VOC2012/ImageSets/Segmentation --output_dir=tfrecord
+  python -m datasets.convert voc_aug --voc_root=VOCtrainval_11-May-2012.tar \
+      --aug_folder=SegmentationClassAug.zip --trainaug_list=trainaug.txt --output_dir=tfrecord
 
   python -m datasets.convert folders --image_folder=CamVid --semantic_segmentation_folder=CamVid \
       --list_folder=CamVid --class_table=datasets/tables/camvid.json --output_dir=camvid
 
-FORMAT is a module of datasets/sources. Beside the records a `dataset.json` says what they are. All
-files are checked before one is put in place; a conversion that fails or is interrupted leaves the
-output folder as it was. Converting another split later adds it.
+FORMAT is a module of datasets/sources; docs/data.md has a command for each. Beside the records a
+`dataset.json` says what they are. All files are checked before one is put in place; a conversion
+that fails or is interrupted leaves the output folder as it was. Converting another split later adds
+it.
 """
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
-import functools
+import dataclasses
 import os
 
 import numpy as np
+from absl import logging
 
 import common
-from datasets import class_table, image_files, mask_files, output_folder, sources, tfrecord
+from datasets import class_table, conversion, mask_files, output_folder, sources
+from datasets.class_table import ClassTable
 from datasets.info import DatasetInfo, default_names
 from datasets.options import ConvertOptions
-from utils import log, variants
+from utils import variants
 from utils.errors import OptionError, UserError
 
 _DEFAULT_IGNORE_LABEL = 255
-# Reading goes on until this many files are bad, so that one run shows most of them.
-_MOST_PROBLEMS = 20
-# Samples that are read before their turn.
-_READ_AHEAD = 16
+# What every format takes.
+_COMMON_FLAGS = frozenset(
+    {
+        *("output_dir", "splits", "dataset_name", "num_shards", "num_workers"),
+        *("image_format", "label_format"),
+    }
+)
 
 
 def main(flag_values, format_name: str):
@@ -54,45 +57,88 @@ def convert(format_name: str, options: ConvertOptions, given: frozenset = frozen
       UserError: If a file is missing or cannot be used, or the output folder holds other records.
     """
     source = variants.lookup(variants.collect(sources), format_name, "format")
-    classes = _class_table(options, source.classes)
+    _check_flags(format_name, source, given)
+    found = source.find(options, given)
+    classes = _class_table(options, found.classes)
     ignore_label = _ignore_label(options, classes)
-    splits = source.find(options, given)
     info = DatasetInfo(
         name=options.dataset_name or classes.name,
         num_classes=len(classes.names),
         class_names=classes.names,
         colors=classes.colors_or_default(),
         ignore_label=ignore_label,
-        splits={split: len(samples) for split, samples in splits.items()},
+        splits={split: len(samples) for split, samples in found.splits.items()},
     )
-    origin = _origin(format_name, options, given)
-    output = output_folder.OutputFolder(options.output_dir, info, origin)
+    origin = {"format": format_name, **_absolute(found.origin)}
+    output = output_folder.OutputFolder(
+        options.output_dir, info, origin, _other_options(options, given, origin)
+    )
     reader = mask_files.MaskReader(classes, ignore_label)
     with output.temporary() as temporary:
-        counts = _write_splits(temporary, splits, reader, options)
-        _check_binary(counts, ignore_label)
+        tally = _write(temporary, found.splits, reader, options, source)
+        if classes.values is None:
+            _check_binary(tally.pixels, ignore_label)
         merged = output.put_in_place(temporary)
-    _describe(options.output_dir, merged, counts, list(splits))
+    _describe(options.output_dir, merged, tally, list(found.splits))
 
 
-def _class_table(options: ConvertOptions, default) -> class_table.ClassTable:
-    """Returns the classes: of the user's table, else of the format, else by their number."""
+def _check_flags(format_name: str, source: sources.Source, given: frozenset):
+    """Refuses flags that another format takes."""
+    own = {field.name for field in dataclasses.fields(ConvertOptions)}
+    useless = (given & own) - _COMMON_FLAGS - set(source.flags)
+    if useless:
+        raise OptionError(
+            f"--{sorted(useless)[0]} has no effect on the format {format_name}, which takes "
+            f"{', '.join(f'--{name}' for name in source.flags)}."
+        )
+
+
+def _class_table(options: ConvertOptions, default: ClassTable | None) -> ClassTable:
+    """Returns the classes: of the user's table or mask values, else of the format, else by number.
+
+    Where ids begin at 1, the table says so.
+    """
+    table = _stated_classes(options, default)
+    if not options.reduce_zero_label:
+        return table
+    if table.values is not None:
+        raise OptionError("--reduce_zero_label and values of classes say the same; leave one out.")
+    number = len(table.names)
+    return dataclasses.replace(table, values=tuple(range(1, number + 1)), ignored_values=(0,))
+
+
+def _stated_classes(options: ConvertOptions, default: ClassTable | None) -> ClassTable:
     number = options.num_classes
-    table = class_table.load(options.class_table) if options.class_table else default
+    table, flag = default, "the format"
+    if options.mask_values:
+        if options.class_table:
+            raise OptionError("--mask_values and --class_table both name classes; leave one out.")
+        table, flag = (
+            class_table.from_mask_values(options.mask_values, _name(options)),
+            "mask_values",
+        )
+    elif options.class_table:
+        table, flag = class_table.load(options.class_table), "class_table"
     if table is None and number is None:
-        raise OptionError("pass --class_table, or --num_classes: the format does not say.")
+        raise OptionError(
+            "the classes are not known: pass --num_classes, --class_table, or --mask_values."
+        )
     if number is None or (table is not None and len(table.names) == number):
         return table
-    if options.class_table:
+    if flag != "the format":
+        value = options.class_table or ",".join(options.mask_values)
         raise OptionError(
-            f"--num_classes={number} contradicts --class_table={options.class_table}, which has "
-            f"{len(table.names)} classes; leave the flag out."
+            f"--num_classes={number} contradicts --{flag}={value}, which has {len(table.names)} "
+            "classes; leave the flag out."
         )
-    name = os.path.basename(os.path.abspath(options.output_dir))
-    return class_table.ClassTable(name, default_names(number))
+    return ClassTable(_name(options), default_names(number))
 
 
-def _ignore_label(options: ConvertOptions, classes: class_table.ClassTable) -> int:
+def _name(options: ConvertOptions) -> str:
+    return os.path.basename(os.path.abspath(options.output_dir))
+
+
+def _ignore_label(options: ConvertOptions, classes: ClassTable) -> int:
     wanted, stated = options.ignore_label, classes.ignore_label
     if options.class_table and None not in (wanted, stated) and wanted != stated:
         raise OptionError(
@@ -104,88 +150,30 @@ def _ignore_label(options: ConvertOptions, classes: class_table.ClassTable) -> i
     return _DEFAULT_IGNORE_LABEL if stated is None else stated
 
 
-def _origin(format_name: str, options: ConvertOptions, given: frozenset) -> dict:
-    """Returns what tells a conversion from another one."""
-    names = ["image_folder", "semantic_segmentation_folder"]
-    if format_name != "folders" or "list_folder" in given:
-        names.append("list_folder")
-    folders = {name: os.path.abspath(getattr(options, name)) for name in names}
-    return {"format": format_name, **folders}
+def _absolute(origin: dict) -> dict:
+    """Returns it with paths that hold wherever a command is started."""
+    paths = ("_folder", "_root", "_list")
+    return {
+        name: os.path.abspath(value) if name.endswith(paths) else value
+        for name, value in origin.items()
+    }
 
 
-def _write_splits(folder: str, splits: dict, reader, options: ConvertOptions) -> np.ndarray:
-    """Writes the shards of all splits to a folder.
-
-    Returns:
-      The number of pixels of each mask value, int64 [256].
-    """
-    counts = np.zeros(256, np.int64)
-    problems = []
-    progress = log.Progress(sum(len(samples) for samples in splits.values()))
-    done = 0
-    try:
-        with concurrent.futures.ThreadPoolExecutor(options.num_workers) as pool:
-            for split, samples in splits.items():
-                futures = _submitted(pool, functools.partial(_read, reader), samples)
-                with tfrecord.ShardWriter(folder, split, len(samples), options.num_shards) as out:
-                    for future in futures:
-                        counts += _write(future, out, problems)
-                        done += 1
-                        progress.update(done)
-    finally:
-        progress.close()
-    if problems:
-        raise _unusable(problems)
-    return counts
+def _other_options(options: ConvertOptions, given: frozenset, origin: dict) -> dict:
+    """Returns the given flags that say how it was converted; they go to `dataset.json` too."""
+    values = options.to_dict()
+    return {
+        name: values[name] for name in sorted(given & set(values) - _COMMON_FLAGS - set(origin))
+    }
 
 
-def _write(future, out: tfrecord.ShardWriter, problems: list):
-    """Writes the record of a sample that was read; returns its pixels of each mask value."""
-    try:
-        record, counts = future.result()
-    except image_files.BadFileError as problem:
-        problems.append(str(problem))
-        if len(problems) == _MOST_PROBLEMS:
-            raise _unusable(problems) from None
-        return 0
-    out.write(tfrecord.serialize(record))
-    return counts
+def _write(folder: str, splits: dict, reader, options: ConvertOptions, source: sources.Source):
+    shards = conversion.shards_of(folder, splits, options.num_shards or source.num_shards)
+    return conversion.write(shards, reader, options.num_workers or _cores())
 
 
-def _submitted(pool, function, items):
-    """Yields the future of each item in order, with some of the next ones under way."""
-    waiting = collections.deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        # Bounds the memory: what is read ahead is kept until it is written.
-        if len(waiting) > _READ_AHEAD:
-            yield waiting.popleft()
-    yield from waiting
-
-
-def _read(reader: mask_files.MaskReader, sample: sources.Sample) -> tuple:
-    """Returns the record of a sample and the number of pixels of each mask value."""
-    image = image_files.read_image(sample.image)
-    label, counts = b"", np.zeros(256, np.int64)
-    if sample.mask is not None:
-        label, size, counts = reader.read(sample.mask)
-        if size != (image.height, image.width):
-            raise image_files.BadFileError(
-                f"{sample.image} is {image.height}x{image.width} (height x width), but its mask "
-                f"{sample.mask} is {size[0]}x{size[1]}"
-            )
-    record = tfrecord.Record(
-        sample.name, image.content, image.format, image.height, image.width, label
-    )
-    return record, counts
-
-
-def _unusable(problems: list) -> UserError:
-    if len(problems) == 1:
-        return UserError(f"nothing was converted: {problems[0]}.")
-    more = " or more" if len(problems) == _MOST_PROBLEMS else ""
-    lines = "".join(f"\n  {problem}" for problem in problems)
-    return UserError(f"nothing was converted: {len(problems)}{more} files cannot be used:{lines}")
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _check_binary(counts: np.ndarray, ignore_label: int):
@@ -193,19 +181,21 @@ def _check_binary(counts: np.ndarray, ignore_label: int):
     if ignore_label == 255 and counts[255] and not counts[1:255].any():
         raise UserError(
             "nothing was converted: the masks hold only 0 and 255, and 255 is the ignore label, so "
-            "that no class but 0 would be learned; save class numbers (0, 1) in the masks, or pass "
-            "another --ignore_label."
+            "that no class but 0 would be learned; say what the values mean, for example "
+            "--mask_values=0:membrane,255:cell."
         )
 
 
-def _describe(folder: str, info: DatasetInfo, counts: np.ndarray, converted: list):
+def _describe(folder: str, info: DatasetInfo, tally: conversion.Tally, converted: list):
     """Shows what was written, and how the pixels are spread over the classes."""
+    for change, number in tally.changes.items():
+        logging.warning("%d images were converted: %s; see docs/data.md.", number, change)
     images = ", ".join(f"{split}: {info.splits[split]}" for split in converted)
     print(f"{folder}: {info.name}, {info.num_classes} classes, images of {images}.")
-    labelled = counts.sum()
+    labelled = tally.pixels.sum()
     if not labelled:
         return
-    shares = counts / labelled
+    shares = tally.pixels / labelled
     for label, name in enumerate(info.class_names):
         print(f"  {label:3d}  {name:20s} {shares[label]:8.3%} of the pixels")
     if info.ignore_label >= info.num_classes:

@@ -1,15 +1,24 @@
-"""Reads image files: keeps good bytes as they are, refuses what would be learned wrongly."""
+"""Reads image files: keeps good bytes, converts some, refuses what would be learned wrongly.
+
+Kept: JPEG and PNG files of 8 bits or less, of colours, grey or with a palette; TensorFlow decodes
+all of them to the colours that are shown. Converted, without loss, to RGB PNG files: files that are
+shown turned (EXIF orientation), since decoders ignore that, and CMYK files. Refused: 16-bit images,
+whose range is not known, and images with transparent pixels, whose background is not.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import io
+import zlib
 
-from PIL import Image
+from PIL import Image, ImageOps
+
+from datasets import files
 
 _ORIENTATION = 0x0112
 _JPEG_END = b"\xff\xd9"
-_PNG_END = b"IEND\xaeB`\x82"
+_PNG_DEPTH = 24
 
 
 class BadFileError(Exception):
@@ -25,40 +34,78 @@ class ImageFile:
       format: "jpeg" or "png".
       height: Rows.
       width: Columns.
+      change: What was converted, in words; empty where the bytes are the file's own.
     """
 
     content: bytes
     format: str
     height: int
     width: int
+    change: str = ""
 
 
 def read_image(path: str) -> ImageFile:
-    """Reads an image; its pixels are not decoded, its structure is checked.
+    """Reads an image; its pixels are decoded only where they must be, its structure is checked.
 
     Raises:
-      BadFileError: If it is missing, truncated, no JPEG or PNG file, or of a kind that a reader
-        would decode to other colours or another orientation than the annotator saw.
+      BadFileError: If it is missing, truncated, no JPEG or PNG file, or of a kind whose colours are
+        not known.
     """
     content = read(path)
     image = open_image(path, content)
     if image.format not in ("JPEG", "PNG"):
         raise BadFileError(f"{path} is a {image.format} file; save it as JPEG or PNG")
     if image.format == "JPEG":
-        _check_jpeg(path, content, image)
+        _check_jpeg(path, content)
     else:
         check_png(path, content)
-    if image.mode == "CMYK" or image.mode.startswith("I"):
-        kind = "a CMYK" if image.mode == "CMYK" else "a 16-bit"
-        raise BadFileError(f"{path} is {kind} image; save it as 8-bit RGB")
+        _check_pixels(path, content, image)
+    change = _needed_change(image)
+    if change:
+        return _converted(path, image, change)
     return ImageFile(content, image.format.lower(), image.height, image.width)
+
+
+def _check_pixels(path: str, content: bytes, image: Image.Image):
+    """Raises BadFileError for PNG files that do not say what their colours are."""
+    if content[_PNG_DEPTH] == 16:
+        raise BadFileError(
+            f"{path} is a 16-bit image; scale its values to 0..255 and save it as 8-bit PNG"
+        )
+    if image.mode in ("RGBA", "LA") or "transparency" in image.info:
+        alpha = _decoded(path, image.convert, "RGBA").getchannel("A")
+        if alpha.getextrema() != (255, 255):
+            raise BadFileError(
+                f"{path} has transparent pixels; save it as RGB on the background that it was "
+                "annotated on"
+            )
+
+
+def _needed_change(image: Image.Image) -> str:
+    if image.getexif().get(_ORIENTATION, 1) not in (0, 1):
+        return "turned upright (EXIF orientation)"
+    return "CMYK to RGB" if image.mode == "CMYK" else ""
+
+
+def _converted(path: str, image: Image.Image, change: str) -> ImageFile:
+    upright = _decoded(path, lambda: ImageOps.exif_transpose(image).convert("RGB"))
+    buffer = io.BytesIO()
+    # The pixels only: not the orientation, which is true no more.
+    Image.frombytes("RGB", upright.size, upright.tobytes()).save(buffer, "PNG")
+    return ImageFile(buffer.getvalue(), "png", upright.height, upright.width, change)
+
+
+def _decoded(path: str, decode, *arguments):
+    try:
+        return decode(*arguments)
+    except Exception as error:
+        raise BadFileError(f"{path} is damaged: {error}") from error
 
 
 def read(path: str) -> bytes:
     """Returns the content of a file; raises BadFileError if it is missing or empty."""
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        content = files.read(path)
     except OSError as error:
         raise BadFileError(f"{path} cannot be read: {error.strerror}") from error
     if not content:
@@ -75,13 +122,7 @@ def open_image(path: str, content: bytes) -> Image.Image:
         raise BadFileError(f"{path} is no image that can be read") from error
 
 
-def _check_jpeg(path: str, content: bytes, image: Image.Image):
-    orientation = image.getexif().get(_ORIENTATION, 1)
-    if orientation != 1:
-        raise BadFileError(
-            f"{path} is shown turned (EXIF orientation {orientation}), but decoders ignore that; "
-            "save it and its mask upright"
-        )
+def _check_jpeg(path: str, content: bytes):
     # The end marker cannot occur inside of the compressed pixels, but in a thumbnail before them.
     if content.rfind(_JPEG_END) < _start_of_scan(content):
         raise BadFileError(f"{path} is truncated")
@@ -106,10 +147,15 @@ def _start_of_scan(content: bytes) -> int:
 
 def check_png(path: str, content: bytes):
     """Raises BadFileError if a PNG file is truncated, or a checksum in it is wrong."""
-    if _PNG_END not in content[-64:]:
+    position, end = 8, len(content)
+    name = b""
+    while position + 12 <= end and name != b"IEND":
+        length = int.from_bytes(content[position : position + 4], "big")
+        after = position + 8 + length
+        name = content[position + 4 : position + 8]
+        stored = int.from_bytes(content[after : after + 4], "big")
+        if after + 4 <= end and zlib.crc32(content[position + 4 : after]) != stored:
+            raise BadFileError(f"{path} is damaged: a wrong checksum in {name!r}")
+        position = after + 4
+    if name != b"IEND" or position > end:
         raise BadFileError(f"{path} is truncated")
-    try:
-        # Compares the checksum of every chunk.
-        Image.open(io.BytesIO(content)).verify()
-    except Exception as error:
-        raise BadFileError(f"{path} is damaged: {error}") from error

@@ -1,4 +1,8 @@
-"""Reads masks of any kind, checks every pixel, and gives 8-bit grey PNG files of class numbers."""
+"""Reads masks of any kind, checks every pixel, and gives 8-bit grey PNG files of class numbers.
+
+A mask is a PNG file of indices, of a palette or of colours; a `.mat` file of SBD; or drawn by its
+source (COCO's polygons).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from datasets.class_table import ClassTable
 
 # Where a PNG file says of what kind it is: bits per channel, then grey, colours or palette.
 _KIND = slice(24, 26)
+_BITS = 24
 _GREY_8 = b"\x08\x00"
 _PALETTE_8 = b"\x08\x03"
 _SHOWN_VALUES = 10
@@ -30,9 +35,9 @@ class MaskReader:
         """
         self._classes = classes
         self._ignore_label = ignore_label
-        self._allowed = np.zeros(256, bool)
-        self._allowed[: len(classes.names)] = True
-        self._allowed[ignore_label] = True
+        # [65536]
+        self._label_of_value = classes.label_of_value(ignore_label)
+        self._changed = self._label_of_value[:256] != np.arange(256)
         self._labels_of_colors = None if classes.colors is None else self._color_table()
 
     def _color_table(self) -> np.ndarray:
@@ -44,58 +49,67 @@ class MaskReader:
             table[_packed(np.array(color))] = label
         return table
 
-    def read(self, path: str) -> tuple[bytes, tuple[int, int], np.ndarray]:
+    def read(self, mask) -> tuple[bytes, tuple[int, int], np.ndarray]:
         """Reads one mask.
+
+        Args:
+          mask: Path of a PNG or .mat file, or a `sources.DrawnMask`.
 
         Returns:
           The content of an 8-bit grey PNG file, the file's own bytes if it is one; height and
-          width; the number of pixels of each value, int64 [256].
+          width; the number of pixels of each label, int64 [256].
 
         Raises:
           BadFileError: If the file cannot be used; names the values that are outside the classes.
         """
-        content = image_files.read(path)
-        mask = image_files.open_image(path, content)
-        if mask.format != "PNG":
-            raise image_files.BadFileError(
-                f"{path} is a {mask.format} file; masks must be PNG files"
-            )
-        image_files.check_png(path, content)
-        try:
-            mask.load()
-        except Exception as error:
-            raise image_files.BadFileError(f"{path} is damaged: {error}") from error
-        kind = content[_KIND]
-        if kind in (_GREY_8, _PALETTE_8):
-            # Of a palette image these are the indices, never the colours.
-            counts = np.array(mask.histogram(), np.int64)
-            content = content if kind == _GREY_8 else _without_palette(content)
-        else:
-            labels = self._labels(path, mask, content[24])
-            counts = np.bincount(labels.ravel(), minlength=256)
-            content = _encode(labels)
-        self._check_values(path, counts)
-        return content, (mask.height, mask.width), counts
+        if not isinstance(mask, str):
+            return self._from_values(mask.name, mask.draw())
+        if mask.endswith(".mat"):
+            return self._from_values(mask, _read_mat(mask))
+        content, image = _open(mask)
+        return self._from_image(mask, content, image)
 
-    def _labels(self, path: str, mask: Image.Image, bits: int) -> np.ndarray:
-        """Returns the class numbers of a mask that is not of 8 bits, uint8 [h, w]."""
-        if mask.mode in ("RGB", "RGBA"):
-            return self._labels_of(path, np.asarray(mask)[..., :3])
-        if mask.mode in ("P", "1"):
-            return np.asarray(mask, np.uint8)
-        if mask.mode == "L":
-            # Pillow spreads 2- and 4-bit grey over 0..255.
-            return np.asarray(mask) // np.uint8(255 // (2**bits - 1))
-        if mask.mode.startswith("I"):
-            labels = np.asarray(mask)
-            if labels.max() > 255:
-                raise image_files.BadFileError(
-                    f"{path} is a 16-bit mask with values up to {labels.max()}; class numbers are "
-                    "0 to 255"
-                )
-            return labels.astype(np.uint8)
-        raise image_files.BadFileError(
-            f"{path} is a mask of mode {mask.mode}; save it as 8-bit grey PNG"
+    def _from_image(self, path: str, content: bytes, image: Image.Image) -> tuple:
+        kind = content[_KIND]
+        if image.mode in ("RGB", "RGBA"):
+            labels = self._labels_of(path, np.asarray(image)[..., :3])
+            return _encode(labels), labels.shape, np.bincount(labels.ravel(), minlength=256)
+        if kind not in (_GREY_8, _PALETTE_8):
+            return self._from_values(path, _values(path, image, content[_BITS]))
+        # Of a palette image these are the indices, never the colours.
+        counts = np.array(image.histogram(), np.int64)
+        if (self._changed & (counts > 0)).any():
+            return self._from_values(path, np.asarray(image))
+        content = content if kind == _GREY_8 else _without_palette(content)
+        return content, (image.height, image.width), counts
+
+    def _from_values(self, path: str, values: np.ndarray) -> tuple:
+        """Returns what `read` does, of values of 8 or 16 bits [h, w]."""
+        labels = self._label_of_value[values]
+        if labels.min() < 0:
+            raise image_files.BadFileError(self._unknown(path, np.unique(values[labels < 0])))
+        labels = labels.astype(np.uint8)
+        return _encode(labels), labels.shape, np.bincount(labels.ravel(), minlength=256)
+
+    def _unknown(self, path: str, wrong: np.ndarray) -> str:
+        """Returns what is wrong with a mask that holds values outside of the classes."""
+        number = len(self._classes.names)
+        shown = (
+            f"{', '.join(map(str, wrong[:_SHOWN_VALUES]))}{', ...' * (wrong.size > _SHOWN_VALUES)}"
+        )
+        known = self._classes.values
+        classes = f"0 to {number - 1}" if known is None else ", ".join(map(str, known))
+        hint = ""
+        if wrong.max() > 255:
+            hint = (
+                "; a 16-bit mask can be converted with the meaning of its values: "
+                f"--mask_values=0:NAME,{wrong.max()}:NAME"
+            )
+        elif known is None and wrong.tolist() == [number]:
+            hint = "; if ids begin at 1 and 0 means no data, pass --reduce_zero_label"
+        return (
+            f"{path} holds {shown}, but there are {number} classes ({classes}) and ignore label "
+            f"{self._ignore_label}{hint}"
         )
 
     def _labels_of(self, path: str, colors: np.ndarray) -> np.ndarray:
@@ -117,15 +131,69 @@ class MaskReader:
             )
         return labels.astype(np.uint8)
 
-    def _check_values(self, path: str, counts: np.ndarray):
-        wrong = np.flatnonzero((counts > 0) & ~self._allowed)
-        if wrong.size:
-            shown = ", ".join(str(value) for value in wrong[:_SHOWN_VALUES])
-            number = len(self._classes.names)
-            raise image_files.BadFileError(
-                f"{path} holds {shown}{', ...' if wrong.size > _SHOWN_VALUES else ''}, but there "
-                f"are {number} classes (0 to {number - 1}) and ignore label {self._ignore_label}"
-            )
+
+def index_png(path: str) -> bytes:
+    """Returns the grey PNG file of a mask of indices, whatever these mean.
+
+    Raises:
+      BadFileError: If it is no readable mask of 8 bits or less, or holds colours.
+    """
+    content, image = _open(path)
+    kind = content[_KIND]
+    if kind == _GREY_8:
+        return content
+    if kind == _PALETTE_8:
+        return _without_palette(content)
+    if image.mode in ("RGB", "RGBA") or image.mode.startswith("I"):
+        raise image_files.BadFileError(f"{path} is of mode {image.mode}, not a mask of indices")
+    return _encode(_values(path, image, content[_BITS]))
+
+
+def _open(path: str) -> tuple[bytes, Image.Image]:
+    """Returns the content and the decoded image of a PNG file."""
+    content = image_files.read(path)
+    image = image_files.open_image(path, content)
+    if image.format != "PNG":
+        raise image_files.BadFileError(f"{path} is a {image.format} file; masks must be PNG files")
+    image_files.check_png(path, content)
+    try:
+        image.load()
+    except Exception as error:
+        raise image_files.BadFileError(f"{path} is damaged: {error}") from error
+    return content, image
+
+
+def _values(path: str, image: Image.Image, bits: int) -> np.ndarray:
+    """Returns the values of a mask that is not of 8 bits, integers [h, w]."""
+    if image.mode in ("P", "1"):
+        return np.asarray(image, np.uint8)
+    if image.mode == "L":
+        # Pillow spreads 2- and 4-bit grey over 0..255.
+        return np.asarray(image) // np.uint8(255 // (2**bits - 1))
+    if image.mode.startswith("I"):
+        return np.asarray(image)
+    raise image_files.BadFileError(
+        f"{path} is a mask of mode {image.mode}; save it as 8-bit grey PNG"
+    )
+
+
+def _read_mat(path: str) -> np.ndarray:
+    """Returns GTcls.Segmentation of a MATLAB file of SBD, uint8 [h, w]."""
+    # Only who converts SBD needs scipy.
+    from scipy import io as scipy_io
+
+    content = image_files.read(path)
+    try:
+        found = scipy_io.loadmat(io.BytesIO(content), squeeze_me=True, struct_as_record=False)
+        values = found["GTcls"].Segmentation
+    # scipy raises many kinds of errors for damaged files.
+    except Exception as error:
+        raise image_files.BadFileError(
+            f"{path} has no GTcls.Segmentation as SBD's files do ({error})"
+        ) from error
+    if getattr(values, "ndim", 0) != 2 or values.min() < 0:
+        raise image_files.BadFileError(f"{path}: GTcls.Segmentation is no mask")
+    return values
 
 
 def _packed(colors: np.ndarray) -> np.ndarray:

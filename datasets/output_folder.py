@@ -15,6 +15,9 @@ from datasets.info import DATASET_FILE, DatasetInfo
 from utils.errors import UserError
 
 _TEMPORARY = ".converting-"
+# In `dataset.json`, of a split's origin.
+_OPTIONS = "options"
+_DRAW = ("val_fraction", "split_seed")
 
 
 class OutputFolder:
@@ -24,13 +27,14 @@ class OutputFolder:
     everything else is refused.
     """
 
-    def __init__(self, folder: str, info: DatasetInfo, origin: dict):
+    def __init__(self, folder: str, info: DatasetInfo, origin: dict, options: dict | None = None):
         """Looks at the folder, which need not exist.
 
         Args:
           folder: Where records and `dataset.json` go.
           info: What will be converted.
-          origin: Tells this conversion from another one.
+          origin: Tells this conversion from another one: format, folders, draw of the splits.
+          options: How it was converted; for `dataset.json` only.
 
         Raises:
           UserError: If the folder holds records that this conversion must not touch.
@@ -38,6 +42,7 @@ class OutputFolder:
         self._folder = folder
         self._info = info
         self._origin = origin
+        self._options = options or {}
         self._dataset_file = os.path.join(folder, DATASET_FILE)
         self._marker = os.path.join(folder, shards.INCOMPLETE_FILE)
         self._kept, self._kept_origins = self._look() if os.path.isdir(folder) else ({}, {})
@@ -56,7 +61,7 @@ class OutputFolder:
         old = dataset_info.read(self._dataset_file)
         origins = dataset_info.read_origins(self._dataset_file)
         for split in sorted(present & set(self._info.splits)):
-            if origins.get(split) != self._origin:
+            if _identity(origins.get(split)) != self._origin:
                 raise UserError(
                     f"--output_dir={self._folder} holds the split {split} of another conversion "
                     f"({_words(origins.get(split))}); choose another folder, or move it away."
@@ -73,7 +78,19 @@ class OutputFolder:
                 f"({self._info.num_classes}, ignore label {self._info.ignore_label}); choose "
                 "another folder, or convert all splits with the same class table."
             )
+        for split in kept:
+            self._check_draw(split, origins.get(split) or {})
         return kept, {split: origins.get(split) for split in kept}
+
+    def _check_draw(self, split: str, other: dict):
+        """Refuses splits of two draws: an image could be in both."""
+        for name in _DRAW:
+            if name in self._origin and other.get(name) != self._origin[name]:
+                raise UserError(
+                    f"--output_dir={self._folder} holds the split {split} of another draw ({name} "
+                    f"{other.get(name)}, not {self._origin[name]}), so that an image could be in "
+                    "two splits; choose another folder, or convert all splits together."
+                )
 
     def _unfinished(self) -> set:
         """Returns the splits that an interrupted conversion was putting in place."""
@@ -122,7 +139,8 @@ class OutputFolder:
           What the folder now holds.
         """
         merged = dataclasses.replace(self._info, splits={**self._kept, **self._info.splits})
-        origins = {**self._kept_origins, **dict.fromkeys(self._info.splits, self._origin)}
+        origin = {**self._origin, _OPTIONS: self._options}
+        origins = {**self._kept_origins, **dict.fromkeys(self._info.splits, origin)}
         replaced = self._unfinished() | set(self._info.splits)
         # While the marker is there nobody takes the records for complete.
         common.write_text(self._marker, json.dumps(sorted(replaced)))
@@ -147,7 +165,12 @@ def _same_classes(one: DatasetInfo, other: DatasetInfo) -> bool:
 def _words(origin: dict | None) -> str:
     if not origin:
         return "of unknown origin"
-    return ", ".join(f"{name} {value}" for name, value in origin.items())
+    return ", ".join(f"{name} {value}" for name, value in _identity(origin).items())
+
+
+def _identity(origin: dict | None) -> dict:
+    """Returns an origin without the options, which may differ when it is done again."""
+    return {name: value for name, value in (origin or {}).items() if name != _OPTIONS}
 
 
 def _is_running(process: str) -> bool:

@@ -66,44 +66,17 @@ def _int64(value: int):
     return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
 
-class ShardWriter:
-    """Writes the records of a split to its shards; a context manager.
+def shard_paths(folder: str, split: str, num_shards: int) -> list:
+    """Returns the paths of a split's shards."""
+    return [
+        os.path.join(folder, shards.shard_name(split, number, num_shards))
+        for number in range(num_shards)
+    ]
 
-    Shard i holds records i * n to (i + 1) * n - 1 with n = ceil(records / shards); the last shards
-    may be empty files.
-    """
 
-    def __init__(self, folder: str, split: str, num_records: int, num_shards: int):
-        """Takes the folder, and how many records and shards there will be."""
-        self._paths = [
-            os.path.join(folder, shards.shard_name(split, number, num_shards))
-            for number in range(num_shards)
-        ]
-        self._per_shard = max(1, -(-num_records // num_shards))
-        self._written = 0
-        self._writer = None
-
-    def write(self, serialized: bytes):
-        """Appends a record."""
-        if self._written % self._per_shard == 0:
-            self._close()
-            self._writer = tf.io.TFRecordWriter(self._paths[self._written // self._per_shard])
-        self._writer.write(serialized)
-        self._written += 1
-
-    def __enter__(self):
-        for path in self._paths:
-            with open(path, "wb"):
-                pass
-        return self
-
-    def __exit__(self, *unused_error):
-        self._close()
-
-    def _close(self):
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+def records_per_shard(num_records: int, num_shards: int) -> int:
+    """Returns how many records each shard but the last ones holds, as the reference does."""
+    return max(1, -(-num_records // num_shards))
 
 
 def deserialize(serialized: bytes) -> Record:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from datasets import class_table
-from utils.errors import UserError
+from utils.errors import OptionError, UserError
 
 
 def write(path, text):
@@ -60,7 +60,7 @@ def test_the_camvid_table_has_its_classes():
             "some classes have a colour and some have none",
         ),
         ("a.json", '{"classes": [{"name": "a"}], "ignore_label": 256}', "ignore_label 256"),
-        ("a.csv", "id,name\n1,a\n2,b\n", "the ids must be 0 to 1, each once, but are .1, 2"),
+        ("a.csv", "id,name\n1,a\n1,b\n", "the ids must be 0 to 65535, each once, but are"),
         ("a.csv", "name\na\n", "'id' is missing"),
         ("a.txt", "\n", "has 0 classes"),
     ],
@@ -68,6 +68,43 @@ def test_the_camvid_table_has_its_classes():
 def test_a_broken_table_gets_a_sentence(tmp_path, name, text, message):
     with pytest.raises(UserError, match=message):
         class_table.load(write(tmp_path / name, text))
+
+
+def test_classes_may_have_values_of_their_own(tmp_path):
+    csv_table = class_table.load(write(tmp_path / "a.csv", "id,name\n255,cell\n7,membrane\n"))
+    json_text = '{"classes": [{"name": "membrane", "id": 7}, {"name": "cell", "id": 255}]}'
+    json_table = class_table.load(write(tmp_path / "a.json", json_text))
+    for table in (csv_table, json_table):
+        assert (table.names, table.values) == (("membrane", "cell"), (7, 255))
+        label_of = table.label_of_value(ignore_label=255)
+        assert label_of[[0, 7, 255]].tolist() == [-1, 0, 1]
+
+
+def test_labelme_s_list_of_classes_has_a_line_that_is_none(tmp_path):
+    table = class_table.load(write(tmp_path / "a.txt", "__ignore__\n_background_\ncat\n"))
+    assert table.names == ("_background_", "cat")
+
+
+def test_mask_values_name_classes_and_what_never_counts():
+    table = class_table.from_mask_values(("0:background", "65535:salt", "7:ignore"), "salt")
+    assert (table.names, table.values) == (("background", "salt"), (0, 65535))
+    assert table.label_of_value(255)[[0, 65535, 7, 255, 1]].tolist() == [0, 1, 255, 255, -1]
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (("0",), "--mask_values=0 must be written as VALUE:NAME,VALUE:NAME"),
+        (("a:0",), "must be written as"),
+        (("0:a", "0:b"), "gives a value or a name twice"),
+        (("0:a", "1:a"), "gives a value or a name twice"),
+        (("65536:a",), "by values from 0 to 65535"),
+        (("0:ignore",), "must name classes"),
+    ],
+)
+def test_mask_values_that_say_nothing_are_refused(entries, message):
+    with pytest.raises(OptionError, match=message):
+        class_table.from_mask_values(entries, "x")
 
 
 def test_a_missing_table_gets_a_sentence(tmp_path):

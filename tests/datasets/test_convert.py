@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import convert as converter
 from datasets import info as dataset_info
 from datasets import output_folder, shards, tfrecord
-from datasets.options import ConvertOptions
+from tests.converting import convert, decoded_label, read_records
 from tests.resources import data_folder, golden_folder, golden_json
 from tests.small_data import labels, make_voc, pixels, save_image, save_mask
 from utils import colormap
@@ -21,22 +20,6 @@ from utils.compat import tf
 from utils.errors import OptionError, UserError
 
 CAMVID_TABLE = "datasets/tables/camvid.json"
-
-
-def convert(format_name, options, **changes):
-    values = {**options, **changes}
-    converter.convert(format_name, ConvertOptions(**values), frozenset(values))
-
-
-def read_records(folder, split):
-    index = shards.index(str(folder), split)
-    return [tfrecord.deserialize(index.read(number)) for number in range(len(index))]
-
-
-def decoded_label(record):
-    import io
-
-    return np.asarray(Image.open(io.BytesIO(record.label)))
 
 
 def tree(folder):
@@ -239,7 +222,7 @@ def refused(options, format_name="pascal_voc", error=UserError, **changes):
 
 def test_an_unknown_format_is_answered_with_the_known_ones(voc):
     message = refused(voc, "coco_panoptic", OptionError)
-    assert message == "coco_panoptic is no known format; known: folders, pascal_voc."
+    assert message.startswith("coco_panoptic is no known format; known: ade20k, cityscapes, coco,")
 
 
 @pytest.mark.parametrize(
@@ -319,7 +302,12 @@ def test_masks_of_colours_are_refused_without_a_table(voc, tmp_path):
 def test_masks_of_0_and_255_are_not_guessed(voc, tmp_path):
     for path in (tmp_path / "Masks").iterdir():
         save_mask(path, np.where(np.asarray(Image.open(path)) > 1, 255, 0).astype(np.uint8))
-    assert "the masks hold only 0 and 255" in refused(voc)
+    assert refused(voc).endswith("for example --mask_values=0:membrane,255:cell.")
+    convert("pascal_voc", camvid_like(voc), mask_values=["0:membrane", "255:cell"])
+    found = decoded_label(read_records(voc["output_dir"], "train")[0])
+    np.testing.assert_array_equal(found, labels(0, 20, 31) > 1)
+    info = dataset_info.read(os.path.join(voc["output_dir"], "dataset.json"))
+    assert (info.class_names, info.ignore_label) == (("membrane", "cell"), 255)
 
 
 def test_the_number_of_classes_must_be_known_and_agree(voc, tmp_path):
@@ -329,7 +317,9 @@ def test_the_number_of_classes_must_be_known_and_agree(voc, tmp_path):
     message = refused(voc, error=OptionError, class_table=table, num_classes=5)
     assert message.startswith("--num_classes=5 contradicts --class_table")
     del voc["num_classes"]
-    assert "pass --class_table, or --num_classes" in refused(voc, "folders", OptionError)
+    assert "the classes are not known: pass --num_classes, --class" in refused(
+        voc, "folders", OptionError
+    )
     message = refused(
         camvid_like(voc), "folders", OptionError, class_table=CAMVID_TABLE, ignore_label=0
     )
@@ -339,6 +329,19 @@ def test_the_number_of_classes_must_be_known_and_agree(voc, tmp_path):
 
 def camvid_like(options):
     return {key: value for key, value in options.items() if key != "num_classes"}
+
+
+def test_ids_that_begin_at_1_become_classes_from_0(voc):
+    assert "1 and 0 means no data, pass --reduce_zero_label" in refused(voc, num_classes=3)
+    convert("pascal_voc", voc, num_classes=3, reduce_zero_label=True)
+    found = decoded_label(read_records(voc["output_dir"], "train")[0])
+    before = labels(0, 20, 31)
+    np.testing.assert_array_equal(found, np.where(before % 255 == 0, 255, before - 1))
+
+
+def test_flags_of_another_format_are_refused(voc):
+    message = refused(voc, error=OptionError, overlap="area")
+    assert message.startswith("--overlap has no effect on the format pascal_voc, which takes --voc")
 
 
 def test_two_images_of_one_name_are_refused(camvid, tmp_path):
@@ -426,6 +429,15 @@ def test_a_conversion_interrupted_while_files_are_put_in_place_is_seen_and_can_b
         "dataset.json",
         *(f"train-0000{number}-of-00004.tfrecord" for number in range(4)),
     ]
+
+
+def test_another_conversion_of_the_same_files_replaces_them_and_is_described(voc):
+    convert("pascal_voc", voc)
+    convert("pascal_voc", camvid_like(voc), mask_values=["0:a", "1:b", "2:c", "3:d"])
+    content = json.loads((pathlib.Path(voc["output_dir"]) / "dataset.json").read_text())
+    origin = content["splits"]["train"]["converted_from"]
+    assert origin["image_folder"] == voc["image_folder"]
+    assert origin["options"]["mask_values"] == ["0:a", "1:b", "2:c", "3:d"]
 
 
 def test_what_a_killed_conversion_left_is_removed(voc):

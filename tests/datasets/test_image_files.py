@@ -1,3 +1,7 @@
+import io
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -81,15 +85,58 @@ def test_what_is_no_image_is_named(tmp_path):
     assert refused_image(path) == f"{path} cannot be read: No such file or directory"
 
 
-def test_images_that_decoders_would_show_otherwise_are_named(tmp_path):
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_turned_images_are_stored_upright_without_loss(tmp_path, orientation):
     path = tmp_path / "image.jpg"
-    picture = Image.fromarray(pixels(0, 20, 30))
-    picture.convert("CMYK").save(path)
-    assert refused_image(path) == f"{path} is a CMYK image; save it as 8-bit RGB"
     exif = Image.Exif()
-    exif[0x0112] = 6
-    picture.save(path, exif=exif)
-    assert refused_image(path).startswith(f"{path} is shown turned (EXIF orientation 6)")
+    exif[0x0112] = orientation
+    Image.fromarray(pixels(0, 20, 30)).save(path, exif=exif)
+    found = image_files.read_image(str(path))
+    assert (found.format, found.change) == ("png", "turned upright (EXIF orientation)")
+    stored = Image.open(io.BytesIO(found.content))
+    assert stored.getexif().get(0x0112) is None
+    raw = np.asarray(Image.open(path))
+    # As the EXIF standard defines the eight orientations.
+    shown = raw if orientation in (1, 2, 3, 4) else raw.transpose(1, 0, 2)
+    vertical, horizontal = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
+    shown = shown[:: -1 if vertical else 1, :: -1 if horizontal else 1]
+    np.testing.assert_array_equal(np.asarray(stored), shown)
+    assert (found.height, found.width) == shown.shape[:2]
+
+
+def test_cmyk_images_are_converted_to_rgb(tmp_path):
+    path = tmp_path / "image.jpg"
+    Image.fromarray(pixels(0, 20, 30)).convert("CMYK").save(path)
+    found = image_files.read_image(str(path))
+    assert (found.format, found.change) == ("png", "CMYK to RGB")
+    stored = np.asarray(Image.open(io.BytesIO(found.content))).astype(int)
+    assert np.abs(stored - pixels(0, 20, 30)).mean() < 4
+
+
+def png_of_16_bits(path, color_type):
+    width = {0: 2, 2: 6}[color_type] * 3
+    header = struct.pack(">IIBBBBB", 3, 2, 16, color_type, 0, 0, 0)
+    data = zlib.compress(bytes([0, *range(width)]) * 2)
+    chunks = b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+
+
+@pytest.mark.parametrize("color_type", [0, 2])
+def test_images_of_16_bits_are_refused(tmp_path, color_type):
     path = tmp_path / "image.png"
-    Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30)).save(path)
-    assert refused_image(path) == f"{path} is a 16-bit image; save it as 8-bit RGB"
+    png_of_16_bits(path, color_type)
+    assert refused_image(path).startswith(f"{path} is a 16-bit image; scale its values to 0..255")
+
+
+def test_transparent_pixels_are_refused(tmp_path):
+    path = tmp_path / "image.png"
+    picture = Image.fromarray(pixels(0, 20, 30)).convert("RGBA")
+    picture.putpixel((3, 4), (1, 2, 3, 0))
+    picture.save(path)
+    assert refused_image(path).startswith(f"{path} has transparent pixels; save it as RGB on")
+    picture = Image.fromarray(pixels(0, 20, 30)).quantize(8)
+    picture.save(path, transparency=picture.getpixel((0, 0)))
+    assert "has transparent pixels" in refused_image(path)

@@ -215,7 +215,8 @@ def test_random_numbers_decide_alike_on_every_tensorflow():
 
 
 def write_records(folder, records):
-    with tfrecord.ShardWriter(str(folder), "val", len(records), 1) as writer:
+    (path,) = tfrecord.shard_paths(str(folder), "val", 1)
+    with tf.io.TFRecordWriter(path) as writer:
         for record in records:
             writer.write(tfrecord.serialize(record))
     return data_options(folder, num_classes=4, ignore_label=255)

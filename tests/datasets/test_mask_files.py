@@ -83,7 +83,9 @@ def test_masks_of_16_bits_are_taken_where_the_values_are_classes(tmp_path):
     Image.fromarray(expected.astype(np.uint16)).save(path)
     np.testing.assert_array_equal(decoded(read_mask(path)[0]), expected)
     Image.fromarray(expected.astype(np.uint16) * 257).save(path)
-    assert refused_mask(path).startswith(f"{path} is a 16-bit mask with values up to 65535")
+    message = refused_mask(path)
+    assert message.startswith(f"{path} holds 257, 514, 771, 65535, but there are 4 classes")
+    assert message.endswith("meaning of its values: --mask_values=0:NAME,65535:NAME")
 
 
 def refused_mask(path, table=TABLE, ignore_label=255):

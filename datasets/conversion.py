@@ -1,0 +1,245 @@
+"""Reads samples and writes them to shards, in several processes.
+
+A process takes one shard after the other, so that images never travel between processes.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import time
+import traceback
+
+import numpy as np
+
+from datasets import image_files, mask_files, sources, tfrecord
+from utils import log
+from utils.compat import tf
+from utils.errors import UserError
+
+# Reading goes on until this many files are bad, so that one run shows most of them.
+MOST_PROBLEMS = 20
+# Fewer samples than this are not worth a process.
+_SAMPLES_PER_PROCESS = 64
+_REPORT_SECONDS = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """A file that is to be written.
+
+    Attributes:
+      path: Where.
+      samples: What it will hold, in this order.
+    """
+
+    path: str
+    samples: tuple
+
+
+@dataclasses.dataclass
+class Tally:
+    """What was seen while reading.
+
+    Attributes:
+      done: Samples read.
+      pixels: Pixels of each label, int64 [256].
+      changes: What was converted, in words -> number of images.
+      problems: One sentence per file that cannot be used.
+    """
+
+    done: int = 0
+    pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))
+    changes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    problems: list = dataclasses.field(default_factory=list)
+
+    def add(self, other: Tally):
+        """Adds what another one has seen."""
+        self.done += other.done
+        self.pixels += other.pixels
+        self.changes.update(other.changes)
+        self.problems.extend(other.problems)
+
+
+def shards_of(folder: str, splits: dict, num_shards: int) -> list:
+    """Returns the shards of all splits; the last ones of a split may be empty."""
+    found = []
+    for split, samples in splits.items():
+        paths = tfrecord.shard_paths(folder, split, num_shards)
+        per_shard = tfrecord.records_per_shard(len(samples), num_shards)
+        for number, path in enumerate(paths):
+            part = samples[number * per_shard : (number + 1) * per_shard]
+            found.append(Shard(path, tuple(part)))
+    return found
+
+
+def write(shards: list, reader: mask_files.MaskReader, num_workers: int) -> Tally:
+    """Writes shards, and shows how far it is.
+
+    Raises:
+      UserError: If files cannot be used; it names up to MOST_PROBLEMS of them.
+    """
+    total = sum(len(shard.samples) for shard in shards)
+    filled = sum(bool(shard.samples) for shard in shards)
+    workers = min(num_workers, filled, -(-total // _SAMPLES_PER_PROCESS))
+    progress = log.Progress(total)
+    tally = Tally()
+    parts = _parts_here(shards, reader) if workers < 2 else _Workers(shards, reader, workers)
+    try:
+        for part in parts:
+            tally.add(part)
+            progress.update(tally.done)
+            if len(tally.problems) >= MOST_PROBLEMS:
+                break
+    finally:
+        parts.close()
+        progress.close()
+    if tally.problems:
+        raise _unusable(tally.problems)
+    return tally
+
+
+def _unusable(problems: list) -> UserError:
+    if len(problems) == 1:
+        return UserError(f"nothing was converted: {problems[0]}.")
+    more = " or more" if len(problems) >= MOST_PROBLEMS else ""
+    lines = "".join(f"\n  {problem}" for problem in sorted(problems[:MOST_PROBLEMS]))
+    number = min(len(problems), MOST_PROBLEMS)
+    return UserError(f"nothing was converted: {number}{more} files cannot be used:{lines}")
+
+
+def _parts_here(shards: list, reader: mask_files.MaskReader):
+    for shard in shards:
+        yield from _written(shard, reader)
+
+
+def _written(shard: Shard, reader: mask_files.MaskReader):
+    """Writes a shard; yields what was seen since the last time, every moment."""
+    tally, at = Tally(), time.monotonic()
+    try:
+        # The file is there even if it stays empty.
+        with open(shard.path, "wb"):
+            pass
+        with tf.io.TFRecordWriter(shard.path) as writer:
+            for sample in shard.samples:
+                content = _read(sample, reader, tally)
+                if content is not None:
+                    writer.write(content)
+                if time.monotonic() - at > _REPORT_SECONDS or tally.problems:
+                    yield tally
+                    tally, at = Tally(), time.monotonic()
+    except (OSError, tf.errors.OpError) as error:
+        raise UserError(f"{shard.path} cannot be written: {error}.") from error
+    yield tally
+
+
+def _read(sample: sources.Sample, reader: mask_files.MaskReader, tally: Tally) -> bytes | None:
+    """Returns the serialized record of a sample; None where its files cannot be used."""
+    tally.done += 1
+    try:
+        image = image_files.read_image(sample.image)
+        label = b""
+        if sample.mask is not None:
+            label, size, pixels = reader.read(sample.mask)
+            _check_size(sample, image, size)
+            tally.pixels += pixels
+    except image_files.BadFileError as problem:
+        tally.problems.append(str(problem))
+        return None
+    if image.change:
+        tally.changes[image.change] += 1
+    return tfrecord.serialize(
+        tfrecord.Record(sample.name, image.content, image.format, image.height, image.width, label)
+    )
+
+
+def _check_size(sample: sources.Sample, image: image_files.ImageFile, size: tuple):
+    if size == (image.height, image.width):
+        return
+    hint = ""
+    if image.change and size == (image.width, image.height):
+        hint = "; the mask was drawn on the image without its EXIF orientation: save both upright"
+    mask = sample.mask if isinstance(sample.mask, str) else sample.mask.name
+    raise image_files.BadFileError(
+        f"{sample.image} is {image.height}x{image.width} (height x width), but its mask "
+        f"{mask} is {size[0]}x{size[1]}{hint}"
+    )
+
+
+class _Workers:
+    """Processes that write shards; iterating gives what they have seen."""
+
+    def __init__(self, shards: list, reader: mask_files.MaskReader, number: int):
+        """Starts the processes; shards and reader reach them as a copy of this one's memory."""
+        context = multiprocessing.get_context("fork")
+        following = context.Value("i", 0)
+        self._processes, self._connections = [], []
+        for _ in range(number):
+            receiving, sending = context.Pipe(duplex=False)
+            process = context.Process(
+                target=_work, args=(shards, reader, following, sending, os.getpid()), daemon=True
+            )
+            process.start()
+            # Only the process itself holds that end now: its death is seen as the end of the data.
+            sending.close()
+            self._processes.append(process)
+            self._connections.append(receiving)
+
+    def __iter__(self):
+        waiting = set(self._connections)
+        try:
+            while waiting:
+                for connection in multiprocessing.connection.wait(list(waiting)):
+                    message = _receive(connection)
+                    if message is None:
+                        waiting.discard(connection)
+                    elif isinstance(message, Tally):
+                        yield message
+                    else:
+                        raise message
+        finally:
+            self.close()
+
+    def close(self):
+        """Ends the processes."""
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.join()
+
+
+def _receive(connection):
+    try:
+        return connection.recv()
+    except EOFError:
+        raise UserError(
+            "nothing was converted: a worker process ended unexpectedly, perhaps for lack of "
+            "memory; pass a smaller --num_workers."
+        ) from None
+
+
+def _work(shards: list, reader: mask_files.MaskReader, following, sending, parent: int):
+    """Writes shards until none is left; sends tallies, then None, or an error."""
+    # The parent decides when this process ends, and says so to the user.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        while True:
+            with following.get_lock():
+                number = following.value
+                following.value += 1
+            if number >= len(shards):
+                break
+            for tally in _written(shards[number], reader):
+                if os.getppid() != parent:
+                    return
+                sending.send(tally)
+        sending.send(None)
+    except UserError as error:
+        sending.send(error)
+    except Exception:
+        sending.send(RuntimeError(f"in a worker process:\n{traceback.format_exc()}"))

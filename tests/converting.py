@@ -1,0 +1,37 @@
+"""What tests of the converter share."""
+
+import io
+import json
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+from datasets import convert as converter
+from datasets import shards, tfrecord
+from datasets.options import ConvertOptions
+
+
+def convert(format_name, options, **changes):
+    """Converts with flags given as a dict."""
+    values = {**options, **changes}
+    converter.convert(format_name, ConvertOptions(**values), frozenset(values))
+
+
+def read_records(folder, split):
+    """Returns the records of a split."""
+    index = shards.index(str(folder), split)
+    return [tfrecord.deserialize(index.read(number)) for number in range(len(index))]
+
+
+def decoded_label(record):
+    """Returns a record's label, uint8 [h, w]."""
+    return np.asarray(Image.open(io.BytesIO(record.label)))
+
+
+def labels_by_name(folder, split):
+    return {record.name: decoded_label(record) for record in read_records(folder, split)}
+
+
+def dataset_json(folder):
+    return json.loads((pathlib.Path(folder) / "dataset.json").read_text())

@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.converting import convert, dataset_json, labels_by_name, read_records
+from tests.resources import data_folder
+from tests.small_data import make_voc
+from utils.errors import OptionError, UserError
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    options = make_voc(tmp_path, train=10)
+    del options["list_folder"]
+    return options
+
+
+def names(folder, split):
+    return [record.name for record in read_records(folder, split)]
+
+
+def test_a_draw_depends_on_its_seed_and_is_stored(pairs, tmp_path):
+    convert("folders", pairs, val_fraction=0.3, split_seed=1)
+    train, val = names(pairs["output_dir"], "train"), names(pairs["output_dir"], "val")
+    assert (len(train), len(val)) == (7, 3)
+    assert sorted(train + val) == [f"train_{number}" for number in range(10)]
+    origin = dataset_json(pairs["output_dir"])["splits"]["val"]["converted_from"]
+    assert (origin["val_fraction"], origin["split_seed"]) == (0.3, 1)
+    other = str(tmp_path / "other")
+    convert("folders", pairs, val_fraction=0.3, split_seed=2, output_dir=other)
+    assert names(other, "val") != val
+    convert("folders", pairs, val_fraction=0.3, split_seed=1)
+    assert names(pairs["output_dir"], "val") == val
+
+
+def test_splits_of_two_draws_are_not_mixed(pairs):
+    convert("folders", pairs, val_fraction=0.3, splits=["val"])
+    for change in ({"split_seed": 1}, {"val_fraction": 0.4}):
+        with pytest.raises(UserError, match="holds the split val of another draw"):
+            convert("folders", {**pairs, "val_fraction": 0.3, **change}, splits=["train"])
+    convert("folders", pairs, val_fraction=0.3, splits=["train"])
+
+
+def test_draws_that_make_no_sense_are_refused(pairs, tmp_path):
+    def refused(match, **values):
+        with pytest.raises(UserError, match=match):
+            convert("folders", pairs, **values)
+
+    refused("leaves a split empty", val_fraction=0.01)
+    refused("both make splits", val_fraction=0.5, list_folder=str(tmp_path / "Lists"))
+    refused("--split_seed has no effect without", split_seed=3)
+    refused("--val_fraction is 1.5, but must be at most 0.99", val_fraction=1.5)
+
+
+def folders(folder, images, masks, output, **values):
+    return {
+        "image_folder": str(folder / images),
+        "semantic_segmentation_folder": str(folder / masks),
+        "output_dir": str(output),
+        **values,
+    }
+
+
+def test_membrane_s_masks_of_0_and_255_need_their_meaning(tmp_path):
+    folder = data_folder("membrane") / "train"
+    options = folders(folder, "image", "label", tmp_path / "out", splits=["train"])
+    with pytest.raises(UserError, match="--mask_values=0:membrane,255:cell"):
+        convert("folders", options, num_classes=2)
+    convert("folders", options, mask_values=["0:membrane", "255:cell"])
+    label = labels_by_name(tmp_path / "out", "train")["13"]
+    raw = np.asarray(Image.open(str(folder / "label" / "13.png")))
+    np.testing.assert_array_equal(label, raw == 255)
+
+
+def test_salt_s_masks_of_16_bits_need_their_meaning(tmp_path):
+    folder = data_folder("rle_salt") / "salt" / "train"
+    options = folders(folder, "images", "masks", tmp_path / "out", splits=["train"])
+    with pytest.raises(UserError, match="16-bit mask can be converted .*0:NAME,65535:NAME"):
+        convert("folders", options, num_classes=2)
+    convert("folders", options, mask_values=["0:background", "65535:salt"])
+    found = labels_by_name(tmp_path / "out", "train")
+    assert sum(label.any() for label in found.values()) == 178
+    assert len(found) == 300
+
+
+def test_aerial_ids_begin_at_1(tmp_path):
+    folder = data_folder("aerial") / "pseudo_loveda_dataset"
+    options = folders(folder, "img_dir", "ann_dir", tmp_path / "out", splits=["train"])
+    with pytest.raises(UserError, match="holds 7, but there are 7 .* pass --reduce_zero_label"):
+        convert("folders", options, num_classes=7)
+    raw = np.asarray(Image.open(str(folder / "ann_dir" / "1.png")))
+    convert("folders", options, num_classes=7, reduce_zero_label=True)
+    (label,) = labels_by_name(tmp_path / "out", "train").values()
+    np.testing.assert_array_equal(label, np.where(raw == 0, 255, raw - 1.0))
+    # The other convention: ids as they are, and class 0 never counts.
+    other = {**options, "output_dir": str(tmp_path / "other")}
+    convert("folders", other, num_classes=8, ignore_label=0)
+    (label,) = labels_by_name(tmp_path / "other", "train").values()
+    np.testing.assert_array_equal(label, raw)
+
+
+def test_labelme_s_export_is_converted_by_its_list_of_classes(tmp_path):
+    folder = data_folder("labelme") / "semantic_segmentation" / "data_dataset_voc"
+    options = folders(folder, "JPEGImages", "SegmentationClass", tmp_path, splits=["train"])
+    convert("folders", options, class_table=str(folder / "class_names.txt"))
+    label = labels_by_name(tmp_path, "train")["2011_000003"]
+    assert sorted(set(label.ravel())) == [0, 5, 15, 255]
+
+
+def test_flags_of_classes_that_contradict_each_other_are_refused(pairs):
+    def refused(match, **values):
+        with pytest.raises(OptionError, match=match):
+            convert("folders", {**pairs, "splits": ["train"], **values})
+
+    refused("--num_classes=4 contradicts --mask_values=0:a,1:b", mask_values=["0:a", "1:b"])
+    refused("both name classes", mask_values=["0:a"], class_table="x.txt")
+    values = {"mask_values": ["0:a"], "num_classes": None, "reduce_zero_label": True}
+    refused("say the same; leave one out", **values)
