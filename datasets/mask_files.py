@@ -6,6 +6,7 @@ source (COCO's polygons).
 
 from __future__ import annotations
 
+import functools
 import io
 import zlib
 
@@ -38,16 +39,6 @@ class MaskReader:
         # [65536]
         self._label_of_value = classes.label_of_value(ignore_label)
         self._changed = self._label_of_value[:256] != np.arange(256)
-        self._labels_of_colors = None if classes.colors is None else self._color_table()
-
-    def _color_table(self) -> np.ndarray:
-        """Returns the label of each 24-bit colour, -1 where it has none: int16 [2 ** 24]."""
-        table = np.full(1 << 24, -1, np.int16)
-        if self._classes.ignore_color is not None:
-            table[_packed(np.array(self._classes.ignore_color))] = self._ignore_label
-        for label, color in enumerate(self._classes.colors):
-            table[_packed(np.array(color))] = label
-        return table
 
     def read(self, mask) -> tuple[bytes, tuple[int, int], np.ndarray]:
         """Reads one mask.
@@ -113,13 +104,13 @@ class MaskReader:
         )
 
     def _labels_of(self, path: str, colors: np.ndarray) -> np.ndarray:
-        if self._labels_of_colors is None:
+        if self._classes.colors is None:
             raise image_files.BadFileError(
                 f"{path} is a mask of RGB colours, not class numbers; pass a --class_table with "
                 "the colour of each class, or save class numbers as 8-bit grey PNG"
             )
         packed = _packed(colors)
-        labels = self._labels_of_colors[packed]
+        labels = _label_of_color(self._classes, self._ignore_label)[packed]
         if labels.min() < 0:
             unknown = np.unique(packed[labels < 0])
             shown = ", ".join(
@@ -161,6 +152,17 @@ def _open(path: str) -> tuple[bytes, Image.Image]:
     except Exception as error:
         raise image_files.BadFileError(f"{path} is damaged: {error}") from error
     return content, image
+
+
+@functools.lru_cache(maxsize=1)
+def _label_of_color(classes: ClassTable, ignore_label: int) -> np.ndarray:
+    """Returns the label of each 24-bit colour, -1 where it has none: int16 [2 ** 24]."""
+    table = np.full(1 << 24, -1, np.int16)
+    if classes.ignore_color is not None:
+        table[_packed(np.array(classes.ignore_color))] = ignore_label
+    for label, color in enumerate(classes.colors):
+        table[_packed(np.array(color))] = label
+    return table
 
 
 def _values(path: str, image: Image.Image, bits: int) -> np.ndarray:

@@ -43,27 +43,20 @@ class Record:
 
 
 def serialize(record: Record) -> bytes:
-    """Returns the tf.train.Example of a record, serialized."""
-    features = {
-        IMAGE: _bytes(record.image),
-        NAME: _bytes(record.name.encode("utf-8")),
-        IMAGE_FORMAT: _bytes(record.image_format.encode("ascii")),
-        HEIGHT: _int64(record.height),
-        WIDTH: _int64(record.width),
-        CHANNELS: _int64(3),
-    }
+    """Returns the tf.train.Example of a record, serialized; the same bytes for the same record."""
+    example = tf.train.Example()
+    # Filled in place: building it of messages copies the image once for each of them.
+    feature = example.features.feature
+    feature[IMAGE].bytes_list.value.append(record.image)
+    feature[NAME].bytes_list.value.append(record.name.encode("utf-8"))
+    feature[IMAGE_FORMAT].bytes_list.value.append(record.image_format.encode("ascii"))
+    feature[HEIGHT].int64_list.value.append(record.height)
+    feature[WIDTH].int64_list.value.append(record.width)
+    feature[CHANNELS].int64_list.value.append(3)
     if record.label:
-        features[LABEL] = _bytes(record.label)
-        features[LABEL_FORMAT] = _bytes(b"png")
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
-
-
-def _bytes(value: bytes):
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-
-def _int64(value: int):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+        feature[LABEL].bytes_list.value.append(record.label)
+        feature[LABEL_FORMAT].bytes_list.value.append(b"png")
+    return example.SerializeToString(deterministic=True)
 
 
 def shard_paths(folder: str, split: str, num_shards: int) -> list:
