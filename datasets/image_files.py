@@ -145,10 +145,15 @@ def _start_of_scan(content: bytes) -> int:
     return len(content)
 
 
-def check_png(path: str, content: bytes):
-    """Raises BadFileError if a PNG file is truncated, or a checksum in it is wrong."""
+def check_png(path: str, content: bytes) -> list:
+    """Returns the chunks of a PNG file: (name, first byte of the data, byte after them).
+
+    Raises:
+      BadFileError: If the file is truncated, or a checksum in it is wrong.
+    """
     position, end = 8, len(content)
     name = b""
+    chunks = []
     while position + 12 <= end and name != b"IEND":
         length = int.from_bytes(content[position : position + 4], "big")
         after = position + 8 + length
@@ -156,6 +161,8 @@ def check_png(path: str, content: bytes):
         stored = int.from_bytes(content[after : after + 4], "big")
         if after + 4 <= end and zlib.crc32(content[position + 4 : after]) != stored:
             raise BadFileError(f"{path} is damaged: a wrong checksum in {name!r}")
+        chunks.append((name, position + 8, after))
         position = after + 4
     if name != b"IEND" or position > end:
         raise BadFileError(f"{path} is truncated")
+    return chunks

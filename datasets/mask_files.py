@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import struct
 import zlib
 
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image
 from datasets import image_files
 from datasets.class_table import ClassTable
 
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Where a PNG file says of what kind it is: bits per channel, then grey, colours or palette.
 _KIND = slice(24, 26)
 _BITS = 24
@@ -57,22 +59,29 @@ class MaskReader:
             return self._from_values(mask.name, mask.draw())
         if mask.endswith(".mat"):
             return self._from_values(mask, _read_mat(mask))
-        content, image = _open(mask)
-        return self._from_image(mask, content, image)
+        content = image_files.read(mask)
+        values = _unfiltered(mask, content)
+        if values is not None:
+            return self._from_indices(mask, content, values)
+        return self._from_image(mask, content, _decoded(mask, content))
 
     def _from_image(self, path: str, content: bytes, image: Image.Image) -> tuple:
-        kind = content[_KIND]
         if image.mode in ("RGB", "RGBA"):
             labels = self._labels_of(path, np.asarray(image)[..., :3])
-            return _encode(labels), labels.shape, np.bincount(labels.ravel(), minlength=256)
-        if kind not in (_GREY_8, _PALETTE_8):
-            return self._from_values(path, _values(path, image, content[_BITS]))
-        # Of a palette image these are the indices, never the colours.
-        counts = np.array(image.histogram(), np.int64)
-        if (self._changed & (counts > 0)).any():
-            return self._from_values(path, np.asarray(image))
-        content = content if kind == _GREY_8 else _without_palette(content)
-        return content, (image.height, image.width), counts
+            return _encode(labels), labels.shape, _pixels(labels)
+        if content[_KIND] in (_GREY_8, _PALETTE_8):
+            # Of a palette image these are the indices, never the colours.
+            return self._from_indices(path, content, np.asarray(image))
+        return self._from_values(path, _values(path, image, content[_BITS]))
+
+    def _from_indices(self, path: str, content: bytes, values: np.ndarray) -> tuple:
+        """Returns what `read` does, of a PNG file of 8 bits and its values."""
+        pixels = _pixels(values)
+        if (self._changed & (pixels > 0)).any():
+            return self._from_values(path, values)
+        if content[_KIND] == _PALETTE_8:
+            content = _without_palette(content)
+        return content, values.shape, pixels
 
     def _from_values(self, path: str, values: np.ndarray) -> tuple:
         """Returns what `read` does, of values of 8 or 16 bits [h, w]."""
@@ -80,7 +89,7 @@ class MaskReader:
         if labels.min() < 0:
             raise image_files.BadFileError(self._unknown(path, np.unique(values[labels < 0])))
         labels = labels.astype(np.uint8)
-        return _encode(labels), labels.shape, np.bincount(labels.ravel(), minlength=256)
+        return _encode(labels), labels.shape, _pixels(labels)
 
     def _unknown(self, path: str, wrong: np.ndarray) -> str:
         """Returns what is wrong with a mask that holds values outside of the classes."""
@@ -123,13 +132,50 @@ class MaskReader:
         return labels.astype(np.uint8)
 
 
+def _pixels(values: np.ndarray) -> np.ndarray:
+    """Returns the number of pixels of each value, int64 [256].
+
+    Masks are made of areas: counting runs takes a third of the time of counting pixels.
+    """
+    flat = values.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    lengths = np.diff(np.append(starts, flat.size))
+    return np.bincount(flat[starts], lengths, 256).astype(np.int64)
+
+
+def _unfiltered(path: str, content: bytes) -> np.ndarray | None:
+    """Returns the values of a PNG file of 8 bits whose rows are stored as they are, uint8 [h, w].
+
+    Palette masks nearly always are, and need no more than zlib then, which is faster than a decoder
+    for everything. None for any other file, a damaged one too.
+    """
+    if content[:8] != _SIGNATURE or content[_KIND] not in (_GREY_8, _PALETTE_8):
+        return None
+    chunks = image_files.check_png(path, content)
+    width, height = struct.unpack(">II", content[16:24])
+    # Compression, filter method and interlacing.
+    if content[26:29] != b"\0\0\0":
+        return None
+    data = b"".join(content[begin:end] for name, begin, end in chunks if name == b"IDAT")
+    size = height * (width + 1)
+    try:
+        rows = zlib.decompressobj().decompress(data, size + 1)
+    except zlib.error:
+        return None
+    if len(rows) != size:
+        return None
+    rows = np.frombuffer(rows, np.uint8).reshape(height, width + 1)
+    return None if rows[:, 0].any() else np.ascontiguousarray(rows[:, 1:])
+
+
 def index_png(path: str) -> bytes:
     """Returns the grey PNG file of a mask of indices, whatever these mean.
 
     Raises:
       BadFileError: If it is no readable mask of 8 bits or less, or holds colours.
     """
-    content, image = _open(path)
+    content = image_files.read(path)
+    image = _decoded(path, content)
     kind = content[_KIND]
     if kind == _GREY_8:
         return content
@@ -140,9 +186,8 @@ def index_png(path: str) -> bytes:
     return _encode(_values(path, image, content[_BITS]))
 
 
-def _open(path: str) -> tuple[bytes, Image.Image]:
-    """Returns the content and the decoded image of a PNG file."""
-    content = image_files.read(path)
+def _decoded(path: str, content: bytes) -> Image.Image:
+    """Returns the decoded image of a PNG file."""
     image = image_files.open_image(path, content)
     if image.format != "PNG":
         raise image_files.BadFileError(f"{path} is a {image.format} file; masks must be PNG files")
@@ -151,7 +196,7 @@ def _open(path: str) -> tuple[bytes, Image.Image]:
         image.load()
     except Exception as error:
         raise image_files.BadFileError(f"{path} is damaged: {error}") from error
-    return content, image
+    return image
 
 
 @functools.lru_cache(maxsize=1)

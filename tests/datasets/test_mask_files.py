@@ -138,3 +138,35 @@ def test_masks_that_are_no_png_are_refused(tmp_path):
     assert refused_mask(path) == f"{path} is a JPEG file; masks must be PNG files"
     Image.fromarray(pixels(0, 20, 30)).convert("LA").save(path)
     assert "mask of mode LA" in refused_mask(path)
+
+
+def test_rows_with_and_without_filters_are_read_alike(tmp_path):
+    path = tmp_path / "mask.png"
+    expected = labels(0, 20, 30)
+    # Pillow filters rows of grey images, and none of palette images.
+    for palette in (False, True):
+        save_mask(path, expected, palette)
+        content, size, counts = read_mask(path)
+        assert (mask_files._unfiltered(str(path), path.read_bytes()) is None) != palette
+        np.testing.assert_array_equal(decoded(content), expected)
+        assert size == (20, 30)
+        np.testing.assert_array_equal(counts, np.bincount(expected.ravel(), minlength=256))
+
+
+def test_pixels_are_counted_exactly():
+    random = np.random.RandomState(0)
+    for values in (random.randint(0, 256, [37, 41]), np.full([1, 1], 7), labels(3, 50, 60)):
+        values = values.astype(np.uint8)
+        expected = np.bincount(values.ravel(), minlength=256)
+        np.testing.assert_array_equal(mask_files._pixels(values), expected)
+
+
+def test_a_palette_mask_with_too_few_or_too_many_pixels_is_damaged(tmp_path):
+    path = tmp_path / "mask.png"
+    save_mask(path, labels(0, 20, 30), palette=True)
+    content = path.read_bytes()
+    for height in (19, 21):
+        header = content[16:20] + height.to_bytes(4, "big") + content[24:29]
+        checksum = zlib.crc32(b"IHDR" + header).to_bytes(4, "big")
+        path.write_bytes(content[:16] + header + checksum + content[33:])
+        assert mask_files._unfiltered(str(path), path.read_bytes()) is None
