@@ -2,7 +2,8 @@
 
 They take tf-slim's arg scopes (`with slim.arg_scope([layers.conv2d], rate=2): ...`). tf-slim's own
 layers are not used: its `batch_norm` does not work on TensorFlow 2.21, and its atrous convolution
-always goes through SpaceToBatch, which costs most of a training step on CPU.
+always goes through SpaceToBatch, which costs most of a training step on CPU. How a convolution is
+computed is the business of `core/convolution.py`.
 
 All tensors are NHWC float32.
 """
@@ -13,7 +14,8 @@ import contextlib
 import dataclasses
 import zlib
 
-from utils.compat import has_native_atrous_gradient, slim, tf
+from core import convolution
+from utils.compat import slim, tf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +148,7 @@ def conv2d(
     normalizer_fn=None,
     weights_initializer=None,
     weights_regularizer=None,
-    native_atrous: bool | None = None,
+    formulation: str = convolution.PRODUCTS,
     scope: str | None = None,
 ) -> tf.Tensor:
     """Convolves, then normalizes (or adds biases), then activates.
@@ -162,8 +164,7 @@ def conv2d(
       normalizer_fn: Applied instead of biases, or None.
       weights_initializer: Glorot uniform if None.
       weights_regularizer: Of the kernel, or None.
-      native_atrous: Whether an atrous convolution is one operation, or made of undilated ones; None
-        takes one where this TensorFlow can train it on CPU. The result is the same.
+      formulation: How it is computed, one of `convolution.FORMULATIONS`; the result is the same.
       scope: Scope of `weights` and `biases`.
 
     Returns:
@@ -177,7 +178,9 @@ def conv2d(
             initializer=weights_initializer or tf.glorot_uniform_initializer(),
             regularizer=weights_regularizer,
         )
-        outputs = _convolve(inputs, weights, stride, rate, padding, native_atrous)
+        outputs = convolution.convolve(
+            inputs, weights, stride, rate, padding=padding, formulation=formulation
+        )
         return _finish(outputs, filters, normalizer_fn, activation_fn)
 
 
@@ -204,54 +207,6 @@ def conv2d_same(
     after = kernel_size - 1 - before
     padded = tf.pad(inputs, [[0, 0], [before, after], [before, after], [0, 0]])
     return conv2d(padded, filters, kernel_size, stride, rate, padding="VALID", **settings)
-
-
-def _convolve(inputs, weights, stride, rate, padding, native_atrous):
-    if rate == 1:
-        return tf.nn.conv2d(inputs, weights, [1, stride, stride, 1], padding)
-    if stride != 1:
-        raise ValueError(f"stride {stride} with atrous rate {rate}: one of them must be 1.")
-    if native_atrous is None:
-        native_atrous = has_native_atrous_gradient()
-    if native_atrous:
-        return tf.nn.conv2d(inputs, weights, [1, 1, 1, 1], padding, dilations=[1, rate, rate, 1])
-    if padding == "SAME" and None not in inputs.shape.as_list()[1:3]:
-        return _sum_of_shifts(inputs, weights, rate)
-    return tf.nn.convolution(inputs, weights, padding, dilation_rate=[rate, rate])
-
-
-def _sum_of_shifts(inputs, weights, rate):
-    """Returns the atrous convolution with SAME padding as one 1x1 convolution per kernel element.
-
-    Each sees the inputs that its element meets, so that none multiplies padding. Compared with
-    SpaceToBatch (two cores, three rates on [2, 33, 33, 2048]) a gradient takes a third of the time
-    on TF 1.15 and a tenth on TF 2.6, much less where a rate reaches beyond the features.
-    """
-    size = inputs.shape.as_list()[1:3]
-    outputs = None
-    for row in range(weights.shape.as_list()[0]):
-        for column in range(weights.shape.as_list()[1]):
-            shifts = [
-                index * rate - (count - 1) * rate // 2
-                for index, count in zip((row, column), weights.shape.as_list())
-            ]
-            if any(abs(shift) >= side for shift, side in zip(shifts, size)):
-                continue
-            part = _shifted(inputs, weights[row : row + 1, column : column + 1], shifts, size)
-            outputs = part if outputs is None else outputs + part
-    return outputs
-
-
-def _shifted(inputs, element, shifts, size):
-    """Returns the part that one kernel element adds to each output, zero beyond the border."""
-    begins = [max(0, -shift) for shift in shifts]
-    ends = [side - max(0, shift) for shift, side in zip(shifts, size)]
-    rows, columns = [
-        slice(begin + shift, end + shift) for begin, end, shift in zip(begins, ends, shifts)
-    ]
-    part = tf.nn.conv2d(inputs[:, rows, columns], element, [1, 1, 1, 1], "SAME")
-    margins = [[begin, side - end] for begin, end, side in zip(begins, ends, size)]
-    return tf.pad(part, [[0, 0], *margins, [0, 0]])
 
 
 @slim.add_arg_scope

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import core.backbones
-from core import layers
+from core import convolution, layers
 from core.backbones import Backbone
 from core.heads import decoder, deeplabv3, dense_prediction_cell
 from core.heads import logits as logits_layer
@@ -126,9 +126,8 @@ def logits(
     _check_images(images, crop_size)
     _check_classes(options, num_classes)
     mode = layers.Mode(is_training, fine_tune_batch_norm, weight_decay)
-    # Native atrous convolutions are the fast ones, but not every TensorFlow can train them on CPU:
-    # a training graph takes what the caller's arg scope, or else layers.conv2d, says.
-    native = {} if is_training else {"native_atrous": True}
+    # In training the caller's arg scope says how convolutions are computed, else layers.conv2d.
+    native = {} if is_training else {"formulation": convolution.NATIVE}
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE), slim.arg_scope(
         [layers.conv2d], **native
     ):

@@ -44,8 +44,8 @@ class Backbone:
         normalised float32 [N, h, w, 3]; `is_training` says whether batch norm uses and updates
         batch statistics (false also while training with frozen batch norm); `weight_decay` is the
         L2 factor of convolution weights, never of depthwise ones. The function opens the variable
-        scope itself, with reuse as the surrounding scope says. Whether atrous convolutions are
-        native is decided by the surrounding arg scope.
+        scope itself, with reuse as the surrounding scope says. How convolutions are computed is
+        decided by the surrounding arg scope.
       normalize: Maps float images 0..255 to the values that the variant was trained on.
       pad_color: (red, green, blue) in 0..255 that `normalize` maps to 0.
       batch_norm_decay: Of its moving averages; the head has its own, an option.

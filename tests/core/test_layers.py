@@ -102,47 +102,6 @@ def test_conv2d_equals_that_of_slim(settings):
     np.testing.assert_allclose(*_run([ours, theirs]), atol=1e-5)
 
 
-@pytest.mark.parametrize("is_static", [False, True])
-@pytest.mark.parametrize("native", [False, True])
-@pytest.mark.parametrize(("rate", "kernel_size"), [(2, 3), (5, 3), (11, 3), (2, 4), (3, 5)])
-def test_atrous_convolution_equals_one_with_a_dilated_kernel(is_static, native, rate, kernel_size):
-    images = tf.constant(_noise(1, 9, 13, 3))
-    inputs = images if is_static else tf.placeholder_with_default(images, [1, None, None, 3])
-    outputs = layers.conv2d(
-        inputs, 2, kernel_size, rate=rate, native_atrous=native, activation_fn=None
-    )
-    weights = tf.trainable_variables()[0]
-    with tf.Session() as session:
-        session.run(tf.global_variables_initializer())
-        kernel, actual = session.run([weights, outputs])
-        dilated = _dilated(kernel, (rate, rate))
-        expected = session.run(tf.nn.conv2d(images, dilated, [1, 1, 1, 1], "SAME"))
-    np.testing.assert_allclose(actual, expected, atol=1e-5)
-
-
-def test_gradients_of_atrous_convolutions_equal_those_of_slim():
-    images = tf.constant(_noise(1, 9, 9, 3))
-    gradients = []
-    with tf.variable_scope("net", reuse=tf.AUTO_REUSE):
-        for convolve, settings in (
-            (layers.conv2d, {}),
-            (layers.conv2d, {"native_atrous": False}),
-            (slim.conv2d, {}),
-        ):
-            outputs = convolve(images, 2, 3, rate=2, scope="conv", **settings)
-            sources = [images, tf.trainable_variables()[0]]
-            gradients.append(tf.gradients(tf.nn.l2_loss(outputs), sources))
-    by_default, by_shifts, by_slim = _run(gradients)
-    for ours in (by_default, by_shifts):
-        for actual, expected in zip(ours, by_slim):
-            np.testing.assert_allclose(actual, expected, atol=1e-4)
-
-
-def test_conv2d_refuses_a_stride_with_a_rate():
-    with pytest.raises(ValueError, match="stride 2 with atrous rate 3"):
-        layers.conv2d(tf.zeros([1, 9, 9, 3]), 2, 3, stride=2, rate=3)
-
-
 @pytest.mark.parametrize("rate", [(1, 1), (2, 2), (1, 4), (5, 3)])
 def test_depthwise_convolution_equals_one_with_a_dilated_kernel(rate):
     images = tf.constant(_noise(2, 9, 13, 3))

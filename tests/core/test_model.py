@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from core import layers, model
+from core import convolution, layers, model
 from core.backbones import resnet_v1
 from core.options import ModelOptions
 from tests.golden.logits import load_weights
@@ -99,9 +99,12 @@ def test_dropout_is_looked_up_when_the_graph_is_built(monkeypatch):
     assert seen == [([1, 5, 5, 8], 0.9, True)]
 
 
-@pytest.mark.parametrize(("native", "expected"), [(True, {1, 2}), (False, {1})])
-def test_the_caller_of_a_training_graph_chooses_how_atrous_convolutions_are_made(native, expected):
-    with slim.arg_scope([layers.conv2d], native_atrous=native):
+@pytest.mark.parametrize(
+    ("formulation", "expected"),
+    [(convolution.NATIVE, {1, 2}), (convolution.SPACE_TO_BATCH, {1})],
+)
+def test_the_caller_of_a_training_graph_chooses_how_convolutions_are_made(formulation, expected):
+    with slim.arg_scope([layers.conv2d], formulation=formulation):
         _logits(_options(output_stride=16, multi_grid=(1, 1)), is_training=True)
     operations = tf.get_default_graph().get_operations()
     dilations = {op.get_attr("dilations")[1] for op in operations if op.type == "Conv2D"}
@@ -109,7 +112,7 @@ def test_the_caller_of_a_training_graph_chooses_how_atrous_convolutions_are_made
 
 
 def test_inference_always_has_native_atrous_convolutions():
-    with slim.arg_scope([layers.conv2d], native_atrous=False):
+    with slim.arg_scope([layers.conv2d], formulation=convolution.SPACE_TO_BATCH):
         _logits(_options(output_stride=8))
     operations = tf.get_default_graph().get_operations()
     dilations = {op.get_attr("dilations")[1] for op in operations if op.type == "Conv2D"}
