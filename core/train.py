@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from core import model, optimizers, schedules
+from core import layers, model, optimizers, schedules
 from core.losses import softmax_cross_entropy
 from core.options import ModelOptions, TrainOptions
 from deployment.backend import Backend
@@ -65,15 +65,16 @@ def build(
       backend: The device; it averages gradients over ranks.
     """
     global_step = tf.train.get_or_create_global_step()
-    logits = model.logits(
-        images,
-        model_options,
-        num_classes,
-        crop_size=images.shape.as_list()[1:3],
-        is_training=True,
-        fine_tune_batch_norm=options.fine_tune_batch_norm,
-        weight_decay=options.weight_decay,
-    )
+    with slim.arg_scope([layers.conv2d], formulation=backend.formulation):
+        logits = model.logits(
+            images,
+            model_options,
+            num_classes,
+            crop_size=images.shape.as_list()[1:3],
+            is_training=True,
+            fine_tune_batch_norm=options.fine_tune_batch_norm,
+            weight_decay=options.weight_decay,
+        )
     loss = softmax_cross_entropy.loss(
         logits,
         labels,

@@ -21,14 +21,40 @@ class Backend:
       name: The device, as in `--device`.
       rank: Number of this process, 0 to ranks - 1.
       ranks: Number of processes that train together.
+      formulation: How convolutions are computed in training, one of
+        `core.convolution.FORMULATIONS`; "native" suits what has kernels for everything.
+      precision_modes: What `--precision_mode` can be, besides auto: name -> why this machine
+        cannot do it, or None. The first is what auto means.
     """
 
     name = "cpu"
     rank = 0
     ranks = 1
+    formulation = "products"
 
     def __init__(self, options: DeviceOptions):
         self.options = options
+        self.precision_modes = {"fp32": None}
+
+    @property
+    def precision(self) -> str:
+        """The precision mode, with auto resolved."""
+        chosen = self.options.precision_mode
+        return next(iter(self.precision_modes)) if chosen == "auto" else chosen
+
+    def check_precision(self):
+        """Raises OptionError if the device cannot compute as `--precision_mode` says."""
+        if self.precision not in self.precision_modes:
+            raise OptionError(
+                f"--precision_mode={self.precision} is not known to the device {self.name}, which "
+                f"can do auto, {', '.join(self.precision_modes)}."
+            )
+        reason = self.precision_modes[self.precision]
+        if reason is not None:
+            raise OptionError(
+                f"--precision_mode={self.precision} cannot be used here: {reason}; leave the flag "
+                "out."
+            )
 
     @property
     def is_chief(self) -> bool:
@@ -79,7 +105,9 @@ def create(options: DeviceOptions) -> Backend:
     name = _best_device() if options.device == "auto" else options.device
     if importlib.util.find_spec(f"deployment.{name}") is None:
         raise OptionError(f"--device={name} is not part of this version; pass --device=cpu.")
-    return importlib.import_module(f"deployment.{name}").create(options)
+    backend = importlib.import_module(f"deployment.{name}").create(options)
+    backend.check_precision()
+    return backend
 
 
 def _best_device() -> str:

@@ -4,7 +4,54 @@ from __future__ import annotations
 
 from deployment.backend import Backend
 from deployment.options import DeviceOptions
+from utils import compat
+from utils.compat import tf
 from utils.errors import OptionError
+
+# Names in /proc/cpuinfo of the instructions that make bf16 faster than fp32.
+_BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
+
+
+class CpuBackend(Backend):
+    """One process on CPU, in fp32 or bf16."""
+
+    def __init__(self, options: DeviceOptions):
+        super().__init__(options)
+        self.precision_modes = {"fp32": None, "bf16": _why_no_bf16()}
+
+    def session_config(self) -> tf.ConfigProto:
+        """Returns the session configuration.
+
+        In bf16 TensorFlow rewrites the graph before it runs: convolutions and matrix products, and
+        what stands between them, compute in bf16. Variables, the statistics of batch norm, softmax,
+        loss and update stay fp32.
+        """
+        config = super().session_config()
+        if self.precision == "bf16":
+            rewrites = config.graph_options.rewrite_options
+            rewrites.auto_mixed_precision_onednn_bfloat16 = rewrites.ON
+        return config
+
+
+def _why_no_bf16() -> str | None:
+    """Returns why this machine cannot train faster in bf16, or None if it can."""
+    missing = compat.why_no_bf16_on_cpu()
+    if missing is None and not any(name in _instructions() for name in _BF16_INSTRUCTIONS):
+        missing = (
+            "this processor has no bf16 instructions "
+            f"({' or '.join(_BF16_INSTRUCTIONS)}), without which bf16 is slower"
+        )
+    return missing
+
+
+def _instructions() -> list:
+    """Returns the names of the processor's instruction sets, as Linux knows them."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            lines = [line for line in file if line.startswith("flags")]
+    except OSError:
+        return []
+    return lines[0].split() if lines else []
 
 
 def create(options: DeviceOptions) -> Backend:
@@ -18,4 +65,4 @@ def create(options: DeviceOptions) -> Backend:
             f"--rank={options.rank} asks for several processes, but this version trains in one "
             "on CPU; leave the flag out."
         )
-    return Backend(options)
+    return CpuBackend(options)

@@ -26,6 +26,13 @@ class DeviceOptions(Options):
         "Number of processes that train together (the name is the reference's).",
         minimum=1,
     )
+    precision_mode: str = option(
+        flags.DEFINE_string,
+        "auto",
+        "How numbers are computed: auto (fp32; on NPU allow_mix_precision), fp32, bf16, fp16, or "
+        "a mode of the NPU adapter, where the device knows it. Weights stay fp32.",
+        changeable=True,
+    )
     intra_op_threads: int = option(
         flags.DEFINE_integer,
         0,

@@ -58,6 +58,7 @@ __all__ = [
     "slim",
     "tf",
     "tflite_takes_bytes",
+    "why_no_bf16_on_cpu",
 ]
 
 # (major, minor), for example (2, 21).
@@ -87,3 +88,15 @@ def matmul_prefers_wide_results() -> bool:
     not with oneDNN's.
     """
     return os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "1"
+
+
+def why_no_bf16_on_cpu() -> str | None:
+    """Returns why this TensorFlow cannot compute in bf16 on CPU, or None if it can.
+
+    Both the kernels and the rewriting of graphs come with oneDNN.
+    """
+    if VERSION < (2, 9):
+        return f"TensorFlow {tf.__version__} has no such kernels for CPU"
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "1":
+        return "oneDNN is switched off (TF_ENABLE_ONEDNN_OPTS)"
+    return None
