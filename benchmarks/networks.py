@@ -92,7 +92,7 @@ def _measure(options: NetworksOptions, model_options: ModelOptions) -> dict:
         found["parameters"] = sum(
             variable.shape.num_elements() for variable in tf.trainable_variables()
         )
-        found["forward_gflop"] = sum(map(_operations, graph.get_operations())) / 1e9
+        found["forward_gflop"] = sum(map(operations_of, graph.get_operations())) / 1e9
         if options.run:
             found["forward_mb"] = _memory_of(outputs)
     if options.run:
@@ -116,7 +116,7 @@ def _backend():
     return backend.create(DeviceOptions(device="cpu"))
 
 
-def _operations(operation) -> int:
+def operations_of(operation) -> int:
     """Returns the multiply-adds of a convolution, times two; 0 for anything else."""
     if operation.type not in ("Conv2D", "DepthwiseConv2dNative"):
         return 0

@@ -36,6 +36,7 @@ ONLY_IN = {
     "tf2onnx": "core/export/onnx_model.py",
     "npu_bridge": "deployment/npu.py",
     "npu_device": "deployment/npu.py",
+    "torch": "benchmarks/training_of_torch.py",
 }
 # Options that nothing but their own check reads, each with the reason why it exists at all.
 READ_BY_NOBODY = {

@@ -1,0 +1,106 @@
+"""One training step of this project, run on request of `benchmarks.training_step`.
+
+It is the graph that `train_npu.py` trains, with constant random images instead of input files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from absl import flags
+
+import common
+from benchmarks import networks, worker
+from common import Options, option
+from core.options import ModelOptions, TrainOptions
+from deployment.options import DeviceOptions
+
+NUM_CLASSES = 21
+
+
+@dataclasses.dataclass(frozen=True)
+class StepOptions(Options):
+    """What is run."""
+
+    crop: int = option(flags.DEFINE_integer, 257, "Height and width of the images.", minimum=33)
+    formulation: str | None = option(
+        flags.DEFINE_string, None, "How convolutions are computed; the device's way if unset."
+    )
+    matrix_product: bool = option(
+        flags.DEFINE_bool, False, "Runs a product of two 2048x2048 matrices instead."
+    )
+
+
+OPTION_CLASSES = (StepOptions, ModelOptions, TrainOptions, DeviceOptions)
+
+
+def main(flag_values):
+    """Builds the step and serves it."""
+    from deployment import backend as backends
+    from utils.compat import tf
+
+    options = common.from_flags(StepOptions, flag_values)
+    backend = backends.create(common.from_flags(DeviceOptions, flag_values))
+    with tf.Graph().as_default():
+        if options.matrix_product:
+            fetch, gflop = _matrix_product(), 2 * 2048**3 / 1e9
+        else:
+            fetch = _training_step(options, flag_values, backend)
+            gflop = _training_gflop(options, flag_values)
+        with tf.Session(config=backend.session_config()) as session:
+            session.run(tf.global_variables_initializer())
+            session.run(fetch)
+            worker.serve(
+                lambda: session.run(fetch),
+                {"gflop": gflop, "versions": f"TensorFlow {tf.__version__}"},
+            )
+
+
+def _training_step(options, flag_values, backend):
+    from core import train
+    from utils.compat import tf
+
+    train_options = common.from_flags(TrainOptions, flag_values)
+    shape = [train_options.train_batch_size, options.crop, options.crop]
+    if options.formulation is not None:
+        backend.formulation = options.formulation
+    # Variables: of constants, TensorFlow would compute all that it can once for all steps.
+    images = tf.Variable(tf.random.uniform([*shape, 3], 0.0, 255.0), trainable=False)
+    labels = tf.random.uniform([*shape, 1], 0, NUM_CLASSES, tf.int32)
+    labels = tf.Variable(labels, trainable=False)
+    return train.build(
+        tf.identity(images),
+        tf.identity(labels),
+        common.from_flags(ModelOptions, flag_values),
+        train_options,
+        num_classes=NUM_CLASSES,
+        ignore_label=255,
+        backend=backend,
+    ).train_op
+
+
+def _training_gflop(options, flag_values) -> float:
+    """Returns what a step computes: thrice the forward pass, but of the first layer twice."""
+    from core import model
+    from utils.compat import tf
+
+    size = (options.crop, options.crop)
+    batch_size = common.from_flags(TrainOptions, flag_values).train_batch_size
+    with tf.Graph().as_default() as graph:
+        images = tf.zeros([batch_size, *size, 3])
+        model_options = common.from_flags(ModelOptions, flag_values)
+        model.logits(images, model_options, NUM_CLASSES, crop_size=size)
+        counts = [networks.operations_of(operation) for operation in graph.get_operations()]
+    counts = [count for count in counts if count]
+    return (3 * sum(counts) - counts[0]) / 1e9
+
+
+def _matrix_product():
+    from utils.compat import tf
+
+    left, right = [tf.Variable(tf.random.normal([2048, 2048])) for _ in range(2)]
+    return tf.matmul(left, right).op
+
+
+if __name__ == "__main__":
+    common.run(main, *OPTION_CLASSES)
