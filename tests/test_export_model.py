@@ -1,7 +1,9 @@
 """The export command: what a user types, what is left behind, what is refused."""
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -12,7 +14,7 @@ from PIL import Image
 import common
 import export_model
 from core import model
-from core.export import check, frozen, graph
+from core.export import check, frozen, graph, tflite
 from core.export.options import FORMATS, ExportOptions
 from core.options import ModelOptions
 from datasets.options import DataOptions
@@ -59,14 +61,27 @@ def export(run, path, given=(), model_options=None, data=None, **options):
 
 @pytest.fixture(scope="module")
 def exported(run, tmp_path_factory):
-    """The frozen graph of the run; its folder, and what the command returned."""
+    """An export in the formats of every machine; its folder, and what the command returned."""
     folder = tmp_path_factory.mktemp("exported")
-    return folder, export(run, folder / "net.pb")
+    photos = folder / "photos"
+    for seed in range(2):
+        small_data.save_image(photos / f"{seed}.jpg", small_data.pixels(seed, 50, 60))
+    described = export(
+        run,
+        folder / "out" / "net.pb",
+        format=("frozen", "savedmodel", "tflite", "om"),
+        check_images=str(photos),
+        representative_images=str(photos),
+        num_check_images=2,
+        save_inference_graph=True,
+        # Random weights give nearly equal probabilities: labels turn at a touch.
+        int8_label_agreement=0.0,
+    )
+    return folder / "out", described
 
 
 def test_the_network_needs_no_flags_where_options_were_saved(exported):
     folder, described = exported
-    assert sorted(os.listdir(folder)) == ["net.json", "net.pb"]
     assert json.loads((folder / "net.json").read_text()) == json.loads(json.dumps(described))
     assert described["network"]["depth_multiplier"] == 0.25
     assert described["inference"]["crop_size"] == list(CROP)
@@ -74,15 +89,94 @@ def test_the_network_needs_no_flags_where_options_were_saved(exported):
     assert (described["class_names"], described["colors"]) == (NAMES, COLORS)
 
 
-def test_size_latency_and_agreement_are_stored_and_shown(run, tmp_path, capsys):
-    entry = export(run, tmp_path / "net.pb", num_check_images=2)["artifacts"]["frozen"]
-    assert entry["file"] == "net.pb"
-    assert entry["bytes"] == os.path.getsize(tmp_path / "net.pb")
-    assert entry["check"]["images"] == 2
-    assert entry["check"]["label_agreement"] == 1.0
-    assert entry["check"]["max_difference"] < 1e-4
-    assert entry["latency"]["median_ms"] > 0
-    assert "net.pb (frozen), " in capsys.readouterr().out
+def test_every_format_gets_its_name_beside_the_frozen_graph(exported):
+    assert sorted(os.listdir(exported[0])) == [
+        "inference_graph.pbtxt",
+        "net.json",
+        "net.pb",
+        "net.tflite",
+        "net_atc.pb",
+        "net_atc.sh",
+        "net_float16.tflite",
+        "net_int8.tflite",
+        "net_savedmodel",
+    ]
+
+
+def test_size_latency_and_agreement_of_each_are_stored(exported):
+    folder, described = exported
+    assert described["check_images"]["count"] == 2
+    for name, entry in described["artifacts"].items():
+        if name != "savedmodel":
+            assert entry["bytes"] == os.path.getsize(folder / entry["file"])
+        assert entry["latency"]["median_ms"] > 0
+        assert entry["check"]["images"] == 2
+        if name not in ("tflite_float16", "tflite_int8"):
+            assert entry["check"]["label_agreement"] >= 0.999, name
+            assert entry["check"]["max_difference"] < 1e-4, name
+
+
+def test_size_latency_and_agreement_are_shown(run, tmp_path, capsys):
+    export(run, tmp_path / "net.pb")
+    shown = capsys.readouterr().out
+    assert re.search(
+        r"net.pb \(frozen\), \d\.\d\d MB: largest difference .*, equal labels 100.0000% on "
+        r"3 images; .* ms an image \(median of 5, \d+x\d+\)",
+        shown,
+    )
+
+
+def test_the_saved_model_takes_batches_and_encoded_images(exported):
+    folder, _ = exported
+    photo = small_data.pixels(5, 30, 35)
+    content = io.BytesIO()
+    Image.fromarray(photo).save(content, "PNG")
+    with frozen.opened(str(folder / "net.pb")) as run_frozen:
+        labels, probabilities = run_frozen(photo)
+    path = str(folder / "net_savedmodel")
+    with tf.Graph().as_default() as graph_, tf.Session(graph=graph_) as session:
+        loaded = tf.saved_model.load(session, ["serve"], path)
+        signatures = loaded.signature_def
+        assert set(signatures) >= {"serving_default", "encoded"}
+        batch = _call(session, signatures["serving_default"], np.stack([photo, photo[::-1]]))
+        encoded = _call(session, signatures["encoded"], [content.getvalue()])
+    assert batch["SemanticPredictions"].shape == (2, 30, 35)
+    for results in (batch, encoded):
+        np.testing.assert_array_equal(results["SemanticPredictions"][0], labels)
+        np.testing.assert_allclose(results["SemanticProbabilities"][0], probabilities, atol=1e-5)
+    inside = json.loads((folder / "net_savedmodel" / "assets" / "metadata.json").read_text())
+    assert inside["class_names"] == NAMES
+
+
+def _call(session, signature, value):
+    [given] = signature.inputs.values()
+    fetches = {key: info.name for key, info in signature.outputs.items()}
+    return session.run(fetches, {given.name: value})
+
+
+def test_tflite_files_take_images_of_the_crop_size(exported):
+    folder, described = exported
+    for name in ("tflite", "tflite_float16", "tflite_int8"):
+        entry = described["artifacts"][name]
+        assert entry["inputs"]["ImageTensor"]["shape"] == [1, *CROP, 3]
+        with tflite.opened(str(folder / entry["file"])) as run_tflite:
+            labels, probabilities = run_tflite(small_data.pixels(5, *CROP))
+        assert labels.shape == CROP
+        np.testing.assert_allclose(probabilities.sum(2), 1, atol=0.05)
+    assert described["artifacts"]["tflite_int8"]["inputs"]["ImageTensor"]["dtype"] == "uint8"
+    sizes = [described["artifacts"][name]["bytes"] for name in ("tflite", "tflite_float16")]
+    assert sizes[1] < 0.6 * sizes[0]
+
+
+def test_the_graph_for_atc_has_one_size_and_whole_numbers(exported):
+    folder, described = exported
+    entry = described["artifacts"]["atc_graph"]
+    assert entry["inputs"]["ImageTensor"] == {"dtype": "int32", "shape": [1, *CROP, 3]}
+    assert entry["outputs"]["SemanticPredictions"] == {"dtype": "int32", "shape": [1, *CROP]}
+    script = (folder / "net_atc.sh").read_text()
+    assert "atc --model=net_atc.pb --framework=3 --output=net" in script
+    assert "--input_shape=ImageTensor:1,33,41,3" in script
+    assert '--soc_version="${SOC_VERSION:-Ascend310}"' in script
 
 
 def test_metadata_travels_inside_the_frozen_graph(exported):
@@ -139,15 +233,8 @@ def test_check_images_can_be_a_split(run, tmp_path):
     assert described["check_images"] == {"count": 2, "source": f"split val of {records}"}
 
 
-def test_check_images_can_be_a_folder(run, tmp_path):
-    small_data.save_image(tmp_path / "photos" / "a.jpg", small_data.pixels(0, 50, 60))
-    described = export(run, tmp_path / "net.pb", check_images=str(tmp_path / "photos"))
-    assert described["check_images"]["count"] == 1
-
-
-def test_the_graph_with_variables_is_written_when_asked_for(run, tmp_path):
-    export(run, tmp_path / "net.pb", save_inference_graph=True)
-    assert "moving_variance" in (tmp_path / "inference_graph.pbtxt").read_text()
+def test_the_graph_with_variables_is_written_when_asked_for(exported):
+    assert "moving_variance" in (exported[0] / "inference_graph.pbtxt").read_text()
 
 
 def test_disagreement_is_an_error_that_leaves_what_was_there(run, tmp_path, monkeypatch):
@@ -159,6 +246,90 @@ def test_disagreement_is_an_error_that_leaves_what_was_there(run, tmp_path, monk
         export(run, tmp_path / "net.pb")
     assert os.listdir(tmp_path) == ["net.pb"]
     assert (tmp_path / "net.pb").read_text() == "an earlier export"
+
+
+FAKE_ATC = """#!/bin/sh
+echo "$@" > arguments.txt
+{ending}
+"""
+
+
+@pytest.fixture
+def fake_atc(tmp_path, monkeypatch):
+    """Puts a program called atc on the path; call it with the program's end."""
+
+    def install(ending):
+        program = tmp_path / "bin" / "atc"
+        program.parent.mkdir()
+        program.write_text(FAKE_ATC.format(ending=ending))
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+
+    return install
+
+
+def test_atc_is_run_where_it_is_installed(run, tmp_path, fake_atc):
+    fake_atc("cp arguments.txt net.om; mkdir kernel_meta")
+    described = export(run, tmp_path / "out" / "net.pb", format=["om"], soc_version="Ascend910")
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "net.json",
+        "net.om",
+        "net_atc.pb",
+        "net_atc.sh",
+    ]
+    arguments = (tmp_path / "out" / "net.om").read_text().split()
+    assert arguments == [
+        "--model=net_atc.pb",
+        "--framework=3",
+        "--output=net",
+        "--input_shape=ImageTensor:1,33,41,3",
+        "--input_format=NHWC",
+        "--out_nodes=SemanticPredictions:0;SemanticProbabilities:0",
+        "--soc_version=Ascend910",
+    ]
+    assert described["artifacts"]["om"]["check"]["done"] is False
+
+
+def test_a_failure_of_atc_is_an_error_with_what_it_said(run, tmp_path, fake_atc):
+    fake_atc("echo E10001 no such soc; exit 3")
+    with pytest.raises(UserError, match=r"atc failed with status 3(.|\n)*E10001 no such soc"):
+        export(run, tmp_path / "out" / "net.pb", format=["om"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_onnx_agrees_too(run, tmp_path):
+    pytest.importorskip("tf2onnx", reason="requirements/export.txt is not installed")
+    import onnx
+
+    described = export(run, tmp_path / "net.pb", format=["onnx"], inference_scales=(0.5, 1.25))
+    assert described["artifacts"]["onnx"]["check"]["label_agreement"] >= 0.999
+    loaded = onnx.load(str(tmp_path / "net.onnx"))
+    onnx.checker.check_model(loaded, full_check=True)
+    assert [value.name for value in loaded.graph.input] == ["ImageTensor"]
+    names = {"SemanticPredictions", "SemanticProbabilities"}
+    assert {value.name for value in loaded.graph.output} == names
+    assert json.loads(loaded.metadata_props[0].value)["class_names"] == NAMES
+
+
+def test_onnx_without_its_packages_is_refused_before_anything_is_built(run, tmp_path, monkeypatch):
+    for package in ("onnx", "tf2onnx"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(OptionError, match=r"--format=onnx needs onnx, (onnxruntime, )?tf2onnx"):
+        export(run, tmp_path / "net.pb", format=["frozen", "onnx"])
+
+
+def test_files_of_an_earlier_export_are_named(run, tmp_path, caplog):
+    (tmp_path / "net.onnx").write_text("")
+    export(run, tmp_path / "net.pb")
+    assert "net.onnx in" in caplog.text
+    assert "no longer described by net.json" in caplog.text
+
+
+@pytest.mark.slow
+def test_the_8_bit_file_is_left_out_aloud_without_images(run, tmp_path, caplog):
+    described = export(run, tmp_path / "net.pb", format=["tflite"])
+    assert list(described["artifacts"]) == ["tflite", "tflite_float16"]
+    assert "net_int8.tflite is not written: it needs --representative_images" in caplog.text
 
 
 def test_an_unwritable_folder_is_an_error(run, tmp_path):
@@ -185,6 +356,7 @@ def test_a_missing_flag_is_an_error(run, tmp_path, options, message):
     [
         ({"format": ("frozen", "coreml")}, "--format is 'coreml', but must be one of frozen"),
         ({"format": ()}, "--format is empty"),
+        ({"format": ("om", "om")}, "--format=om,om names a format twice"),
         ({"label_weights": (1.0,)}, "--label_weights belongs to training"),
         ({"crop_size": (513,)}, "--crop_size has 1 values, but needs 2"),
     ],

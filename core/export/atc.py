@@ -101,7 +101,7 @@ def _run(script: str, om_path: str):
         return
     lines = [line for line in done.stdout.strip().split("\n") if line]
     raise UserError(
-        f"atc failed with status {done.returncode} ({lines[-1] if lines else 'it said nothing'}); "
-        "leave om out of --format to have the other files, and run the script of an export on a "
-        f"machine without atc to see all that it says. Its last lines:\n" + "\n".join(lines[-10:])
+        f"atc failed with status {done.returncode}, so nothing was written; leave om out of "
+        "--format for the other formats, or mend what its last lines say:\n"
+        + "\n".join(lines[-10:] or ["(it said nothing)"])
     )

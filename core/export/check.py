@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 
@@ -15,13 +16,29 @@ _TIMED_RUNS = 5
 _ENOUGH_SECONDS = 20.0
 
 
-def examine(artifact: Artifact, images, expected) -> dict:
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """An image, and what the checkpoint says of it.
+
+    Attributes:
+      image: uint8 [h, w, 3].
+      size: (height, width) of its part that counts: the rest is padding, where labels mean nothing.
+      labels: int32 [h, w].
+      probabilities: float32 [h, w, classes].
+    """
+
+    image: np.ndarray
+    size: tuple
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+
+def examine(artifact: Artifact, cases) -> dict:
     """Runs an artefact on images and compares.
 
     Args:
       artifact: What was written.
-      images: uint8 [h, w, 3].
-      expected: The checkpoint's (labels [h, w], probabilities [h, w, classes]) of each.
+      cases: Images of sizes that it takes.
 
     Returns:
       Plain values: `check` and `latency`; of an artefact that cannot run here, why not.
@@ -32,31 +49,32 @@ def examine(artifact: Artifact, images, expected) -> dict:
     if artifact.open is None:
         return {"check": {"done": False, "reason": "it cannot run on this machine"}}
     with artifact.open() as run:
-        check = compare(expected, [run(image) for image in images])
-        latency = _latency(run, images[0])
-    check = {"done": True, "images": len(images), **check, **_as_dict(artifact.tolerance)}
+        check = compare(cases, [run(case.image) for case in cases])
+        latency = _latency(run, cases[0].image)
+    check = {"done": True, "images": len(cases), **check, **_as_dict(artifact.tolerance)}
     raise_if_different(artifact, check)
     return {"check": check, "latency": latency}
 
 
-def compare(expected, actual) -> dict:
-    """Returns how far results are from each other.
+def compare(cases, results) -> dict:
+    """Returns how far results are from what the checkpoint says.
 
     Args:
-      expected: (labels, probabilities) of each image.
-      actual: The same.
+      cases: What the checkpoint says.
+      results: (labels, probabilities) of each.
     """
     equal = pixels = 0
     differences = []
-    for (labels, probabilities), (other_labels, other_probabilities) in zip(expected, actual):
-        if labels.shape != other_labels.shape or probabilities.shape != other_probabilities.shape:
+    for case, (labels, probabilities) in zip(cases, results):
+        if labels.shape != case.labels.shape or probabilities.shape != case.probabilities.shape:
             raise UserError(
-                f"the exported network gives {other_labels.shape} and {other_probabilities.shape}, "
-                f"but the checkpoint {labels.shape} and {probabilities.shape}."
+                f"the exported network gives {labels.shape} and {probabilities.shape}, but the "
+                f"checkpoint {case.labels.shape} and {case.probabilities.shape}."
             )
-        equal += np.count_nonzero(labels == other_labels)
-        pixels += labels.size
-        differences.append(np.abs(probabilities - other_probabilities))
+        part = tuple(slice(side) for side in case.size)
+        equal += np.count_nonzero(labels[part] == case.labels[part])
+        pixels += labels[part].size
+        differences.append(np.abs(probabilities[part] - case.probabilities[part]))
     return {
         # NaN stays NaN, and no tolerance holds it.
         "max_difference": float(np.max([difference.max() for difference in differences])),

@@ -59,13 +59,16 @@ def decode(content: bytes, name: str) -> np.ndarray:
         raise UserError(f"{name} cannot be read ({error}); leave it out.") from error
 
 
-def fit(image: np.ndarray, crop_size, pad_color) -> np.ndarray:
-    """Returns an image of exactly the crop size: shrunk if larger, then padded.
+def fit(image: np.ndarray, crop_size, pad_color) -> tuple:
+    """Makes an image exactly the crop size: shrinks it if larger, then pads it.
 
     Args:
       image: uint8 [h, w, 3].
       crop_size: (height, width).
       pad_color: (r, g, b), 0..255, rounded to whole numbers here.
+
+    Returns:
+      uint8 [crop height, crop width, 3], and the (height, width) of the part that is not padding.
     """
     height, width = image.shape[:2]
     scale = min(1.0, crop_size[0] / height, crop_size[1] / width)
@@ -78,4 +81,4 @@ def fit(image: np.ndarray, crop_size, pad_color) -> np.ndarray:
     fitted = np.empty([*crop_size, 3], np.uint8)
     fitted[:] = np.round(pad_color)
     fitted[: image.shape[0], : image.shape[1]] = image
-    return fitted
+    return fitted, image.shape[:2]

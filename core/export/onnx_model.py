@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 
+import numpy as np
+
 from core.export import graph
 from core.export.artifact import EXACT, Artifact, Job, outputs_of, tensor
 from utils.errors import OptionError, UserError
@@ -49,6 +51,7 @@ def write(job: Job) -> list:
             "of --format."
         ) from error
     _rename(model)
+    _state_sizes(model)
     onnx.helper.set_model_props(model, {"metadata": job.metadata})
     onnx.save(model, path)
     height, width = job.network.crop_size
@@ -66,6 +69,36 @@ def _rename(model):
     for node in model.graph.node:
         for fields in (node.input, node.output):
             fields[:] = [names.get(name, name) for name in fields]
+
+
+def _state_sizes(model):
+    """Gives each resize the size of its output instead of a factor.
+
+    A runtime rounds input times factor down: 33 to 513 by a float32 factor may become 512.
+    """
+    import onnx
+
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    # In the order of the graph: a shape is right once those before it are.
+    for node in model.graph.node:
+        if node.op_type != "Resize" or len(node.input) != 3:
+            continue
+        factors = onnx.numpy_helper.to_array(constants[node.input[2]])
+        sizes = np.round(_shape(model, node.input[0]) * factors).astype(np.int64)
+        name = f"{node.name}_sizes"
+        model.graph.initializer.append(onnx.numpy_helper.from_array(sizes, name))
+        node.input[:] = [*node.input[:2], "", name]
+    used = {name for node in model.graph.node for name in node.input}
+    for name in set(constants) - used:
+        model.graph.initializer.remove(constants[name])
+
+
+def _shape(model, name: str) -> np.ndarray:
+    import onnx
+
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    [value] = [value for value in [*inferred.value_info, *inferred.input] if value.name == name]
+    return np.array([side.dim_value for side in value.type.tensor_type.shape.dim])
 
 
 @contextlib.contextmanager

@@ -106,6 +106,8 @@ class ExportOptions(Options):
             )
         if not self.format:
             raise OptionError(f"--format is empty; name some of {', '.join(FORMATS)}.")
+        if len(set(self.format)) != len(self.format):
+            raise OptionError(f"--format={','.join(self.format)} names a format twice.")
 
 
 def base_of(export_path: str) -> str:

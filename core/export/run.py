@@ -27,6 +27,20 @@ _MODULES = {
     "onnx": "onnx_model",
     "om": "atc",
 }
+# What the names of an export end with; the metadata is the last to appear.
+_SUFFIXES = (
+    "_savedmodel",
+    ".tflite",
+    "_float16.tflite",
+    "_int8.tflite",
+    ".onnx",
+    "_atc.pb",
+    "_atc.sh",
+    ".om",
+    ".json",
+)
+# Those that take images of any size; the others take the crop size.
+_ANY_SIZE = ("frozen", "savedmodel")
 INFERENCE_GRAPH = "inference_graph.pbtxt"
 
 
@@ -87,10 +101,9 @@ def run(
     """
     base = options.base_of(export_options.export_path)
     described = metadata.describe(network, checkpoint_path, classes)
-    fitted = [images.fit(image, network.crop_size, network.pad_color) for image in samples.images]
     with _staging(base) as folder:
-        frozen, expected = _freeze(
-            network, checkpoint_path, export_options, samples.images, fitted, folder, backend
+        frozen, cases = _freeze(
+            network, checkpoint_path, export_options, samples.images, folder, backend
         )
         job = Job(
             frozen=frozen,
@@ -105,26 +118,26 @@ def run(
         described["artifacts"] = {}
         for name in export_options.format:
             for artifact in _module(name).write(job):
-                inputs = samples.images if artifact.any_size else fitted
-                examined = check.examine(artifact, inputs, expected[artifact.any_size])
+                examined = check.examine(artifact, cases[artifact.any_size])
                 described["artifacts"][artifact.name] = _entry(artifact, examined)
                 log.message(_line(artifact, examined))
         with open(job.base + ".json", "w", encoding="utf-8") as file:
             file.write(metadata.as_text(described))
-        _publish(folder, os.path.dirname(base) or ".")
+        _publish(job, os.path.dirname(base) or ".")
     return described
 
 
 def _fitted(samples, network):
     if samples is None:
         return None
-    return [images.fit(image, network.crop_size, network.pad_color) for image in samples.images]
+    return [images.fit(image, network.crop_size, network.pad_color)[0] for image in samples.images]
 
 
 @contextlib.contextmanager
 def _staging(base: str):
     """Makes a folder beside the final place, and removes it with all that is left in it."""
     target = os.path.dirname(base) or "."
+    is_new = not os.path.exists(target)
     try:
         os.makedirs(target, exist_ok=True)
         folder = tempfile.mkdtemp(prefix=f".{os.path.basename(base)}-", dir=target)
@@ -137,29 +150,37 @@ def _staging(base: str):
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if is_new and not os.listdir(target):
+            os.rmdir(target)
 
 
-def _freeze(network, path, export_options, natural, fitted, folder, backend) -> tuple:
-    """Returns the network as constants, and the checkpoint's results on the images.
+def _freeze(network, path, export_options, samples, folder, backend) -> tuple:
+    """Returns the network as constants, and what the checkpoint says of the images.
 
-    The results are a dict: True -> those of images of any size, False -> of the crop size; only
-    what a format needs is computed.
+    The cases are a dict: True -> images of any size, False -> of the crop size; only what a format
+    needs is computed.
     """
-    needed = {name == "frozen" or name == "savedmodel" for name in export_options.format}
+    needed = {name in _ANY_SIZE for name in export_options.format}
     with tf.Graph().as_default() as live:
-        inputs, labels, probabilities = graph.build_live(network)
+        inputs, *outputs = graph.build_live(network)
         restore = checkpoint.restore_op(path, train.network_variables())
         if export_options.save_inference_graph:
             tf.io.write_graph(live.as_graph_def(add_shapes=True), folder, INFERENCE_GRAPH)
         with tf.Session(config=backend.session_config()) as session:
             with checkpoint.reading(path):
                 session.run(restore)
-            expected = {}
+            cases = {}
             for any_size in needed:
-                chosen = natural if any_size else fitted
-                results = [session.run([labels, probabilities], {inputs: [i]}) for i in chosen]
-                expected[any_size] = [(first[0], second[0]) for first, second in results]
-            return graph.freeze(session), expected
+                cases[any_size] = []
+                for image in samples:
+                    image, size = (
+                        (image, image.shape[:2])
+                        if any_size
+                        else images.fit(image, network.crop_size, network.pad_color)
+                    )
+                    labels, probabilities = session.run(outputs, {inputs: [image]})
+                    cases[any_size].append(check.Case(image, size, labels[0], probabilities[0]))
+            return graph.freeze(session), cases
 
 
 def _entry(artifact: Artifact, examined: dict) -> dict:
@@ -188,13 +209,29 @@ def _line(artifact: Artifact, examined: dict) -> str:
     )
 
 
-def _publish(folder: str, target: str):
-    """Moves everything to its final place, the metadata last."""
-    for name in sorted(os.listdir(folder), key=lambda name: (name.endswith(".json"), name)):
+def _publish(job: Job, target: str):
+    """Moves what was written to its final place, the metadata last.
+
+    Other files in the folder of the export (converters leave some) are not kept.
+    """
+    folder, name = os.path.split(job.base)
+    names = [os.path.basename(job.frozen_path), INFERENCE_GRAPH]
+    names += [name + suffix for suffix in _SUFFIXES]
+    written = [name for name in names if os.path.exists(os.path.join(folder, name))]
+    older = [
+        name for name in names if name not in written and os.path.exists(os.path.join(target, name))
+    ]
+    for name in written:
         source, final = os.path.join(folder, name), os.path.join(target, name)
         if os.path.isdir(final):
             # A folder cannot be replaced in one step.
-            replaced = tempfile.mkdtemp(dir=folder)
-            os.replace(final, os.path.join(replaced, name))
+            os.replace(final, os.path.join(tempfile.mkdtemp(dir=folder), name))
         os.replace(source, final)
+    if older:
+        logging.warning(
+            "%s in %s: of an earlier export, no longer described by %s.",
+            ", ".join(older),
+            target,
+            os.path.basename(job.base) + ".json",
+        )
     logging.info("Exported to %s.", target)

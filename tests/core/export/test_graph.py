@@ -113,7 +113,7 @@ def test_an_image_above_the_crop_is_shrunk_and_its_labels_enlarged():
     np.testing.assert_allclose(outputs[graph.PROBABILITIES].sum(3), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("keep_aspect_ratio", [True, False])
+@pytest.mark.parametrize("keep_aspect_ratio", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_images_are_resized_as_in_evaluation(keep_aspect_ratio):
     resize = {"min_size": 25, "max_size": 33, "factor": 8, "keep_aspect_ratio": keep_aspect_ratio}
     exported, image = network(crop=(41, 41), resize=resize), photo(50, 61)
