@@ -71,13 +71,13 @@ def export(
     crop_size = _crop_size(options, data_options, saved, given)
 
     # TensorFlow is loaded after the options were found good.
-    from core import checkpoint, model
+    from core import model
     from core.export import graph, run
     from deployment import backend as backends
 
     run.check_available(options.format)
     model.check(model_options, crop_size=crop_size)
-    path = options.checkpoint_path or checkpoint.newest(folder)
+    path = options.checkpoint_path or _find_checkpoint(folder, options.checkpoint)
     # Only a folder given now: the one of the training may be gone, and is not needed.
     info = _dataset_info(data_options, given) if dataset_dir else None
     num_classes = _num_classes(path, data_options, info, saved, given)
@@ -116,10 +116,24 @@ def _checkpoint_folder(options: ExportOptions) -> str:
     if bool(options.checkpoint_path) == bool(options.checkpoint_dir):
         problem = "both are given" if options.checkpoint_path else "neither is given"
         raise OptionError(
-            "pass --checkpoint_dir=RUN for the newest checkpoint of a folder, or "
+            "pass --checkpoint_dir=RUN for a checkpoint of a folder, or "
             f"--checkpoint_path=RUN/model.ckpt-STEP for a certain one; {problem}."
         )
+    if options.checkpoint_path and options.checkpoint != "newest":
+        raise OptionError(
+            f"--checkpoint={options.checkpoint} chooses among those of --checkpoint_dir, but "
+            "--checkpoint_path names one; leave one of them out."
+        )
     return options.checkpoint_dir or os.path.dirname(options.checkpoint_path) or "."
+
+
+def _find_checkpoint(folder: str, which: str) -> str:
+    """Returns the newest or best checkpoint of a folder, or that of a step."""
+    from core import checkpoint
+
+    if which.isdigit():
+        return os.path.join(folder, f"{checkpoint.PREFIX}-{which}")
+    return checkpoint.best(folder) if which == "best" else checkpoint.newest(folder)
 
 
 def _with_saved(saved, model_options, options, data_options, given):
@@ -140,9 +154,10 @@ def _with_saved(saved, model_options, options, data_options, given):
 
 def _crop_size(options, data_options, saved, given) -> tuple:
     """Returns the (height, width) that the network sees."""
-    if "crop_size" in given or not saved.section("data"):
-        return options.crop_size
-    return data_options.eval_crop_size
+    saved_size = data_options.eval_crop_size
+    # A run whose evaluation takes each image at its own size has none; a graph needs one.
+    has_one = saved.section("data") and all(isinstance(side, int) for side in saved_size)
+    return saved_size if has_one and "crop_size" not in given else options.crop_size
 
 
 def _resize(data_options: DataOptions) -> dict | None:

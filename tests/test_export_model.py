@@ -1,5 +1,7 @@
 """The export command: what a user types, what is left behind, what is refused."""
 
+import dataclasses
+import importlib.util
 import io
 import json
 import os
@@ -14,12 +16,13 @@ from PIL import Image
 import common
 import export_model
 from core import model
-from core.export import check, frozen, graph, tflite
+from core.export import check, frozen, graph, images, tflite
 from core.export.options import FORMATS, ExportOptions
 from core.options import ModelOptions
 from datasets.options import DataOptions
 from deployment.options import DeviceOptions
 from tests import resources, small_data
+from tests.golden import logits as golden_logits
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
@@ -196,29 +199,86 @@ def test_normalization_is_stated_as_factor_and_summand(exported):
     assert stated["shift"] == [-1.0] * 3
 
 
-def test_labels_of_a_published_checkpoint_survive_the_way(tmp_path):
-    path = resources.pretrained("deeplabv3_mnv2_dm05_pascal")
-    photos = resources.data_folder("voc") / "crops513"
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The folder of an export of a published checkpoint."""
+    folder = tmp_path_factory.mktemp("published")
     described = export(
         None,
-        tmp_path / "dm05.pb",
+        folder / "dm05.pb",
         given=["crop_size"],
         model_options=ModelOptions(depth_multiplier=0.5, output_stride=8),
-        checkpoint_dir=None,
-        checkpoint_path=path,
+        checkpoint_path=resources.pretrained("deeplabv3_mnv2_dm05_pascal"),
         crop_size=(257, 257),
+        format=["frozen", "tflite"],
     )
     assert described["class_names"][15] == "person"
-    expected = resources.data_folder("golden_deeplab_dm05") / "labels" / "dm05_os8_257"
-    with frozen.opened(str(tmp_path / "dm05.pb")) as run_frozen, Image.open(
-        photos / "0_image.png"
-    ) as photo:
+    return folder
+
+
+def test_labels_of_a_published_checkpoint_survive_the_way(published):
+    photo = resources.data_folder("voc") / "crops513" / "0_image.png"
+    labels = resources.data_folder("golden_deeplab_dm05") / "labels" / "dm05_os8_257"
+    with frozen.opened(str(published / "dm05.pb")) as run_frozen, Image.open(photo) as image:
         # Shrunk by Pillow as the reference's labels were made, not by the graph.
-        small = photo.convert("RGB").resize((257, 257), Image.BILINEAR)
-        labels = run_frozen(np.asarray(small))[0]
-    enlarged = Image.fromarray(labels.astype(np.uint8)).resize((513, 513), Image.NEAREST)
-    with Image.open(expected / "voc_crops513" / "0.png") as reference:
+        small = image.convert("RGB").resize((257, 257), Image.BILINEAR)
+        found = run_frozen(np.asarray(small))[0]
+    enlarged = Image.fromarray(found.astype(np.uint8)).resize((513, 513), Image.NEAREST)
+    with Image.open(labels / "voc_crops513" / "0.png") as reference:
         assert np.mean(np.asarray(enlarged) == np.asarray(reference)) >= 0.999
+
+
+def test_tflite_gives_the_labels_of_the_published_tflite_file(published):
+    checkpoint_path = resources.pretrained("deeplabv3_mnv2_dm05_pascal")
+    path = os.path.join(os.path.dirname(checkpoint_path), "deeplabv3_257_mv_gpu.tflite")
+    reference = tf.lite.Interpreter(model_path=path)
+    reference.allocate_tensors()
+    [given], [result] = reference.get_input_details(), reference.get_output_details()
+    photos = [
+        *sorted((resources.data_folder("voc") / "crops513").glob("*_image.png"))[:2],
+        *sorted((resources.data_folder("voc") / "VOC2012" / "JPEGImages").glob("*.jpg"))[:2],
+        *sorted(resources.data_folder("coco_tiny_train").glob("*/train2017/*.jpg"))[:4],
+    ]
+    assert len(photos) == 8
+    with tflite.opened(str(published / "dm05.tflite")) as run_tflite:
+        for photo in photos:
+            with Image.open(photo) as image:
+                image = images.fit(np.asarray(image.convert("RGB")), (257, 257), [127.5] * 3)[0]
+            reference.set_tensor(given["index"], np.float32(image[np.newaxis]) * (2 / 255) - 1)
+            reference.invoke()
+            expected = reference.get_tensor(result["index"])[0].argmax(2)
+            assert np.mean(run_tflite(image)[0] == expected) >= 0.999, photo
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", sorted(model.BACKBONES))
+def test_every_backbone_can_be_exported_in_every_format(variant, tmp_path):
+    options = ModelOptions(
+        model_variant=variant, atrous_rates=(2, 3), decoder_output_stride=(4,), output_stride=16
+    )
+    if 4 not in model.BACKBONES[variant].decoder_strides:
+        options = dataclasses.replace(options, decoder_output_stride=(8,))
+    checkpoint_path = str(tmp_path / "model.ckpt")
+    with tf.Graph().as_default(), tf.Session() as session:
+        model.logits(tf.zeros([1, 65, 65, 3]), options, 5, crop_size=(65, 65))
+        golden_logits.load_weights(session)
+        tf.train.Saver().save(session, checkpoint_path, write_meta_graph=False)
+    formats = [*FORMATS[:3], "om"]
+    if importlib.util.find_spec("tf2onnx"):
+        formats.append("onnx")
+    described = export(
+        None,
+        tmp_path / "net.pb",
+        given=["crop_size"],
+        model_options=options,
+        checkpoint_path=checkpoint_path,
+        crop_size=(65, 65),
+        format=formats,
+        inference_scales=(0.75, 1.0),
+        add_flipped_images=True,
+    )
+    checks = {name: entry["check"] for name, entry in described["artifacts"].items()}
+    assert all(check["done"] for check in checks.values())
 
 
 def test_check_images_can_be_a_split(run, tmp_path):
@@ -344,6 +404,7 @@ def test_an_unwritable_folder_is_an_error(run, tmp_path):
         ({"export_path": ""}, "--export_path is missing"),
         ({"checkpoint_path": "a"}, "both are given"),
         ({"checkpoint_dir": None}, "neither is given"),
+        ({"checkpoint_dir": None, "checkpoint_path": "a", "checkpoint": "3"}, "leave one of them"),
     ],
 )
 def test_a_missing_flag_is_an_error(run, tmp_path, options, message):
@@ -356,6 +417,7 @@ def test_a_missing_flag_is_an_error(run, tmp_path, options, message):
     [
         ({"format": ("frozen", "coreml")}, "--format is 'coreml', but must be one of frozen"),
         ({"format": ()}, "--format is empty"),
+        ({"checkpoint": "last"}, "--checkpoint is 'last', but must be newest, best or a step"),
         ({"format": ("om", "om")}, "--format=om,om names a format twice"),
         ({"label_weights": (1.0,)}, "--label_weights belongs to training"),
         ({"crop_size": (513,)}, "--crop_size has 1 values, but needs 2"),
@@ -396,6 +458,14 @@ def test_another_number_of_classes_is_an_error(run, tmp_path):
 def test_a_missing_checkpoint_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no checkpoint at"):
         export(None, tmp_path / "net.pb", checkpoint_path=str(tmp_path / "model.ckpt-1"))
+
+
+@pytest.mark.parametrize(
+    ("which", "message"), [("7", r"no checkpoint at .*model\.ckpt-7"), ("best", "no best checkpoint")]
+)
+def test_a_checkpoint_that_a_run_does_not_have_is_an_error(run, tmp_path, which, message):
+    with pytest.raises(UserError, match=message):
+        export(run, tmp_path / "net.pb", checkpoint=which)
 
 
 def test_a_folder_without_images_is_an_error(run, tmp_path):

@@ -17,7 +17,13 @@ class ExportOptions(Options):
     """What is exported, in which forms, and how it is checked."""
 
     checkpoint_dir: str | None = option(
-        flags.DEFINE_string, None, "Folder of a run; its newest checkpoint is used."
+        flags.DEFINE_string, None, "Folder of a run; --checkpoint says which of its checkpoints."
+    )
+    checkpoint: str = option(
+        flags.DEFINE_string,
+        "newest",
+        "Which checkpoint of --checkpoint_dir: newest, best (the one that training kept as best) "
+        "or a step.",
     )
     checkpoint_path: str | None = option(
         flags.DEFINE_string, None, "Checkpoint, as a prefix such as FOLDER/model.ckpt-1000."
@@ -103,6 +109,10 @@ class ExportOptions(Options):
         if self.label_weights is not None:
             raise OptionError(
                 "--label_weights belongs to training and means nothing to an export; leave it out."
+            )
+        if self.checkpoint not in ("newest", "best") and not self.checkpoint.isdigit():
+            raise OptionError(
+                f"--checkpoint is {self.checkpoint!r}, but must be newest, best or a step."
             )
         if not self.format:
             raise OptionError(f"--format is empty; name some of {', '.join(FORMATS)}.")
