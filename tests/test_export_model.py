@@ -461,7 +461,8 @@ def test_a_missing_checkpoint_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("which", "message"), [("7", r"no checkpoint at .*model\.ckpt-7"), ("best", "no best checkpoint")]
+    ("which", "message"),
+    [("7", r"no checkpoint at .*model\.ckpt-7"), ("best", "no best checkpoint")],
 )
 def test_a_checkpoint_that_a_run_does_not_have_is_an_error(run, tmp_path, which, message):
     with pytest.raises(UserError, match=message):

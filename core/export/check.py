@@ -89,12 +89,14 @@ def raise_if_different(artifact: Artifact, check: dict):
     near = tolerance.difference is None or check["max_difference"] <= tolerance.difference
     if near and check["label_agreement"] >= tolerance.agreement:
         return
-    allowed = "" if tolerance.difference is None else f", at most {tolerance.difference:g}"
+    allowed, remedy = "", "lower --int8_label_agreement, "
+    if tolerance.difference is not None:
+        allowed, remedy = f", at most {tolerance.difference:g}", ""
     raise UserError(
         f"{artifact.name} does not agree with the checkpoint on {check['images']} images: largest "
         f"difference of a probability {check['max_difference']:.3g}{allowed}; equal labels "
         f"{check['label_agreement']:.3%}, at least {tolerance.agreement:.1%}. Nothing was written; "
-        "leave this format out, or check on other images (--check_images)."
+        f"{remedy}leave this format out, or check on other images (--check_images)."
     )
 
 

@@ -135,8 +135,8 @@ def served(frozen: tf.GraphDef, network: Network) -> dict:
       needed where `ImageTensor` is not fed, and the two results.
     """
     encoded = tf.placeholder(tf.string, [1], name=ENCODED_INPUT)
-    # The kernel decodes PNG, JPEG and GIF alike, as all of TensorFlow's do.
-    decoded = tf.image.decode_png(encoded[0], channels=3)[tf.newaxis]
+    # As the input pipeline decodes; the kernel goes by the content, PNG or JPEG.
+    decoded = tf.image.decode_jpeg(encoded[0], channels=3)[tf.newaxis]
     images = tf.placeholder_with_default(decoded, [None, None, None, 3], name=INPUT)
     labels, probabilities = _any_size(frozen, images, network)
     return {

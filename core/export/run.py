@@ -171,16 +171,20 @@ def _freeze(network, path, export_options, samples, folder, backend) -> tuple:
                 session.run(restore)
             cases = {}
             for any_size in needed:
-                cases[any_size] = []
-                for image in samples:
-                    image, size = (
-                        (image, image.shape[:2])
-                        if any_size
-                        else images.fit(image, network.crop_size, network.pad_color)
-                    )
-                    labels, probabilities = session.run(outputs, {inputs: [image]})
-                    cases[any_size].append(check.Case(image, size, labels[0], probabilities[0]))
+                given = [_taken(image, network, any_size) for image in samples]
+                results = [session.run(outputs, {inputs: [image]}) for image, _ in given]
+                cases[any_size] = [
+                    check.Case(image, size, labels[0], probabilities[0])
+                    for (image, size), (labels, probabilities) in zip(given, results)
+                ]
             return graph.freeze(session), cases
+
+
+def _taken(image, network, any_size) -> tuple:
+    """Returns an image as a format takes it, and the size of the part that counts."""
+    if any_size:
+        return image, image.shape[:2]
+    return images.fit(image, network.crop_size, network.pad_color)
 
 
 def _entry(artifact: Artifact, examined: dict) -> dict:
