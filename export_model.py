@@ -75,7 +75,7 @@ def export(
     from core.export import graph, run
     from deployment import backend as backends
 
-    run.check_available(options.format)
+    run.check_available(options)
     model.check(model_options, crop_size=crop_size)
     path = options.checkpoint_path or _find_checkpoint(folder, options.checkpoint)
     # Only a folder given now: the one of the training may be gone, and is not needed.

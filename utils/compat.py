@@ -54,10 +54,10 @@ with _quiet_standard_error():
 __all__ = [
     "VERSION",
     "has_native_atrous_gradient",
+    "has_new_tflite_converter",
     "matmul_prefers_wide_results",
     "slim",
     "tf",
-    "tflite_takes_bytes",
     "why_no_bf16_on_cpu",
 ]
 
@@ -76,8 +76,12 @@ def has_native_atrous_gradient() -> bool:
     return VERSION >= (2, 9) or os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
 
 
-def tflite_takes_bytes() -> bool:
-    """Whether the TFLite converter can put a uint8 input before float arithmetic; 1.15's aborts."""
+def has_new_tflite_converter() -> bool:
+    """Whether TFLite's converter is that of TF 2.
+
+    TF 1.15's aborts on a uint8 input before float arithmetic, and has no 8-bit form of some
+    operations (a ReLU6 that it does not merge with a convolution).
+    """
     return VERSION[0] > 1
 
 

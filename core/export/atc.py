@@ -28,7 +28,7 @@ exec {command}
 """
 
 
-def check_available():
+def check_available(unused_options):
     """The graph and the command line can be written everywhere."""
 
 

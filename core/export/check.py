@@ -9,11 +9,14 @@ import time
 import numpy as np
 
 from core.export.artifact import Artifact, Tolerance
+from utils import log
 from utils.errors import UserError
 
 _TIMED_RUNS = 5
 # A slow network is timed less often.
 _ENOUGH_SECONDS = 20.0
+# An image that takes longer deserves a progress line.
+_SLOW_SECONDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +36,29 @@ class Case:
     probabilities: np.ndarray
 
 
+def run_all(run, images, name: str) -> list:
+    """Returns the results of a function on each image; a slow one shows how far it is.
+
+    Args:
+      run: Maps an image to its results.
+      images: The images.
+      name: What runs, for the progress line.
+    """
+    begin = time.monotonic()
+    results = [run(images[0])]
+    if time.monotonic() - begin < _SLOW_SECONDS:
+        return results + [run(image) for image in images[1:]]
+    progress = log.Progress(len(images), f"images by {name}")
+    try:
+        progress.update(1)
+        for image in images[1:]:
+            results.append(run(image))
+            progress.update(len(results))
+    finally:
+        progress.close()
+    return results
+
+
 def examine(artifact: Artifact, cases) -> dict:
     """Runs an artefact on images and compares.
 
@@ -49,7 +75,7 @@ def examine(artifact: Artifact, cases) -> dict:
     if artifact.open is None:
         return {"check": {"done": False, "reason": "it cannot run on this machine"}}
     with artifact.open() as run:
-        check = compare(cases, [run(case.image) for case in cases])
+        check = compare(cases, run_all(run, [case.image for case in cases], artifact.name))
         latency = _latency(run, cases[0].image)
     check = {"done": True, "images": len(cases), **check, **_as_dict(artifact.tolerance)}
     raise_if_different(artifact, check)

@@ -9,7 +9,7 @@ from core.export.artifact import EXACT, Artifact, Job, outputs_of, tensor
 from utils.compat import tf
 
 
-def check_available():
+def check_available(unused_options):
     """Every TensorFlow can write it."""
 
 

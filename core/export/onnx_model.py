@@ -16,7 +16,7 @@ _PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
 OPSET = 13
 
 
-def check_available():
+def check_available(unused_options):
     """Raises OptionError unless the packages are there."""
     missing = []
     for package in _PACKAGES:

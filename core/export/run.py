@@ -57,14 +57,14 @@ class Samples:
     source: str
 
 
-def check_available(formats):
+def check_available(export_options: options.ExportOptions):
     """Refuses formats that cannot be written here, before anything is built.
 
     Raises:
       OptionError: If a package is missing, or this TensorFlow is too old or too new.
     """
-    for name in formats:
-        _module(name).check_available()
+    for name in export_options.format:
+        _module(name).check_available(export_options)
 
 
 def _module(name: str):
@@ -172,7 +172,11 @@ def _freeze(network, path, export_options, samples, folder, backend) -> tuple:
             cases = {}
             for any_size in needed:
                 given = [_taken(image, network, any_size) for image in samples]
-                results = [session.run(outputs, {inputs: [image]}) for image, _ in given]
+                results = check.run_all(
+                    lambda image: session.run(outputs, {inputs: [image]}),
+                    [image for image, _ in given],
+                    "the checkpoint",
+                )
                 cases[any_size] = [
                     check.Case(image, size, labels[0], probabilities[0])
                     for (image, size), (labels, probabilities) in zip(given, results)

@@ -22,7 +22,7 @@ _NOTES = (
 )
 
 
-def check_available():
+def check_available(unused_options):
     """Every TensorFlow can write it."""
 
 

@@ -12,21 +12,27 @@ from absl import logging
 
 from core.export import frozen, graph
 from core.export.artifact import EXACT, Artifact, Job, Tolerance, outputs_of, tensor
-from utils.compat import tf, tflite_takes_bytes
-from utils.errors import UserError
+from core.export.options import ExportOptions
+from utils.compat import has_new_tflite_converter, tf
+from utils.errors import OptionError, UserError
 
 # Weights of half precision; arithmetic is float32 on CPU.
 _FLOAT16 = Tolerance(0.25, 0.99)
 
 
-def check_available():
-    """Every TensorFlow can write it."""
+def check_available(options: ExportOptions):
+    """Raises OptionError if a file of whole numbers is asked for that cannot be written here."""
+    if options.representative_images and not has_new_tflite_converter():
+        raise OptionError(
+            f"--representative_images: TensorFlow {tf.__version__} has no 8-bit form of every "
+            "operation of these networks; export on TensorFlow 2, or leave the flag out."
+        )
 
 
 def write(job: Job) -> list:
     """Writes the files; that of whole numbers only where there are images to set its ranges."""
     float_graph = f"{job.base}.fixed.pb"
-    dtype = tf.uint8 if tflite_takes_bytes() else tf.float32
+    dtype = tf.uint8 if has_new_tflite_converter() else tf.float32
     frozen.save(graph.fixed(job.frozen, job.network, dtype), float_graph)
     try:
         artifacts = [
@@ -37,11 +43,14 @@ def write(job: Job) -> list:
         ]
     finally:
         os.remove(float_graph)
+    name = f"{os.path.basename(job.base)}_int8.tflite"
     if job.representative is None:
         logging.warning(
-            "%s_int8.tflite is not written: it needs --representative_images or --dataset_dir.",
-            os.path.basename(job.base),
+            "%s is not written: it needs --representative_images or --dataset_dir.", name
         )
+        return artifacts
+    if not has_new_tflite_converter():
+        logging.warning("%s is not written: it needs TensorFlow 2.", name)
         return artifacts
     return [*artifacts, _write_int8(job)]
 

@@ -59,3 +59,9 @@ def test_the_share_of_labels_alone_decides_without_a_difference():
 def test_what_cannot_run_here_is_said_not_to_be_checked():
     om = Artifact("om", "path", False, Tolerance(0.1, 0.9), None, {}, {})
     assert check.examine(om, [CASE])["check"]["done"] is False
+
+
+def test_a_slow_artefact_shows_how_far_its_check_is(monkeypatch, capsys):
+    monkeypatch.setattr(check, "_SLOW_SECONDS", 0.0)
+    check.examine(artifact(), [CASE] * 3)
+    assert "3/3 images by some" in capsys.readouterr().err
