@@ -12,6 +12,7 @@ next batches, and all of a split is shuffled, over all its shards.
 
 from __future__ import annotations
 
+import functools
 import os
 
 import numpy as np
@@ -137,10 +138,12 @@ def train_batches(
     first = start_step * batch_size * ranks
 
     def prepare(sample, serialized):
-        parsed, image, label = _decode(serialized, info.ignore_label)
+        parsed = tfrecord.parse(serialized)
+        size = tfrecord.image_size(parsed["image"])
+        label = tfrecord.decode_label(parsed["label"], size, info.ignore_label)
         image, label, height, width = preprocess.for_training(
-            image,
-            label,
+            functools.partial(tfrecord.decode_window, parsed["image"], size),
+            _of_size(label, size, parsed["name"]),
             options,
             pad_color=pad_color,
             ignore_label=info.ignore_label,
@@ -150,7 +153,7 @@ def train_batches(
 
     samples = tf.data.Dataset.range(first + rank, np.iinfo(np.int64).max, ranks)
     order = _shuffled(len(index), seed, first).shard(ranks, rank)
-    dataset = tf.data.Dataset.zip((samples, _read(index, order)))
+    dataset = tf.data.Dataset.zip((samples, read_records(index, order)))
     return _batches(dataset, prepare, batch_size)
 
 
@@ -178,7 +181,11 @@ def eval_batches(
     index = _open(options, info, split)
 
     def prepare(valid, serialized):
-        parsed, image, label = _decode(serialized, info.ignore_label)
+        parsed = tfrecord.parse(serialized)
+        image = tfrecord.decode_image(parsed["image"])
+        size = tf.shape(image)[:2]
+        label = tfrecord.decode_label(parsed["label"], size, info.ignore_label)
+        label = _of_size(label, size, parsed["name"])
         image, label, height, width = preprocess.for_evaluation(
             image, label, options, pad_color=pad_color, ignore_label=info.ignore_label
         )
@@ -194,7 +201,9 @@ def eval_batches(
     # Padding samples decode record 0 and are not counted.
     order = tf.data.Dataset.from_tensor_slices(np.pad(mine, [0, padding], "constant"))
     valid = np.repeat(np.float32([1, 0]), [len(mine), padding])
-    dataset = tf.data.Dataset.zip((tf.data.Dataset.from_tensor_slices(valid), _read(index, order)))
+    dataset = tf.data.Dataset.zip(
+        (tf.data.Dataset.from_tensor_slices(valid), read_records(index, order))
+    )
     return _batches(dataset, prepare, batch_size)
 
 
@@ -215,7 +224,7 @@ def _uniform(number: int, seed: int, counter: tf.Tensor, purpose: int) -> tf.Ten
     return tf.random.stateless_uniform([number], key)
 
 
-def _read(index: shards.Index, order: tf.data.Dataset) -> tf.data.Dataset:
+def read_records(index: shards.Index, order: tf.data.Dataset) -> tf.data.Dataset:
     """Returns the content of the records with the given numbers.
 
     A data set of fixed-length records reads any part of a file without Python: what stands before
@@ -241,17 +250,14 @@ def _read(index: shards.Index, order: tf.data.Dataset) -> tf.data.Dataset:
     return order.flat_map(read_one)
 
 
-def _decode(serialized: tf.Tensor, ignore_label: int) -> tuple:
-    parsed = tfrecord.parse(serialized)
-    image = tfrecord.decode_image(parsed["image"])
-    label = tfrecord.decode_label(parsed["label"], image, ignore_label)
-    same_size = tf.Assert(
-        tf.reduce_all(tf.equal(tf.shape(image)[:2], tf.shape(label)[:2])),
-        ["image and label differ in size:", parsed["name"], tf.shape(image), tf.shape(label)],
+def _of_size(label: tf.Tensor, size: tf.Tensor, name: tf.Tensor) -> tf.Tensor:
+    """Returns the label; the pipeline fails if it has not the size of its image."""
+    same = tf.reduce_all(tf.equal(size, tf.shape(label)[:2]))
+    check = tf.Assert(
+        same, ["image and label differ in size:", name, size, tf.shape(label)], summarize=3
     )
-    with tf.control_dependencies([same_size]):
-        label = tf.identity(label)
-    return parsed, image, label
+    with tf.control_dependencies([check]):
+        return tf.identity(label)
 
 
 def _sample_dict(image, label, name, height, width, valid) -> dict:

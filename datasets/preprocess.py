@@ -12,20 +12,25 @@ from __future__ import annotations
 import numpy as np
 
 from datasets.options import DataOptions
-from utils import image_ops
+from utils import image_ops, resampling
 from utils.compat import tf
 
 # What each of the uniform numbers of a sample decides.
 _SCALE, _TOP, _LEFT, _FLIP = range(4)
 NUM_RANDOM = 4
+FLIP_PROBABILITY = 0.5
 
 
-def for_training(image, label, options: DataOptions, *, pad_color, ignore_label, random) -> tuple:
+def for_training(read_image, label, options: DataOptions, *, pad_color, ignore_label, random):
     """Prepares an image and its label for training.
 
+    The crop is chosen before anything is resized, and only its part of the image is decoded and
+    resized; the result is that of resizing, cropping, padding and flipping one after the other.
+
     Args:
-      image: uint8 [h, w, 3].
-      label: uint8 [h, w, 1].
+      read_image: From the offset [2] and the size [2] of a window, int32, to these pixels of the
+        image, uint8 [.., .., 3]; see `reader`.
+      label: uint8 [h, w, 1], of the size of the image.
       options: Sizes and ranges.
       pad_color: (r, g, b), 0..255, beside the image.
       ignore_label: The label there.
@@ -35,21 +40,55 @@ def for_training(image, label, options: DataOptions, *, pad_color, ignore_label,
       The image, float32 [crop height, crop width, 3]; the label, int32 [.., .., 1]; the height and
       width of the part that is not padding, int32.
     """
-    image, label = resize_to_range(image, label, options)
+    if options.min_resize_value is not None:
+        whole = read_image(tf.zeros([2], tf.int32), tf.shape(label)[:2])
+        image, label = resize_to_range(whole, label, options)
+        read_image = reader(image)
     scales = scale_values(
         options.min_scale_factor, options.max_scale_factor, options.scale_factor_step_size
     )
-    image, label = scale_by(image, label, choose_scale(scales, random[_SCALE]))
-    window = random_window(
-        tf.shape(image)[:2], options.train_crop_size, random[_TOP], random[_LEFT]
+    size = tf.shape(label)[:2]
+    scaled = scaled_size(size, choose_scale(scales, random[_SCALE]))
+    window = random_window(scaled, options.train_crop_size, random[_TOP], random[_LEFT])
+    mirrored = random[_FLIP] <= FLIP_PROBABILITY
+    image, label = tf.cond(
+        tf.reduce_all(tf.equal(scaled, size)),
+        lambda: _cut(read_image, label, window, mirrored),
+        lambda: _resample(read_image, label, scaled, window, mirrored),
     )
-    image, label = crop(image, *window), crop(label, *window)
-    valid = tf.shape(image)[:2]
-    image, label = pad_both(image, label, options.train_crop_size, pad_color, ignore_label)
-    image, label = flip(image, label, random[_FLIP])
-    image.set_shape([*options.train_crop_size, 3])
-    label.set_shape([*options.train_crop_size, 1])
+    height, width = options.train_crop_size
+    valid = window[1]
+    # What is padding at the right becomes padding at the left in a mirrored sample.
+    left = tf.where(mirrored, width - valid[1], 0)
+    image = image_ops.pad(image, height, width, pad_color, left=left)
+    label = image_ops.pad(label, height, width, [ignore_label], left=left)
+    image.set_shape([height, width, 3])
+    label.set_shape([height, width, 1])
     return image, label, valid[0], valid[1]
+
+
+def reader(image: tf.Tensor):
+    """Returns the function that `for_training` reads an image with, for one that is decoded."""
+    return lambda offset, size: crop(image, offset, size)
+
+
+def _cut(read_image, label, window, mirrored) -> tuple:
+    """Returns a window of an image and its label, float32 and int32, mirrored or not."""
+    image, label = flip(read_image(*window), crop(label, *window), mirrored)
+    return tf.cast(image, tf.float32), tf.cast(label, tf.int32)
+
+
+def _resample(read_image, label, scaled, window, mirrored) -> tuple:
+    """Returns the same of the image resized to a size."""
+    size = tf.shape(label)[:2]
+    rows, columns = (
+        resampling.window_axis(size[axis], scaled[axis], window[0][axis], window[1][axis])
+        for axis in range(2)
+    )
+    part = tf.stack([rows.first, columns.first]), tf.stack([rows.count, columns.count])
+    columns = columns.mirrored(mirrored)
+    image = resampling.bilinear(read_image(*part), rows, columns)
+    return image, resampling.nearest(crop(label, *part)[..., 0], rows, columns)[..., tf.newaxis]
 
 
 def for_evaluation(image, label, options: DataOptions, *, pad_color, ignore_label) -> tuple:
@@ -127,11 +166,15 @@ def _choose(number, uniform: tf.Tensor) -> tf.Tensor:
     return tf.minimum(index, number - 1)
 
 
-def scale_by(image, label, scale: tf.Tensor) -> tuple:
-    """Resizes to the size times a scale, rounded towards zero; the image becomes float32."""
-    size = tf.cast(tf.cast(tf.shape(image)[:2], tf.float32) * scale, tf.int32)
+def scaled_size(size: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """Returns a size, int32 [2], times a scale, rounded towards zero."""
     # A tiny image at a small scale would vanish.
-    size = tf.maximum(size, 1)
+    return tf.maximum(tf.cast(tf.cast(size, tf.float32) * scale, tf.int32), 1)
+
+
+def scale_by(image, label, scale: tf.Tensor) -> tuple:
+    """Resizes whole to the size times a scale; the image becomes float32."""
+    size = scaled_size(tf.shape(image)[:2], scale)
     return image_ops.resize_bilinear(image, size), image_ops.resize_nearest(label, size)
 
 
@@ -164,10 +207,10 @@ def pad_both(image, label, size, pad_color, ignore_label: int) -> tuple:
     return image, tf.cast(label, tf.int32)
 
 
-def flip(image, label, uniform: tf.Tensor, probability: float = 0.5) -> tuple:
-    """Mirrors left and right where a number in [0, 1) is not above the probability."""
+def flip(image, label, mirrored: tf.Tensor) -> tuple:
+    """Mirrors left and right where a scalar bool is true."""
     return tf.cond(
-        uniform <= probability,
+        mirrored,
         lambda: (tf.reverse(image, [1]), tf.reverse(label, [1])),
         lambda: (image, label),
     )

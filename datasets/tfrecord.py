@@ -20,6 +20,11 @@ CHANNELS = "image/channels"
 LABEL = "image/segmentation/class/encoded"
 LABEL_FORMAT = "image/segmentation/class/format"
 
+# What a JPEG file begins with.
+_JPEG = b"\xff\xd8\xff"
+# One pixel is enough for every subsampling of colours; tests compare.
+_MARGIN = 2
+
 
 @dataclasses.dataclass(frozen=True)
 class Record:
@@ -124,19 +129,61 @@ def decode_image(content: tf.Tensor) -> tf.Tensor:
     return image
 
 
-def decode_label(content: tf.Tensor, image: tf.Tensor, ignore_label: int) -> tf.Tensor:
+def image_size(content: tf.Tensor) -> tf.Tensor:
+    """Returns height and width, int32 [2], of the content of a JPEG or PNG file, by its header."""
+
+    def of_png():
+        # Width and height, as big-endian numbers.
+        numbers = tf.decode_raw(tf.strings.substr(content, 16, 8), tf.int32, little_endian=False)
+        return tf.reverse(numbers, [0])
+
+    size = tf.cond(_is_jpeg(content), lambda: tf.image.extract_jpeg_shape(content)[:2], of_png)
+    size.set_shape([2])
+    return size
+
+
+def decode_window(content: tf.Tensor, whole, offset, size) -> tf.Tensor:
+    """Returns uint8 [height, width, 3], the pixels of `decode_image` in a window.
+
+    Of a JPEG file only the window is decoded, and a margin: pixels at its border are interpolated
+    with those beside them.
+
+    Args:
+      content: Scalar string.
+      whole: Height and width of the image, int32 [2].
+      offset: First row and column of the window, int32 [2].
+      size: Its height and width, int32 [2].
+    """
+
+    def from_jpeg():
+        begin = tf.maximum(offset - _MARGIN, 0)
+        end = tf.minimum(offset + size + _MARGIN, whole)
+        part = tf.image.decode_and_crop_jpeg(
+            content, tf.concat([begin, end - begin], 0), channels=3
+        )
+        return part, offset - begin
+
+    image, offset = tf.cond(_is_jpeg(content), from_jpeg, lambda: (decode_image(content), offset))
+    image = tf.slice(image, tf.concat([offset, [0]], axis=0), tf.concat([size, [3]], axis=0))
+    image.set_shape([None, None, 3])
+    return image
+
+
+def _is_jpeg(content: tf.Tensor) -> tf.Tensor:
+    return tf.equal(tf.strings.substr(content, 0, len(_JPEG)), _JPEG)
+
+
+def decode_label(content: tf.Tensor, size: tf.Tensor, ignore_label: int) -> tf.Tensor:
     """Returns uint8 [h, w, 1] of the content of a PNG file; all ignore_label if it is empty.
 
     Args:
       content: Scalar string.
-      image: The image that the label belongs to, [h, w, 3]; gives the size without a label.
+      size: Height and width of the image, int32 [2]; that of the label if there is none.
       ignore_label: 0..255.
     """
     label = tf.cond(
         tf.equal(content, ""),
-        lambda: tf.fill(
-            tf.concat([tf.shape(image)[:2], [1]], axis=0), tf.constant(ignore_label, tf.uint8)
-        ),
+        lambda: tf.fill(tf.concat([size, [1]], axis=0), tf.constant(ignore_label, tf.uint8)),
         lambda: tf.image.decode_png(content, channels=1),
     )
     label.set_shape([None, None, 1])

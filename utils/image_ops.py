@@ -69,17 +69,36 @@ def size_in_range(
     return new_height, new_width
 
 
-def pad(image: tf.Tensor, height, width, value) -> tf.Tensor:
-    """Pads at the bottom and at the right.
+def pad(image: tf.Tensor, height, width, value, left=0) -> tf.Tensor:
+    """Pads at the bottom and at the right, or some of it at the left.
 
     Args:
       image: [h, w, channels].
       height: Rows afterwards, at least h.
       width: Columns afterwards, at least w.
       value: One number for each channel.
+      left: How many of the new columns are put at the left.
     """
     rows, columns, channels = tf.unstack(tf.shape(image))
     value = tf.cast(tf.convert_to_tensor(value), image.dtype)
-    right = tf.broadcast_to(value, [rows, width - columns, channels])
-    bottom = tf.broadcast_to(value, [height - rows, width, channels])
-    return tf.concat([tf.concat([image, right], axis=1), bottom], axis=0)
+
+    # Whole rows are repeated: TensorFlow repeats single pixels ten times more slowly.
+    def beside(count):
+        row = tf.tile(value, [count])[tf.newaxis]
+        return tf.reshape(tf.tile(row, [rows, 1]), tf.stack([rows, count, channels]))
+
+    def below(count):
+        row = tf.tile(value, [width])[tf.newaxis]
+        return tf.reshape(tf.tile(row, [count, 1]), tf.stack([count, width, channels]))
+
+    right = width - columns - left
+    image = tf.cond(
+        tf.equal(columns, width),
+        lambda: image,
+        lambda: tf.concat([beside(left), image, beside(right)], axis=1),
+    )
+    return tf.cond(
+        tf.equal(rows, height),
+        lambda: image,
+        lambda: tf.concat([image, below(height - rows)], axis=0),
+    )

@@ -1,0 +1,125 @@
+"""Windows of a resized image, without resizing the image: only the window's pixels are computed.
+
+The grid is that of `image_ops.resize_bilinear` and `resize_nearest` (aligned corners), so that the
+result is the window that cropping the resized image would give: labels exactly, images within
+float32 rounding of a position (some 1e-4 of a pixel).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from utils.compat import tf
+
+# What float32 rounding may add to a position, relative to the length of the axis.
+_ROUNDING = 4e-7
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """Where the pixels of a window come from, along one axis.
+
+    Attributes:
+      first: First pixel of the image that is needed, int32.
+      count: Number of pixels from there on, int32.
+      length: Pixels of the window, int32.
+      start: Position of the window's first pixel behind `first`, float32.
+      stop: Position of its last pixel.
+      nearest: int32 [length], the nearest pixel of the image behind `first`.
+    """
+
+    first: tf.Tensor
+    count: tf.Tensor
+    length: tf.Tensor
+    start: tf.Tensor
+    stop: tf.Tensor
+    nearest: tf.Tensor
+
+    def mirrored(self, where: tf.Tensor) -> Axis:
+        """Returns the axis, its window turned round where a scalar bool is true."""
+        return dataclasses.replace(
+            self,
+            start=tf.where(where, self.stop, self.start),
+            stop=tf.where(where, self.start, self.stop),
+            nearest=tf.where(where, tf.reverse(self.nearest, [0]), self.nearest),
+        )
+
+
+def window_axis(size, scaled, offset, length) -> Axis:
+    """Returns where the pixels of a window of a resized axis come from.
+
+    Args:
+      size: Pixels of the image, int32.
+      scaled: Pixels of the resized image.
+      offset: First pixel of the window in the resized image.
+      length: Pixels of the window.
+    """
+    steps = tf.cast(tf.stack([size, scaled]), tf.float32)
+    aligned = (steps[0] - 1) / tf.maximum(steps[1] - 1, 1)
+    ratio = tf.where(scaled > 1, aligned, steps[0] / steps[1])
+    positions = tf.minimum(
+        tf.cast(tf.range(offset, offset + length), tf.float32) * ratio, steps[0] - 1
+    )
+    below = tf.floor(positions)
+    # Halves are rounded up.
+    nearest = tf.cast(below, tf.int32) + tf.cast(positions - below >= 0.5, tf.int32)
+    first = tf.cast(below[0], tf.int32)
+    last = tf.minimum(tf.cast(below[-1], tf.int32) + 1, size - 1)
+    return Axis(
+        first=first,
+        count=last - first + 1,
+        length=length,
+        start=positions[0] - below[0],
+        stop=positions[-1] - below[0],
+        nearest=nearest - first,
+    )
+
+
+def bilinear(pixels: tf.Tensor, rows: Axis, columns: Axis) -> tf.Tensor:
+    """Returns a window, float32 [rows.length, columns.length, channels].
+
+    One axis after the other, each as rows of many channels: for those TensorFlow's kernel is
+    several times faster than for pixels of three.
+
+    Args:
+      pixels: [rows.count, columns.count, channels], the part of the image that the axes name.
+      rows: Along the height.
+      columns: Along the width.
+    """
+    # Without the minimum, which changes nothing, TensorFlow would transpose before the cast, and
+    # its oneDNN reports an error for the transposition of bytes.
+    pixels = tf.minimum(tf.cast(pixels, tf.float32), 255.0)
+    turned = tf.transpose(pixels, [1, 0, 2])
+    across = tf.transpose(_bilinear_rows(turned, columns), [1, 0, 2])
+    return _bilinear_rows(across, rows)
+
+
+def _bilinear_rows(pixels: tf.Tensor, axis: Axis) -> tf.Tensor:
+    """Interpolates between rows: [axis.count, n, channels] to [axis.length, n, channels]."""
+    _, others, channels = tf.unstack(tf.shape(pixels))
+    span = tf.cast(axis.count - 1, tf.float32)
+    margin = tf.cast(axis.count, tf.float32) * _ROUNDING
+    # The kernel gives 0 at positions outside of the image, were it by rounding.
+    ends = tf.clip_by_value(tf.stack([axis.start, axis.stop]), margin, span - margin)
+    ends /= tf.maximum(span, 1)
+    resized = tf.image.crop_and_resize(
+        tf.reshape(pixels, tf.stack([1, axis.count, 1, others * channels])),
+        tf.stack([[ends[0], 0.0, ends[1], 0.0]]),
+        [0],
+        tf.stack([axis.length, 1]),
+    )
+    return tf.reshape(resized, tf.stack([axis.length, others, channels]))
+
+
+def nearest(labels: tf.Tensor, rows: Axis, columns: Axis) -> tf.Tensor:
+    """Returns a window of labels, int32 [rows.length, columns.length].
+
+    Args:
+      labels: uint8 [rows.count, columns.count].
+      rows: Along the height.
+      columns: Along the width.
+    """
+    # As in `bilinear`.
+    labels = tf.minimum(tf.cast(labels, tf.float32), 255.0)
+    turned = tf.gather(tf.transpose(labels), columns.nearest)
+    return tf.cast(tf.gather(tf.transpose(turned), rows.nearest), tf.int32)
