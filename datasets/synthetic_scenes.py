@@ -18,18 +18,21 @@ _BORDER_PIXELS = 2.0
 _SMALLEST, _LARGEST = 112, 129
 
 
-def draw(random: np.random.RandomState, difficulty: float) -> tuple[np.ndarray, np.ndarray]:
+def draw(
+    random: np.random.RandomState, difficulty: float, size: tuple | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Draws a scene.
 
     Args:
       random: Decides everything.
       difficulty: 0 (easy) to 1 (hard).
+      size: Height and width; drawn too if None.
 
     Returns:
       The image, uint8 [h, w, 3], and its mask, uint8 [h, w]: 0 is the ground, 1 to
       len(CLASS_NAMES) - 1 are objects, BORDER is what is left out.
     """
-    height, width = random.randint(_SMALLEST, _LARGEST + 1, size=2)
+    height, width = size or random.randint(_SMALLEST, _LARGEST + 1, size=2)
     grid = np.mgrid[:height, :width].astype(np.float32)
     image = _ground(random, grid)
     mask = np.zeros([height, width], np.uint8)

@@ -1,0 +1,285 @@
+r"""Speed of the training input against decoding alone: `python -m benchmarks.input_pipeline`.
+
+  python -m benchmarks.input_pipeline
+  python -m benchmarks.input_pipeline --cores=1 --json
+
+Makes files of PASCAL VOC's size (500x375, JPEG of about 71 KB, mask of some KB), converts them,
+and times in turn, in one process bound to that many cores: the pipeline (crop 513, random scale,
+crop, flip), decoding of the same JPEG and PNG files and nothing else, and the pipeline cut short
+behind each of its stages. The ratio of the first two is what to compare between machines.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+from absl import flags
+from PIL import Image
+
+import common
+from benchmarks import measure
+from common import Options, option
+from utils.errors import UserError
+
+_JPEG_BYTES = 71000
+_BATCH = 8
+_PAD_COLOR = (123.15, 115.9, 103.06)
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineOptions(Options):
+    """What is measured."""
+
+    cores: tuple[int, ...] = option(
+        flags.DEFINE_list, (1, 2), "Numbers of cores, comma separated.", convert=int, minimum=1
+    )
+    images: int = option(flags.DEFINE_integer, 32, "Images of the data set.", minimum=1)
+    batches: int = option(flags.DEFINE_integer, 16, "Batches of 8 a measurement.", minimum=1)
+    repetitions: int = option(flags.DEFINE_integer, 5, "Measurements of each part.", minimum=1)
+    epochs: int = option(flags.DEFINE_integer, 10, "Epochs that memory is watched for.", minimum=1)
+    json: bool = option(flags.DEFINE_bool, False, "Whether JSON is printed instead of a table.")
+    here: bool = option(flags.DEFINE_bool, False, "Measures in this process; prints JSON.")
+
+
+def main(flag_values):
+    """Reads the flags and measures, each number of cores in a process of its own."""
+    options = common.from_flags(PipelineOptions, flag_values)
+    if options.here:
+        print(json.dumps(_measure(options, options.cores[0])))
+        return
+    available = sorted(os.sched_getaffinity(0))
+    if max(options.cores) > len(available):
+        raise UserError(
+            f"--cores={','.join(map(str, options.cores))}: only {len(available)} are there; pass "
+            "fewer."
+        )
+    found = [_in_own_process(number, available) for number in options.cores]
+    print(json.dumps(found, indent=2) if options.json else _report(found))
+
+
+def _in_own_process(cores: int, available: list) -> dict:
+    command = [sys.executable, "-m", "benchmarks.input_pipeline", *sys.argv[1:]]
+    result = subprocess.run(
+        [*command, "--here", f"--cores={cores}"],
+        stdout=subprocess.PIPE,
+        preexec_fn=functools.partial(os.sched_setaffinity, 0, available[:cores]),
+    )
+    if result.returncode:
+        raise UserError(f"the measurement on {cores} cores failed; its messages are above.")
+    return json.loads(result.stdout.decode().strip().split("\n")[-1])
+
+
+def _measure(options: PipelineOptions, cores: int) -> dict:
+    with tempfile.TemporaryDirectory() as folder:
+        records = make_records(folder, options.images)
+        images = options.batches * _BATCH
+        parts = {name: _runner(dataset, cores) for name, dataset in _parts(records).items()}
+        calls = {name: functools.partial(part, options.batches) for name, part in parts.items()}
+        seconds = measure.interleaved(calls, options.repetitions)
+        rates = {name: measure.rate(values, images) for name, values in seconds.items()}
+        memory = _memory(records, cores, options.epochs * options.images // _BATCH)
+    return {"cores": cores, "images_per_second": rates, **memory, "machine": measure.machine()}
+
+
+def make_records(folder: str, number: int) -> str:
+    """Writes images and masks of PASCAL VOC's size, always the same; returns their records."""
+    from datasets import convert, synthetic_scenes
+    from datasets.options import ConvertOptions
+
+    folders = [os.path.join(folder, name) for name in ("images", "masks", "lists", "records")]
+    for name in folders[:3]:
+        os.makedirs(name)
+    for index in range(number):
+        random = np.random.RandomState([index])
+        scenes = [synthetic_scenes.draw(random, 0.5, (125, 125)) for _ in range(12)]
+        image, mask = (
+            np.vstack([np.hstack(part[row::3]) for row in range(3)]) for part in zip(*scenes)
+        )
+        with open(os.path.join(folders[0], f"{index:04d}.jpg"), "wb") as file:
+            file.write(_jpeg(image))
+        Image.fromarray(mask).save(os.path.join(folders[1], f"{index:04d}.png"))
+    names = "".join(f"{index:04d}\n" for index in range(number))
+    common.write_text(os.path.join(folders[2], "train.txt"), names)
+    convert.convert(
+        "pascal_voc",
+        ConvertOptions(
+            image_folder=folders[0],
+            semantic_segmentation_folder=folders[1],
+            list_folder=folders[2],
+            output_dir=folders[3],
+        ),
+    )
+    return folders[3]
+
+
+def _jpeg(image: np.ndarray) -> bytes:
+    """Returns a JPEG file of about 71 KB: the best quality that is not larger."""
+    for quality in range(97, 50, -1):
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "JPEG", quality=quality)
+        if buffer.tell() <= _JPEG_BYTES:
+            break
+    return buffer.getvalue()
+
+
+def _parts(records: str) -> dict:
+    """Returns name -> function that makes a data set of batches of something small or whole."""
+    from datasets import info as dataset_info
+    from datasets import input_fn, preprocess, shards, tfrecord
+    from datasets.options import DataOptions
+    from utils.compat import tf
+
+    options = DataOptions(dataset_dir=records)
+    info = dataset_info.load(options)
+    index = shards.index(records, "train")
+    contents = [tfrecord.deserialize(index.read(number)) for number in range(len(index))]
+
+    def pipeline():
+        return input_fn.train_batches(
+            options, info, split="train", batch_size=_BATCH, pad_color=_PAD_COLOR
+        )
+
+    def decode_alone():
+        pairs = ([record.image for record in contents], [record.label for record in contents])
+        return _mapped(
+            tf.data.Dataset.from_tensor_slices(pairs).repeat(),
+            lambda image, label: (tf.image.decode_jpeg(image), tf.image.decode_png(label)),
+        )
+
+    def read():
+        order = tf.data.Dataset.range(len(index)).repeat()
+        return input_fn.read_records(index, order)
+
+    def label_of(serialized):
+        parsed = tfrecord.parse(serialized)
+        size = tfrecord.image_size(parsed["image"])
+        return parsed, size, tfrecord.decode_label(parsed["label"], size, 255)
+
+    def prepared(serialized, decodes_image: bool):
+        parsed, size, label = label_of(serialized)
+        read_image = functools.partial(tfrecord.decode_window, parsed["image"], size)
+        if not decodes_image:
+            read_image = _grey_pixels
+        return preprocess.for_training(
+            read_image,
+            label,
+            options,
+            pad_color=_PAD_COLOR,
+            ignore_label=255,
+            random=tf.random_uniform([preprocess.NUM_RANDOM]),
+        )[:2]
+
+    return {
+        "pipeline": pipeline,
+        "decode alone": decode_alone,
+        "read": lambda: _mapped(read(), lambda record: (record,)),
+        "read, decode mask": lambda: _mapped(read(), lambda record: (label_of(record)[2],)),
+        "all but decode image": lambda: _mapped(read(), lambda record: prepared(record, False)),
+        "all but batch": lambda: _mapped(read(), lambda record: prepared(record, True)),
+    }
+
+
+def _grey_pixels(unused_offset, size):
+    from utils.compat import tf
+
+    return tf.fill(tf.concat([size, [3]], axis=0), tf.constant(127, tf.uint8))
+
+
+def _mapped(dataset, function):
+    """Returns batches of one small number per element, for which the function was computed."""
+    from utils.compat import tf
+
+    def small(*element):
+        return tf.add_n([tf.size(value) for value in function(*element)])
+
+    calls = tf.data.experimental.AUTOTUNE
+    return dataset.map(small, num_parallel_calls=calls).batch(_BATCH).prefetch(2)
+
+
+def _runner(make_dataset, cores: int):
+    """Returns a function that takes a number of batches of a data set, not copied anywhere."""
+    from utils.compat import tf
+
+    graph = tf.Graph()
+    with graph.as_default():
+        iterator = tf.data.make_initializable_iterator(make_dataset())
+        batch = iterator.get_next()
+        operation = tf.group(*(batch.values() if isinstance(batch, dict) else [batch]))
+    config = tf.ConfigProto(intra_op_parallelism_threads=cores, inter_op_parallelism_threads=cores)
+    session = tf.Session(graph=graph, config=config)
+
+    def run(batches: int):
+        session.run(iterator.initializer)
+        for _ in range(batches):
+            session.run(operation)
+
+    return run
+
+
+def _memory(records: str, cores: int, batches: int) -> dict:
+    """Returns MB of the process: above the start, and what the second half of the run added."""
+    before = _resident_mb()
+    run = _runner(_parts(records)["pipeline"], cores)
+    run(max(1, batches // 2))
+    half = _resident_mb()
+    run(batches)
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    return {
+        "memory_above_start_mb": max(highest, half) - before,
+        "memory_growth_mb": _resident_mb() - half,
+    }
+
+
+def _resident_mb() -> float:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+def stages(found: dict) -> dict:
+    """Returns the milliseconds per image of each stage on one core, by differences."""
+    each = {name: 1000 / rate["median"] for name, rate in found["images_per_second"].items()}
+    return {
+        "read": each["read"],
+        "decode mask": each["read, decode mask"] - each["read"],
+        "decode image": each["all but batch"] - each["all but decode image"],
+        "scale, crop, flip, pad": each["all but decode image"] - each["read, decode mask"],
+        "batch": each["pipeline"] - each["all but batch"],
+    }
+
+
+def _report(found: list) -> str:
+    rows = []
+    for result in found:
+        rates = {name: rate["median"] for name, rate in result["images_per_second"].items()}
+        rows.append(
+            {
+                "cores": result["cores"],
+                "pipeline images/s": rates["pipeline"],
+                "decode alone images/s": rates["decode alone"],
+                "ratio": rates["pipeline"] / rates["decode alone"],
+                "memory above start MB": result["memory_above_start_mb"],
+                "growth MB": result["memory_growth_mb"],
+            }
+        )
+    milliseconds = stages(found[0])
+    total = sum(milliseconds.values())
+    shares = [
+        {"stage": name, "ms per image": value, "share %": 100 * value / total}
+        for name, value in milliseconds.items()
+    ]
+    parts = [measure.in_words(found[0]["machine"]), measure.table(rows)]
+    parts.append(f"Stages, {found[0]['cores']} core(s):")
+    return "\n\n".join([*parts, measure.table(shares)])
+
+
+if __name__ == "__main__":
+    common.run(main, PipelineOptions)

@@ -1,0 +1,34 @@
+"""The benchmark of the training input: a command that works, on files of the stated size."""
+
+import json
+import os
+import subprocess
+import sys
+
+from benchmarks import input_pipeline
+from datasets import shards, tfrecord
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def test_files_have_the_size_of_those_of_pascal_voc(tmp_path):
+    index = shards.index(input_pipeline.make_records(str(tmp_path), 2), "train")
+    for number in range(2):
+        record = tfrecord.deserialize(index.read(number))
+        assert (record.height, record.width) == (375, 500)
+        assert 60000 < len(record.image) <= 71000
+        assert 1000 < len(record.label) < 12000
+
+
+def test_the_command_prints_what_it_measured():
+    arguments = ["--cores=1", "--images=2", "--batches=1", "--repetitions=1", "--epochs=1"]
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.input_pipeline", *arguments, "--json"],
+        stdout=subprocess.PIPE,
+        check=True,
+        cwd=ROOT,
+    )
+    (found,) = json.loads(result.stdout.decode())
+    assert found["cores"] == 1
+    assert all(rate["median"] > 0 for rate in found["images_per_second"].values())
+    assert "share %" in input_pipeline._report([found])
