@@ -100,6 +100,7 @@ def train(
     softmax_cross_entropy.check(train_options.label_weights, info.num_classes)
     num_images = input_fn.count_images(data_options, train_options.train_split)
     _check_count("num_training_samples", data_options.num_training_samples, num_images, given)
+    num_images = input_fn.count_images(data_options, train_options.train_split, info)
     backend = backends.create(device_options)
 
     sections = {
@@ -124,6 +125,8 @@ def train(
         raise
     finally:
         backend.stop()
+    # Says once more what was left out, where somebody looks.
+    input_fn.count_images(data_options, train_options.train_split, info)
     logging.info("Training ended; results are in %s.", train_options.train_logdir)
 
 

@@ -31,13 +31,18 @@ _ORDER, _AUGMENTATION = range(2)
 _PARALLEL_CALLS = tf.data.experimental.AUTOTUNE
 _PREFETCHED_BATCHES = 2
 
+# What `_without_bad` found.
+_BAD_RECORDS = {}
 
-def count_images(options: DataOptions, split: str) -> int:
-    """Returns the number of images of a split.
+
+def count_images(options: DataOptions, split: str, info: DatasetInfo | None = None) -> int:
+    """Returns the number of images of a split; with `info`, of those that are not skipped.
 
     Raises:
       UserError: If the split is not there, or a shard is missing or truncated.
     """
+    if info is not None and options.on_bad_record == "skip":
+        return len(_open(options, info, split, needs_label=True))
     return len(shards.index(options.dataset_dir, split))
 
 
@@ -47,7 +52,9 @@ def check_training(options: DataOptions, info: DatasetInfo, split: str):
     Raises:
       UserError: If records are missing, damaged, without label or with labels of other classes.
     """
-    record_checks.check_sample(_open(options, info, split), info, needs_label=True)
+    record_checks.check_sample(
+        _open(options, info, split, needs_label=True), info, needs_label=True
+    )
 
 
 def check_evaluation(options: DataOptions, info: DatasetInfo, split: str):
@@ -57,7 +64,7 @@ def check_evaluation(options: DataOptions, info: DatasetInfo, split: str):
       UserError: If records are missing, damaged or have labels of other classes.
       OptionError: If an image is larger than `options.eval_crop_size`.
     """
-    index = _open(options, info, split)
+    index = _open(options, info, split, needs_label=False)
     record_checks.check_sample(index, info, needs_label=False)
     sizes, names = record_checks.image_sizes(index)
     height, width = preprocess.range_size(*sizes.T.astype(np.float32), options, math=np)
@@ -82,8 +89,8 @@ def explain_failure(options: DataOptions, info: DatasetInfo, split: str, *, trai
     record_checks.explain_failure(index, info, needs_label=training)
 
 
-def _open(options: DataOptions, info: DatasetInfo, split: str) -> shards.Index:
-    """Returns the index of a split whose number of images is as stated."""
+def _open(options: DataOptions, info: DatasetInfo, split: str, *, needs_label: bool):
+    """Returns the index of a split whose number of images is as stated, without bad records."""
     index = shards.index(options.dataset_dir, split)
     if not len(index):
         raise UserError(f"split {split} of {options.dataset_dir} has no images.")
@@ -97,7 +104,34 @@ def _open(options: DataOptions, info: DatasetInfo, split: str) -> shards.Index:
         logging.warning(
             "Split %s holds %d images; that of %s has %d.", split, len(index), info.name, stated
         )
+    if options.on_bad_record == "skip":
+        return _without_bad(index, info, split, needs_label, options.max_bad_records)
     return index
+
+
+def _without_bad(index, info, split, needs_label: bool, limit: int) -> shards.Index:
+    """Returns the index without the records that cannot be used.
+
+    They are found before the first step, so that order, shares of ranks and resuming are what they
+    would be without these records in the files. A split is read once in a process.
+    """
+    key = shards.stamps(index.paths), needs_label
+    if key not in _BAD_RECORDS:
+        bad = record_checks.find_bad(index, info, needs_label=needs_label, limit=limit)
+        for number, found in bad.items():
+            logging.warning("%s is left out: %s.", index.name(number), found)
+        _BAD_RECORDS[key] = sorted(bad)
+    kept = index.without(_BAD_RECORDS[key])
+    if len(kept) < len(index):
+        logging.warning(
+            "%d of the %d records of split %s are left out; --on_bad_record=skip.",
+            len(index) - len(kept),
+            len(index),
+            split,
+        )
+    if not len(kept):
+        raise UserError(f"no record of split {split} can be used; convert the data again.")
+    return kept
 
 
 def train_batches(
@@ -111,6 +145,7 @@ def train_batches(
     start_step: int = 0,
     rank: int = 0,
     ranks: int = 1,
+    with_names: bool = True,
 ) -> tf.data.Dataset:
     """Returns the endless batches of training; static shapes.
 
@@ -124,6 +159,8 @@ def train_batches(
       start_step: Global batches to leave out: those before a checkpoint.
       rank: Number of this process.
       ranks: Number of processes.
+      with_names: Whether names are among the values; devices that fetch batches themselves take no
+        strings.
 
     Returns:
       Dicts of `image` float32 [batch, h, w, 3] in 0..255, `label` int32 [batch, h, w, 1], `name`
@@ -134,7 +171,7 @@ def train_batches(
       UserError: See `check_training`.
     """
     check_training(options, info, split)
-    index = _open(options, info, split)
+    index = _open(options, info, split, needs_label=True)
     first = start_step * batch_size * ranks
 
     def prepare(sample, serialized):
@@ -149,7 +186,8 @@ def train_batches(
             ignore_label=info.ignore_label,
             random=_uniform(preprocess.NUM_RANDOM, seed, sample, _AUGMENTATION),
         )
-        return _sample_dict(image, label, parsed["name"], height, width, tf.constant(1.0))
+        sample = _sample_dict(image, label, parsed["name"], height, width, tf.constant(1.0))
+        return sample if with_names else _without_name(sample)
 
     samples = tf.data.Dataset.range(first + rank, np.iinfo(np.int64).max, ranks)
     order = _shuffled(len(index), seed, first).shard(ranks, rank)
@@ -166,6 +204,7 @@ def eval_batches(
     pad_color,
     rank: int = 0,
     ranks: int = 1,
+    with_names: bool = True,
 ) -> tf.data.Dataset:
     """Returns one pass over a split, in the order of the records; static shapes.
 
@@ -178,7 +217,7 @@ def eval_batches(
       OptionError: If an image is larger than `options.eval_crop_size`.
     """
     check_evaluation(options, info, split)
-    index = _open(options, info, split)
+    index = _open(options, info, split, needs_label=False)
 
     def prepare(valid, serialized):
         parsed = tfrecord.parse(serialized)
@@ -193,7 +232,8 @@ def eval_batches(
         label.set_shape([*options.eval_crop_size, 1])
         label = tf.where(valid > 0, label, tf.fill(tf.shape(label), info.ignore_label))
         name = tf.where(valid > 0, parsed["name"], tf.constant(""))
-        return _sample_dict(image, label, name, height, width, valid)
+        sample = _sample_dict(image, label, name, height, width, valid)
+        return sample if with_names else _without_name(sample)
 
     mine = np.arange(rank, len(index), ranks)
     batches = -(-len(index) // (ranks * batch_size))
@@ -269,6 +309,10 @@ def _sample_dict(image, label, name, height, width, valid) -> dict:
         "width": width,
         "valid": valid,
     }
+
+
+def _without_name(sample: dict) -> dict:
+    return {key: value for key, value in sample.items() if key != "name"}
 
 
 def _batches(dataset: tf.data.Dataset, prepare, batch_size: int) -> tf.data.Dataset:

@@ -86,6 +86,19 @@ class DataOptions(Options):
     scale_factor_step_size: float = option(
         flags.DEFINE_float, 0.25, "Step between random scales; 0: any in the range.", minimum=0.0
     )
+    on_bad_record: str = option(
+        flags.DEFINE_string,
+        "fail",
+        "What a record that cannot be used does: fail stops the run; skip reads every record at "
+        "the start and leaves the bad ones out, with a warning that names them.",
+        choices=("fail", "skip"),
+    )
+    max_bad_records: int = option(
+        flags.DEFINE_integer,
+        100,
+        "With --on_bad_record=skip: how many bad records of a split are accepted.",
+        minimum=0,
+    )
     shard: bool = option(
         flags.DEFINE_bool,
         False,

@@ -10,6 +10,7 @@ from PIL import Image
 
 from datasets import shards, tfrecord
 from datasets.info import DatasetInfo
+from utils import log
 from utils.errors import UserError
 
 # Records looked at when a run starts, evenly spread over the split; takes a fraction of a second.
@@ -31,15 +32,44 @@ def explain_failure(index: shards.Index, info: DatasetInfo, *, needs_label: bool
     _check(index, info, range(len(index)), needs_label)
 
 
+def find_bad(index: shards.Index, info: DatasetInfo, *, needs_label: bool, limit: int) -> dict:
+    """Reads every record and returns those that cannot be used: number -> what is wrong.
+
+    Raises:
+      UserError: If there are more than `limit`.
+    """
+    bad = {}
+    progress = log.Progress(len(index))
+    for number in range(len(index)):
+        found = _problem_of(index, number, info, needs_label)
+        if found:
+            bad[number] = found
+        if len(bad) > limit:
+            raise UserError(
+                f"more than --max_bad_records={limit} records cannot be used; the last one found "
+                f"is {index.name(number)}: {found}."
+            )
+        progress.update(number + 1)
+    progress.close()
+    return bad
+
+
 def _check(index, info, records, needs_label):
     for number in records:
-        try:
-            record = tfrecord.deserialize(index.read(number))
-            found = problem(record, info, needs_label=needs_label)
-        except ValueError as error:
-            found = str(error)
+        found = _problem_of(index, number, info, needs_label)
         if found:
-            raise UserError(f"{index.name(number)} cannot be used: {found}.")
+            raise UserError(
+                f"{index.name(number)} cannot be used: {found}; convert the data again, or leave "
+                "such records out with --on_bad_record=skip."
+            )
+
+
+def _problem_of(index, number: int, info: DatasetInfo, needs_label: bool) -> str | None:
+    try:
+        record = tfrecord.deserialize(index.read(number))
+    except ValueError as error:
+        return str(error)
+    return problem(record, info, needs_label=needs_label)
 
 
 def problem(record: tfrecord.Record, info: DatasetInfo, *, needs_label: bool) -> str | None:

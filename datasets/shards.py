@@ -36,6 +36,7 @@ class Index:
       offset: [records] int64, first byte of the record's content in its shard.
       length: [records] int64, number of bytes of that content.
       file_size: [shards] int64, bytes of each file.
+      place: [records] int64, number of the record in its shard.
     """
 
     paths: tuple[str, ...]
@@ -43,15 +44,22 @@ class Index:
     offset: np.ndarray
     length: np.ndarray
     file_size: np.ndarray
+    place: np.ndarray
 
     def __len__(self) -> int:
         return len(self.shard)
 
     def name(self, record: int) -> str:
         """Returns a record's shard and its place in it, in words."""
-        shard = self.shard[record]
-        first = int(np.searchsorted(self.shard, shard))
-        return f"record {record - first} of {self.paths[shard]}"
+        return f"record {self.place[record]} of {self.paths[self.shard[record]]}"
+
+    def without(self, records) -> Index:
+        """Returns the index without some of the records."""
+        kept = {
+            name: np.delete(getattr(self, name), records)
+            for name in ("shard", "offset", "length", "place")
+        }
+        return dataclasses.replace(self, **kept)
 
     def read(self, record: int) -> bytes:
         """Returns the content of one record."""
@@ -130,21 +138,25 @@ def index(folder: str, split: str) -> Index:
     Raises:
       UserError: If a shard is missing, truncated or no TFRecord file.
     """
-    paths = find(folder, split)
-    stamps = tuple((path, os.path.getsize(path), os.stat(path).st_mtime_ns) for path in paths)
-    return _index(stamps)
+    return _index(stamps(find(folder, split)))
+
+
+def stamps(paths) -> tuple:
+    """Returns (path, bytes, time of change) of each file: other stamps, other content."""
+    return tuple((path, os.path.getsize(path), os.stat(path).st_mtime_ns) for path in paths)
 
 
 @functools.lru_cache(maxsize=8)
-def _index(stamps: tuple) -> Index:
-    paths = tuple(path for path, _, _ in stamps)
+def _index(stamped: tuple) -> Index:
+    paths = tuple(path for path, _, _ in stamped)
     frames = [_frames(path) for path in paths]
     return Index(
         paths=paths,
         shard=np.repeat(np.arange(len(paths), dtype=np.int32), [len(frame) for frame in frames]),
         offset=np.concatenate([frame[:, 0] for frame in frames]),
         length=np.concatenate([frame[:, 1] for frame in frames]),
-        file_size=np.array([size for _, size, _ in stamps], np.int64),
+        file_size=np.array([size for _, size, _ in stamped], np.int64),
+        place=np.concatenate([np.arange(len(frame)) for frame in frames]),
     )
 
 

@@ -1,5 +1,6 @@
 """Batches: determinism, resuming, ranks, padding, and what is refused before a graph is built."""
 
+import dataclasses
 import io
 import json
 import os
@@ -211,6 +212,14 @@ def test_random_numbers_decide_alike_on_every_tensorflow():
     np.testing.assert_allclose(numbers, [0.3670518, 0.7965319, 0.6762202, 0.9867679], atol=1e-7)
 
 
+def test_names_can_be_left_out_for_devices_that_take_no_strings(records):
+    for batches in (
+        train_batches(records, steps=1, with_names=False),
+        eval_batches(records, with_names=False),
+    ):
+        assert set(batches[0]) == {"image", "label", "height", "width", "valid"}
+
+
 # Refused before a graph is built.
 
 
@@ -359,3 +368,70 @@ def test_a_failure_in_the_pipeline_is_explained_by_the_record(tmp_path):
     with pytest.raises(UserError, match="record 100 of .* cannot be used: image odd: "):
         input_fn.explain_failure(options, info, "val", training=True)
     assert len(index) == 200
+
+
+# Records that are skipped.
+
+
+@pytest.fixture
+def one_bad(tmp_path):
+    """Returns options for 7 records of which number 3 is damaged, and those for the good 6."""
+    good = [record(number % 5, name=f"image_{number}") for number in range(7)]
+    bad = [*good[:3], record(0, name="odd", image=good[0].image[:90]), *good[4:]]
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "good").mkdir()
+    options = write_records(tmp_path / "bad", bad)
+    skipping = dataclasses.replace(options, on_bad_record="skip")
+    return skipping, write_records(tmp_path / "good", good[:3] + good[4:])
+
+
+def test_without_the_skipped_records_everything_is_as_if_they_were_not_there(one_bad):
+    skipping, good = one_bad
+
+    def batches(options, **arguments):
+        info = dataset_info.load(options)
+        dataset = input_fn.train_batches(
+            options, info, split="val", batch_size=2, pad_color=PAD, seed=1, **arguments
+        )
+        return run(dataset, 4)
+
+    assert_equal(batches(skipping), batches(good))
+    assert_equal(batches(skipping, start_step=3), batches(good, start_step=3))
+    assert_equal(batches(skipping, rank=1, ranks=2), batches(good, rank=1, ranks=2))
+    evaluated = eval_batches(None, options=skipping)
+    assert_equal(evaluated, eval_batches(None, options=good))
+    info = dataset_info.load(skipping)
+    assert input_fn.count_images(skipping, "val", info) == 6
+    assert input_fn.count_images(skipping, "val") == 7
+
+
+def test_skipped_records_are_named(one_bad, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        input_fn.logging, "warning", lambda text, *values: said.append(text % values)
+    )
+    skipping, _ = one_bad
+    input_fn.check_training(skipping, dataset_info.load(skipping), "val")
+    assert "record 3 of" in said[0]
+    assert "is left out: image odd: " in said[0]
+    assert said[1].startswith("1 of the 7 records of split val are left out")
+
+
+def test_too_many_bad_records_are_an_error(one_bad):
+    skipping, _ = one_bad
+    options = dataclasses.replace(skipping, max_bad_records=0)
+    message = refused(options)
+    assert "more than --max_bad_records=0 records cannot be used" in message
+    assert "record 3 of" in message
+
+
+def test_by_default_a_bad_record_is_an_error_that_says_how_to_go_on(one_bad):
+    skipping, _ = one_bad
+    message = refused(dataclasses.replace(skipping, on_bad_record="fail"))
+    assert message.endswith("or leave such records out with --on_bad_record=skip.")
+
+
+def test_a_split_of_bad_records_only_is_an_error(tmp_path):
+    options = write_records(tmp_path, [record(0, image=b"text")])
+    message = refused(dataclasses.replace(options, on_bad_record="skip"))
+    assert "no record of split val can be used" in message
