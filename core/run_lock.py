@@ -1,0 +1,105 @@
+"""One training at a time in a folder.
+
+The lock is the kernel's (`flock`), so it ends with the process however that ends; the file says who
+holds it. A killed process leaves the text but not the lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import fcntl
+import json
+import os
+import socket
+
+from absl import logging
+
+from utils.errors import UserError
+
+LOCK_FILE = ".lock"
+
+
+@contextlib.contextmanager
+def hold(folder: str):
+    """Holds the lock of a run's folder, which is made if needed.
+
+    Raises:
+      UserError: If another process holds it, or the folder cannot be written to.
+    """
+    path = os.path.join(folder, LOCK_FILE)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError as error:
+        raise UserError(f"cannot write to --train_logdir={folder}: {error.strerror}.") from error
+    with open(descriptor, "a+", encoding="utf-8") as file:
+        _acquire(file, path)
+        try:
+            _sign(file, folder)
+            yield
+        finally:
+            # Not removed: who opened this very file meanwhile would hold a lock that nobody sees.
+            with contextlib.suppress(OSError):
+                file.truncate(0)
+
+
+def _acquire(file, path: str):
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            logging.warning(
+                "%s cannot be locked on this file system (%s); make sure that no other training "
+                "writes to this folder.",
+                path,
+                error.strerror,
+            )
+            return
+        raise UserError(
+            f"{os.path.dirname(path)} is in use: {_describe(_owner(file))} trains there; wait for "
+            "it, stop it, or pass another --train_logdir."
+        ) from error
+    left = _owner(file)
+    if left and left.get("host") != socket.gethostname():
+        logging.warning(
+            "%s was left behind by %s, and is free by what this file system says; if that process "
+            "still runs, stop one of the two.",
+            path,
+            _describe(left),
+        )
+    elif left:
+        logging.info("The run was not ended in order by %s.", _describe(left))
+
+
+def _sign(file, folder: str):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    owner = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": now.strftime("%Y-%m-%d %H:%M:%S UTC"),
+    }
+    try:
+        file.truncate(0)
+        file.write(json.dumps(owner) + "\n")
+        file.flush()
+    except OSError as error:
+        raise UserError(f"cannot write to --train_logdir={folder}: {error.strerror}.") from error
+
+
+def _owner(file) -> dict:
+    """Returns what the file says; empty where nothing was left behind."""
+    file.seek(0)
+    try:
+        owner = json.loads(file.read() or "{}")
+    except ValueError:
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def _describe(owner: dict) -> str:
+    return (
+        f"process {owner.get('pid', 'unknown')} on host {owner.get('host', 'unknown')}, since "
+        f"{owner.get('since', 'unknown')},"
+    )
