@@ -309,6 +309,14 @@ def best(folder: str) -> str:
     return prefix
 
 
+def run_of(path: str) -> str:
+    """Returns the folder of the run that a checkpoint belongs to, its best one too."""
+    folder = os.path.dirname(path)
+    if os.path.basename(folder) == BEST_FOLDER and os.path.exists(os.path.join(folder, BEST_FILE)):
+        return os.path.dirname(folder)
+    return folder
+
+
 def find_all(folder: str) -> list:
     """Returns the prefixes of the complete checkpoints in a folder, oldest first."""
     found = []

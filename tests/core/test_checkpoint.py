@@ -137,6 +137,8 @@ def test_the_best_is_the_one_that_best_json_names(tmp_path):
     path = _save(folder, {"x": [1]}, 7)
     (folder / "best.json").write_text(json.dumps({"checkpoint": "model.ckpt-7", "step": 7}))
     assert checkpoint.best(str(tmp_path)) == path
+    assert checkpoint.run_of(path) == str(tmp_path)
+    assert checkpoint.run_of(str(tmp_path / "model.ckpt-7")) == str(tmp_path)
     os.remove(path + ".index")
     with pytest.raises(UserError, match="which is not there"):
         checkpoint.best(str(tmp_path))
