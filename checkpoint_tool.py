@@ -88,11 +88,10 @@ def _fit(options: ToolOptions, model_options: ModelOptions):
 
 
 def _compact(path: str, target: str):
-    from core import checkpoint
-    from core.hooks import log_training
+    from core import checkpoint, run_records
 
     size = checkpoint.write_compact(path, target)
-    for name in (common.OPTIONS_FILE, log_training.METRICS_FILE):
+    for name in (common.OPTIONS_FILE, run_records.METRICS_FILE):
         beside = os.path.join(os.path.dirname(path), name)
         if os.path.exists(beside):
             shutil.copy(beside, os.path.join(os.path.dirname(target), name))

@@ -1,0 +1,45 @@
+"""When something is due that happens every so many steps.
+
+Whatever a training does besides steps, it does when a loop has ended. So that this comes out the
+same on every device, each interval counts as rounded up to whole loops of `iterations_per_loop`
+steps, and a loop ends on a multiple of that.
+"""
+
+from __future__ import annotations
+
+from core.options import TrainOptions
+
+NAMES = (
+    "log_steps",
+    "display_every",
+    "save_checkpoints_steps",
+    "milestone_steps",
+    "eval_interval_steps",
+)
+
+
+def steps(options: TrainOptions, name: str) -> int:
+    """Returns an interval rounded up to whole loops; 0 where it is switched off."""
+    loop = options.iterations_per_loop
+    return -(-getattr(options, name) // loop) * loop
+
+
+def passed(options: TrainOptions, name: str, last: int, now: int) -> bool:
+    """Whether an interval ended behind step `last` and not behind step `now`."""
+    every = steps(options, name)
+    return every > 0 and now // every > last // every
+
+
+def notice(options: TrainOptions) -> str:
+    """Returns a sentence that names the intervals that are rounded up, or an empty string."""
+    rounded = [
+        f"--{name}={getattr(options, name)} counts as {steps(options, name)}"
+        for name in NAMES
+        if steps(options, name) != getattr(options, name)
+    ]
+    if not rounded:
+        return ""
+    return (
+        "Saving, logging and evaluation happen at the end of a loop of "
+        f"--iterations_per_loop={options.iterations_per_loop} steps: {', '.join(rounded)}."
+    )

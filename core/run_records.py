@@ -1,0 +1,77 @@
+"""`metrics.jsonl`: what a training measured, one record per line, for programs.
+
+Records of steps have the losses, the learning rate and `images_per_second`; records of evaluations
+have `eval_split`, `eval_miou` and more names that begin with `eval_`. Every record has `step` and
+`time`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import common
+from utils.errors import UserError
+
+METRICS_FILE = "metrics.jsonl"
+
+
+def append(folder: str, record: dict):
+    """Adds a record, with the time.
+
+    Raises:
+      UserError: If the file cannot be written.
+    """
+    path = os.path.join(folder, METRICS_FILE)
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({**record, "time": round(time.time(), 3)}) + "\n")
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {path} ({error.strerror}); the checkpoints are unharmed. Free some "
+            "space and run the same command again."
+        ) from error
+
+
+def read(folder: str, step: int) -> list:
+    """Returns the records up to a step; a line that a killed process wrote half is left out.
+
+    Raises:
+      UserError: If a line is damaged.
+    """
+    path = os.path.join(folder, METRICS_FILE)
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return [record for _, record in _parsed(file, path) if record["step"] <= step]
+
+
+def drop_after(folder: str, step: int):
+    """Removes the records of steps that will be made again.
+
+    Raises:
+      UserError: If a line is damaged.
+    """
+    path = os.path.join(folder, METRICS_FILE)
+    if not os.path.exists(path):
+        return
+    with open(path, encoding="utf-8") as file:
+        lines = file.readlines()
+    kept = [line for line, record in _parsed(lines, path) if record["step"] <= step]
+    if len(kept) != len(lines):
+        common.write_text(path, "".join(kept))
+
+
+def _parsed(lines, path: str):
+    for number, line in enumerate(lines, 1):
+        if not line.endswith("\n"):
+            return
+        try:
+            record = json.loads(line)
+            record["step"] + 0
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"line {number} of {path} is no record with a step; mend or remove the file."
+            ) from error
+        yield line, record
