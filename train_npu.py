@@ -8,6 +8,7 @@ The same command continues a run that was interrupted. `--helpfull` lists every 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 from absl import flags, logging
@@ -59,6 +60,7 @@ def main(flag_values):
         common.from_flags(TrainOptions, flag_values),
         common.from_flags(DataOptions, flag_values),
         common.from_flags(DeviceOptions, flag_values),
+        eval_options=common.from_flags(EvalOptions, flag_values),
         given=common.given_flags(flag_values),
     )
 
@@ -69,6 +71,7 @@ def train(
     data_options: DataOptions,
     device_options: DeviceOptions,
     *,
+    eval_options: EvalOptions | None = None,
     given: frozenset = frozenset(),
     extra_hooks=(),
 ):
@@ -79,6 +82,7 @@ def train(
       train_options: The training.
       data_options: The data.
       device_options: The device.
+      eval_options: The evaluations during training.
       given: Names of options that were given on purpose, not by default; only these are held
         against what `dataset.json` says.
       extra_hooks: Session hooks of the caller, called last.
@@ -88,12 +92,11 @@ def train(
       UserError: If the data, a checkpoint or the folder is not as it must be.
     """
     # TensorFlow is loaded after the options were found good.
-    from core import model, run_folder
+    from core import model, run_lock
     from core.losses import softmax_cross_entropy
     from datasets import info as dataset_info
     from datasets import input_fn
     from deployment import backend as backends
-    from utils.compat import tf
 
     model.check(model_options, crop_size=data_options.train_crop_size)
     info = dataset_info.load(data_options, given)
@@ -101,6 +104,10 @@ def train(
     num_images = input_fn.count_images(data_options, train_options.train_split)
     _check_count("num_training_samples", data_options.num_training_samples, num_images, given)
     num_images = input_fn.count_images(data_options, train_options.train_split, info)
+    eval_options = eval_options or EvalOptions()
+    if train_options.eval_interval_steps:
+        model.check(model_options, crop_size=data_options.eval_crop_size)
+        input_fn.check_evaluation(data_options, info, eval_options.eval_split)
     backend = backends.create(device_options)
 
     sections = {
@@ -109,25 +116,49 @@ def train(
         "data": data_options,
         "device": device_options,
     }
-    run = run_folder.describe_run(info, train_options.train_split, num_images, backend.name)
-    resume_from = run_folder.prepare(train_options.train_logdir, sections, run)
+    folder = train_options.train_logdir
+    with run_lock.hold(folder) if backend.is_chief else contextlib.nullcontext():
+        _train_in_folder(sections, eval_options, info, num_images, backend, extra_hooks)
+    # Says once more what was left out, where somebody looks.
+    input_fn.count_images(data_options, train_options.train_split, info)
+    logging.info("Training ended; results are in %s.", folder)
+
+
+def _train_in_folder(sections, eval_options, info, num_images, backend, extra_hooks):
+    """Starts or continues the run in its folder, which is this process's own."""
+    from core import intervals, loop, run_folder
+    from datasets import fingerprint, input_fn
+    from utils.compat import tf
+
+    options = sections["train"]
+    data = fingerprint.of_split(sections["data"].dataset_dir, options.train_split)
+    run = run_folder.describe_run(info, options.train_split, num_images, data, backend.name)
+    resume_from = run_folder.prepare(options.train_logdir, sections, run, is_chief=backend.is_chief)
+    start_step = _start_step(resume_from, options)
+    loop.check(backend, start_step, options)
     backend.start()
     try:
         with tf.Graph().as_default():
-            tf.set_random_seed(train_options.seed)
-            start_step = _start_step(resume_from, train_options)
+            tf.set_random_seed(options.seed)
             step = _training_graph(sections, info, backend, start_step)
-            _describe(model_options, train_options, info, run, backend)
-            _warn_of_batch_norm(model_options, train_options)
-            _run(step, train_options, backend, info, num_images, resume_from, extra_hooks)
+            _describe(sections["model"], options, info, run, backend)
+            _warn_of_batch_norm(sections["model"], options)
+            if intervals.notice(options):
+                logging.info("%s", intervals.notice(options))
+            hooks = _hooks(step, sections, eval_options, backend, info, num_images)
+            loop.run(
+                step,
+                options=options,
+                backend=backend,
+                hooks=[*hooks, *extra_hooks],
+                resume_from=resume_from,
+                initial=None if resume_from else _initial_weights(options),
+            )
     except tf.errors.OpError:
-        input_fn.explain_failure(data_options, info, train_options.train_split, training=True)
+        input_fn.explain_failure(sections["data"], info, options.train_split, training=True)
         raise
     finally:
         backend.stop()
-    # Says once more what was left out, where somebody looks.
-    input_fn.count_images(data_options, train_options.train_split, info)
-    logging.info("Training ended; results are in %s.", train_options.train_logdir)
 
 
 def _training_graph(sections, info, backend, start_step):
@@ -190,23 +221,56 @@ def _chief_hooks(step, options, backend, info, num_images) -> list:
     return chosen
 
 
-def _run(step, options, backend, info, num_images, resume_from, extra_hooks):
-    """Runs the loop with the hooks of a run."""
-    from core import loop
+def _evaluation(sections, eval_options, info, backend):
+    """Returns how the run evaluates itself: without a report, and from its own checkpoints."""
+    from core import evaluate, model
+    from core.hooks.evaluate_while_training import Evaluation
+    from datasets import input_fn
+
+    options = dataclasses.replace(eval_options, report=False)
+    data_options = sections["data"]
+
+    def make_batches():
+        return input_fn.eval_batches(
+            data_options,
+            info,
+            split=options.eval_split,
+            batch_size=options.eval_batch_size,
+            pad_color=model.pad_color(sections["model"]),
+            rank=backend.rank,
+            ranks=backend.ranks,
+        )
+
+    def run(path):
+        return evaluate.run(
+            make_batches,
+            checkpoint_path=path,
+            model_options=sections["model"],
+            options=options,
+            crop_size=data_options.eval_crop_size,
+            info=info,
+            backend=backend,
+            num_images=input_fn.count_images(data_options, options.eval_split, info),
+        )
+
+    return Evaluation(run, options.eval_split, info.class_names)
+
+
+def _hooks(step, sections, eval_options, backend, info, num_images) -> list:
+    """Returns the hooks of a run in the order in which they must be called."""
+    from core.hooks.evaluate_while_training import EvaluateWhileTraining
     from core.hooks.stop_on_bad_loss import StopOnBadLoss
 
-    chief_hooks = []
+    options = sections["train"]
+    hooks = [StopOnBadLoss(step)]
+    log = None
     if backend.is_chief:
-        chief_hooks = _chief_hooks(step, options, backend, info, num_images)
-    loop.run(
-        step,
-        total_steps=options.training_number_of_steps,
-        iterations_per_loop=options.iterations_per_loop,
-        backend=backend,
-        hooks=[StopOnBadLoss(step), *chief_hooks, *extra_hooks],
-        resume_from=resume_from,
-        initial=None if resume_from else _initial_weights(options),
-    )
+        log, *others = _chief_hooks(step, options, backend, info, num_images)
+        hooks += [log, *others]
+    if options.eval_interval_steps:
+        evaluation = _evaluation(sections, eval_options, info, backend)
+        hooks.append(EvaluateWhileTraining(step, options, evaluation, backend, log))
+    return hooks
 
 
 def _check_count(name: str, stated: int, found: int, given: frozenset):

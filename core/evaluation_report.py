@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 
+from core import checkpoint
 from core.evaluate import Result
 from core.options import ModelOptions
 from core.saved_options import SavedOptions, as_text
@@ -57,7 +58,7 @@ def page(
         + _how(settings),
         headlines=_headlines(summary),
         notices=tuple(notices),
-        charts=_charts(os.path.dirname(result.checkpoint), result.step),
+        charts=_charts(checkpoint.run_of(result.checkpoint), result.step),
         classes=_classes(summary, info),
         confusion=result.confusion,
         samples=result.samples,
@@ -132,8 +133,10 @@ def _charts(folder: str, step: int | None) -> tuple:
         curve("loss", "without regularisation", _ORANGE),
     ]
     rate = [curve("learning_rate", "learning rate", _GREEN)]
+    scores = [curve("eval_miou", "evaluated while training", _BLUE)]
     return (
         charts.line_chart("Loss", "step", losses, marker=marker),
+        charts.line_chart("mIoU", "step", scores, marker=marker),
         charts.line_chart("Learning rate", "step", rate, marker=marker),
     )
 

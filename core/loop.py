@@ -1,42 +1,58 @@
 """The training loop: a session that returns to the host every N steps.
 
-A loop is `iterations_per_loop` steps. Saving, logging and the end of training happen when a loop
-has ended, on every device: on an NPU the loop runs on the device, elsewhere the host runs its
-steps one after the other without fetching anything. Hooks (`tf.train.SessionRunHook`) see one
-`run` per loop, with the values of its last step.
+A loop is `iterations_per_loop` steps. Saving, logging, evaluation and the end of training happen
+when a loop has ended, on every device (`core/intervals.py`): on an NPU the loop runs on the device,
+elsewhere the host runs its steps one after the other without fetching anything, and may shorten a
+loop: the last one, and one in which a signal comes. Hooks (`tf.train.SessionRunHook`) see one `run`
+per loop, with the values of its last step.
 """
 
 from __future__ import annotations
 
-import signal
-import threading
-
-from absl import logging
-
-from core import checkpoint
+from core import checkpoint, interruption
+from core.options import TrainOptions
 from core.train import TrainStep
 from deployment.backend import Backend
 from utils.compat import tf
-from utils.errors import Interrupted
+from utils.errors import OptionError
+
+
+def check(backend: Backend, start_step: int, options: TrainOptions):
+    """Raises OptionError if loops of whole length cannot end where training shall end.
+
+    Args:
+      backend: The device; one that shortens its loop accepts every number of steps.
+      start_step: The step that training starts or continues from.
+      options: The training.
+    """
+    total, length = options.training_number_of_steps, options.iterations_per_loop
+    rest = (total - start_step) % length
+    if total <= start_step or not rest or backend.can_shorten_loop():
+        return
+    nearest = [steps for steps in (total - rest, total - rest + length) if steps > start_step]
+    behind = f" behind step {start_step}, where it continues," if start_step else ""
+    raise OptionError(
+        f"--training_number_of_steps={total} is no whole number of loops{behind} and "
+        f"{backend.name} runs loops of --iterations_per_loop={length} steps only; pass "
+        f"--training_number_of_steps={' or '.join(str(steps) for steps in nearest)}."
+    )
 
 
 def run(
     step: TrainStep,
     *,
-    total_steps: int,
-    iterations_per_loop: int,
+    options: TrainOptions,
     backend: Backend,
     hooks,
     resume_from: str | None = None,
     initial: checkpoint.Match | None = None,
 ):
-    """Trains from the current global step to `total_steps`.
+    """Trains from the current global step to `training_number_of_steps`, exactly.
 
     Args:
       step: The training graph. Initializers of its iterators are in TABLE_INITIALIZERS.
-      total_steps: Global step at which training ends, exactly.
-      iterations_per_loop: Steps between two returns to the host.
-      backend: The device.
+      options: The training: its steps, and those between two returns to the host.
+      backend: The device; `check` has accepted the number of steps.
       hooks: Session hooks, called in this order.
       resume_from: Checkpoint of this run to continue from, with the optimizer's state.
       initial: Weights to start from when there is nothing to continue.
@@ -45,23 +61,34 @@ def run(
       UserError: If a checkpoint is damaged, or a hook finds that training cannot go on.
       Interrupted: After SIGTERM or SIGINT; the loop was finished and the hooks have ended.
     """
-    train_op = backend.train_op(step.train_op, iterations_per_loop)
-    stop = _StopOnSignal()
-    creator = tf.train.ChiefSessionCreator(
+    train_op = backend.train_op(step.train_op, options.iterations_per_loop)
+    creator = _SessionCreator(
         scaffold=_scaffold(initial),
         config=backend.session_config(),
         checkpoint_filename_with_path=resume_from,
     )
     all_hooks = [*backend.hooks(), *hooks]
-    with stop:
-        if resume_from is None:
-            session = tf.train.MonitoredSession(creator, hooks=all_hooks)
-        else:
-            with checkpoint.reading(resume_from):
-                session = tf.train.MonitoredSession(creator, hooks=all_hooks)
-        with session:
-            _run_loops(session, step, train_op, total_steps, iterations_per_loop, backend, stop)
-    stop.raise_if_stopped()
+    with interruption.noted() as note, tf.train.MonitoredSession(creator, all_hooks) as session:
+        _run_loops(session, step, train_op, options, backend, note)
+
+
+class _SessionCreator(tf.train.ChiefSessionCreator):
+    """Turns TensorFlow's errors while it restores a run into a sentence."""
+
+    def __init__(self, scaffold, config, checkpoint_filename_with_path):
+        super().__init__(
+            scaffold,
+            config=config,
+            checkpoint_filename_with_path=checkpoint_filename_with_path,
+        )
+        self._resume_from = checkpoint_filename_with_path
+
+    def create_session(self):
+        """Returns the session, restored."""
+        if self._resume_from is None:
+            return super().create_session()
+        with checkpoint.reading(self._resume_from):
+            return super().create_session()
 
 
 def _scaffold(initial: checkpoint.Match | None) -> tf.train.Scaffold:
@@ -77,45 +104,18 @@ def _scaffold(initial: checkpoint.Match | None) -> tf.train.Scaffold:
     return tf.train.Scaffold(saver=tf.train.Saver(max_to_keep=None), init_fn=load)
 
 
-def _run_loops(session, step, train_op, total_steps, iterations_per_loop, backend, stop):
+def _run_loops(session, step, train_op, options, backend, note):
     def run_without_hooks(fetch):
         return session.run_step_fn(lambda step_context: step_context.session.run(fetch))
 
+    total, length = options.training_number_of_steps, options.iterations_per_loop
     done = run_without_hooks(step.global_step)
-    while done < total_steps and not session.should_stop() and not stop.signal_number:
-        steps = min(iterations_per_loop, total_steps - done)
+    while done < total and not session.should_stop() and not note.signal_number:
         if not backend.runs_loop_on_device():
-            for _ in range(steps - 1):
+            # Loops end on multiples of their length, also behind a step where another run ended.
+            for _ in range(min(length - done % length, total - done) - 1):
+                if note.signal_number:
+                    break
                 run_without_hooks(train_op)
         session.run(train_op)
         done = run_without_hooks(step.global_step)
-
-
-class _StopOnSignal:
-    """Notes SIGTERM and SIGINT, so that the loop can finish and save before it ends."""
-
-    def __init__(self):
-        self.signal_number = 0
-        self._previous = {}
-
-    def __enter__(self):
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._previous[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *unused_error):
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _note(self, number, unused_frame):
-        self.signal_number = number
-        logging.warning("%s: ending after this loop.", signal.Signals(number).name)
-
-    def raise_if_stopped(self):
-        if self.signal_number:
-            raise Interrupted(
-                self.signal_number,
-                f"Training ended early by {signal.Signals(self.signal_number).name}; the same "
-                "command continues it from the last checkpoint.",
-            )

@@ -291,6 +291,28 @@ class TrainOptions(Options):
     save_interval_secs: int = option(
         flags.DEFINE_integer, 1200, "Longest time between checkpoints.", minimum=1, changeable=True
     )
+    milestone_steps: int = option(
+        flags.DEFINE_integer,
+        0,
+        "Steps between checkpoints that are never deleted; 0: none.",
+        minimum=0,
+        changeable=True,
+    )
+    eval_interval_steps: int = option(
+        flags.DEFINE_integer,
+        0,
+        "Steps between evaluations on eval_split while training; the best checkpoint is kept in "
+        "best/. 0: none.",
+        minimum=0,
+        changeable=True,
+    )
+    early_stopping_patience: int = option(
+        flags.DEFINE_integer,
+        0,
+        "Evaluations without a better mIoU after which training ends; 0: it goes on.",
+        minimum=0,
+        changeable=True,
+    )
     save_summaries_secs: int = option(
         flags.DEFINE_integer,
         600,
@@ -328,6 +350,14 @@ class TrainOptions(Options):
         """Raises OptionError for settings that cannot train."""
         if self.profile_logdir is not None:
             raise OptionError("--profile_logdir is not available in this version; leave it out.")
+        if self.early_stopping_patience and not self.eval_interval_steps:
+            raise OptionError(
+                f"--early_stopping_patience={self.early_stopping_patience} counts evaluations; "
+                "pass --eval_interval_steps too."
+            )
+        for name in ("eval_interval_steps", "milestone_steps"):
+            if getattr(self, name) and not self.do_checkpoint:
+                raise OptionError(f"--{name} needs checkpoints; leave --nodo_checkpoint out.")
         if self.slow_start_step >= self.training_number_of_steps:
             raise OptionError(
                 f"--slow_start_step={self.slow_start_step} leaves nothing of "

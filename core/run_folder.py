@@ -9,29 +9,32 @@ import subprocess
 import sys
 
 import numpy as np
+from absl import logging
 
 import common
-from core import checkpoint
+from core import checkpoint, checkpoint_files
 from utils.compat import tf
 from utils.errors import UserError
 
 # Facts about the data in `run` that a continued run must share.
-_DATA_FACTS = ("num_classes", "class_names", "ignore_label", "num_images")
+_DATA_FACTS = ("num_classes", "class_names", "ignore_label", "num_images", "fingerprint")
 
 
-def prepare(folder: str, sections: dict, run: dict) -> str | None:
+def prepare(folder: str, sections: dict, run: dict, *, is_chief: bool = True) -> str | None:
     """Makes or reopens the folder of a run and writes its options.
 
     Args:
       folder: The run's folder.
       sections: Section name -> Options record.
       run: Facts about data and software, from `describe_run`.
+      is_chief: Whether this process writes to the folder; it holds its lock.
 
     Returns:
       The checkpoint to continue from, or None at the start.
 
     Raises:
-      UserError: If the folder belongs to a run with other options.
+      UserError: If the folder belongs to a run with other options, or none of its checkpoints can
+        be read.
     """
     existing = common.load_options(folder)
     checkpoints = checkpoint.find_all(folder)
@@ -47,11 +50,39 @@ def prepare(folder: str, sections: dict, run: dict) -> str | None:
                 f"{folder} holds a run with other options ({'; '.join(different)}); pass another "
                 "--train_logdir, or the options of that run to continue it."
             )
-    try:
-        common.save_options(folder, {**sections, "run": run})
-    except OSError as error:
-        raise UserError(f"cannot write to --train_logdir={folder}: {error.strerror}.") from error
-    return checkpoints[-1] if checkpoints else None
+    if is_chief:
+        try:
+            checkpoint_files.clean(folder)
+            common.save_options(folder, {**sections, "run": run})
+        except OSError as error:
+            raise UserError(
+                f"cannot write to --train_logdir={folder}: {error.strerror}."
+            ) from error
+    return _newest_readable(checkpoints, put_aside=is_chief) if checkpoints else None
+
+
+def _newest_readable(checkpoints: list, *, put_aside: bool) -> str:
+    """Returns the newest checkpoint that is whole, with a warning of each that is not."""
+    damaged = []
+    for path in reversed(checkpoints):
+        try:
+            checkpoint.check_readable(path)
+        except UserError as error:
+            logging.warning("%s", error)
+            damaged.append(path)
+            continue
+        for bad in damaged:
+            logging.warning(
+                "Continuing from %s instead of %s%s.",
+                path,
+                bad,
+                f", which is kept as {checkpoint_files.put_aside(bad)}" if put_aside else "",
+            )
+        return path
+    raise UserError(
+        f"no checkpoint in {os.path.dirname(checkpoints[0])} can be read ({len(checkpoints)} "
+        "damaged); remove them to start again, or pass another --train_logdir."
+    )
 
 
 def _differences(existing: dict, sections: dict, run: dict) -> list:
@@ -71,19 +102,21 @@ def _differences(existing: dict, sections: dict, run: dict) -> list:
     return different
 
 
-def describe_run(info, split: str, num_images: int, device: str) -> dict:
+def describe_run(info, split: str, num_images: int, fingerprint: str, device: str) -> dict:
     """Returns the facts that `options.json` keeps beside the options.
 
     Args:
       info: The data set: name, num_classes, class_names, colors, ignore_label.
       split: The training split.
       num_images: Images of that split.
+      fingerprint: Stands for the records of that split.
       device: Name of the device.
     """
     return {
         "dataset": info.name,
         "split": split,
         "num_images": num_images,
+        "fingerprint": fingerprint,
         "num_classes": info.num_classes,
         "class_names": list(info.class_names),
         "colors": [list(color) for color in info.colors],

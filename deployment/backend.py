@@ -91,6 +91,13 @@ class Backend:
         """Whether one session run makes all steps of a loop."""
         return False
 
+    def can_shorten_loop(self) -> bool:
+        """Whether a loop may have fewer steps than `iterations_per_loop`.
+
+        Where it may not, a number of training steps that is no whole number of loops is refused.
+        """
+        return not self.runs_loop_on_device()
+
     def sum_over_ranks(self, array):
         """Returns the sum of a numpy array over all ranks."""
         return array

@@ -152,9 +152,17 @@ class RunLog:
         Args:
           text: The line, without its end.
           show: Whether it is also written to standard output.
+
+        Raises:
+          UserError: If it cannot be written.
         """
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(text + "\n")
+        try:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(text + "\n")
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {self._path}: {error.strerror}; free some space."
+            ) from error
         if show:
             message(text)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import time
 
-import common
+from core import intervals, run_records
 from core.options import TrainOptions
 from core.train import TrainStep
 from utils.compat import tf
 from utils.log import Progress, RunLog
-
-METRICS_FILE = "metrics.jsonl"
 
 
 class LogTraining(tf.train.SessionRunHook):
@@ -37,8 +35,7 @@ class LogTraining(tf.train.SessionRunHook):
     def after_create_session(self, session, unused_coordinator):
         """Opens the files, and drops lines behind the step that training continues from."""
         step = session.run(self._step.global_step)
-        self._metrics_path = os.path.join(self._folder, METRICS_FILE)
-        _drop_lines_after(self._metrics_path, step)
+        run_records.drop_after(self._folder, step)
         self._log = RunLog(os.path.join(self._folder, self._options.log_name))
         if step:
             self._log.line(f"continued from step {step}")
@@ -71,23 +68,58 @@ class LogTraining(tf.train.SessionRunHook):
         for name in self._clock:
             if self._clock[name] is None:
                 self._clock[name] = (step, time.time())
-        if self._is_due(self._options.log_steps, self._logged_step, step):
+        if self._is_due("log_steps", self._logged_step, step):
             self._log_metrics(step, values)
             self._logged_step = step
-        if self._is_due(self._options.display_every, self._displayed_step, step):
+        if self._is_due("display_every", self._displayed_step, step):
             self._log_line(step, values)
             self._displayed_step = step
         self._progress.update(
             step, loss=values["total_loss"], images_per_second=self._rate("log", step)
         )
 
+    @contextlib.contextmanager
+    def pause(self):
+        """Keeps what is done inside out of the rates."""
+        begin = time.time()
+        yield
+        waited = time.time() - begin
+        for name, since in self._clock.items():
+            if since is not None:
+                self._clock[name] = (since[0], since[1] + waited)
+
+    def add_evaluation(self, record: dict, class_names, is_best: bool):
+        """Writes what an evaluation measured.
+
+        Args:
+          record: Its record for `metrics.jsonl`.
+          class_names: Names of the classes.
+          is_best: Whether no earlier evaluation was as good.
+        """
+        scores = {
+            f"eval/{name[len('eval_') :]}": value
+            for name, value in record.items()
+            if isinstance(value, float)
+        }
+        for name, iou in zip(class_names, record["eval_iou_per_class"]):
+            if iou is not None:
+                scores[f"eval/iou/{name}"] = iou
+        self._add_scalars(record["step"], scores)
+        self._log.line(
+            f"evaluation at step {record['step']} on {record['eval_split']}  "
+            f"mIoU {record['eval_miou']:.4f}  "
+            f"pixel accuracy {record['eval_pixel_accuracy']:.4f}" + ("  best" * is_best)
+        )
+        run_records.append(self._folder, record)
+
     def end(self, unused_session):
         """Closes the files."""
         self._progress.close()
         self._writer.close()
 
-    def _is_due(self, every, last, step):
-        return step // every > last // every or step == self._options.training_number_of_steps
+    def _is_due(self, interval, last, step):
+        ends = step == self._options.training_number_of_steps
+        return ends or intervals.passed(self._options, interval, last, step)
 
     def _rate(self, name, step):
         """Returns images per second since the clock of this name was set."""
@@ -98,15 +130,17 @@ class LogTraining(tf.train.SessionRunHook):
 
     def _log_metrics(self, step, values):
         rate = self._rate("log", step)
-        record = {"step": step, **values, "images_per_second": rate, "time": round(time.time(), 3)}
-        with open(self._metrics_path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        record = {**values, "images_per_second": rate}
+        run_records.append(self._folder, {"step": step, **record})
+        self._add_scalars(step, {f"train/{name}": value for name, value in record.items()})
+        self._clock["log"] = (step, time.time())
+
+    def _add_scalars(self, step, values: dict):
         summary = tf.Summary()
-        for name, value in {**values, "images_per_second": rate}.items():
-            summary.value.add(tag=f"train/{name}", simple_value=value)
+        for tag, value in values.items():
+            summary.value.add(tag=tag, simple_value=value)
         self._writer.add_summary(summary, step)
         self._writer.flush()
-        self._clock["log"] = (step, time.time())
 
     def _log_line(self, step, values):
         # Columns are separated by blanks and the losses follow their names directly: scripts of
@@ -118,14 +152,3 @@ class LogTraining(tf.train.SessionRunHook):
             f"total_loss:{values['total_loss']:.4f}  lr:{values['learning_rate']:.7f}"
         )
         self._clock["display"] = (step, time.time())
-
-
-def _drop_lines_after(path: str, step: int):
-    """Removes the records of steps that will be made again."""
-    if not os.path.exists(path):
-        return
-    with open(path, encoding="utf-8") as file:
-        lines = file.readlines()
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-    if len(kept) != len(lines):
-        common.write_text(path, "".join(kept))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from absl import logging
 
-from core import checkpoint
+from core import checkpoint, checkpoint_files, intervals
 from core.options import TrainOptions
 from core.train import TrainStep
 from utils.compat import tf
@@ -15,7 +14,12 @@ from utils.errors import UserError
 
 
 class SaveCheckpoints(tf.train.SessionRunHook):
-    """Saves `model.ckpt-STEP` every so many steps or seconds, and when training ends."""
+    """Saves `model.ckpt-STEP` at its intervals, and when training ends.
+
+    A checkpoint is saved every `save_checkpoints_steps` or `save_interval_secs`, as a milestone
+    every `milestone_steps`, and before each evaluation. It must stand behind the hooks that record
+    a step and before the one that evaluates.
+    """
 
     def __init__(self, folder: str, step: TrainStep, options: TrainOptions):
         self._folder = folder
@@ -26,8 +30,7 @@ class SaveCheckpoints(tf.train.SessionRunHook):
 
     def begin(self):
         """Makes a saver of all variables; called before the graph is finalized."""
-        self._saver = tf.train.Saver(max_to_keep=self._options.max_to_save)
-        self._saver.recover_last_checkpoints(checkpoint.find_all(self._folder))
+        self._saver = tf.train.Saver(max_to_keep=None)
 
     def after_create_session(self, session, unused_coordinator):
         """Notes the step that training starts from."""
@@ -36,27 +39,32 @@ class SaveCheckpoints(tf.train.SessionRunHook):
     def after_run(self, run_context, unused_values):
         """Saves when an interval has passed."""
         step = run_context.session.run(self._step.global_step)
-        every = self._options.save_checkpoints_steps
-        passed = step // every > self._last_step // every
-        if passed or time.time() - self._last_time >= self._options.save_interval_secs:
+        waited = time.time() - self._last_time
+        passed = any(
+            intervals.passed(self._options, name, self._last_step, step)
+            for name in ("save_checkpoints_steps", "milestone_steps", "eval_interval_steps")
+        )
+        ends = step >= self._options.training_number_of_steps
+        if passed or ends or waited >= self._options.save_interval_secs:
             self._save(run_context.session, step)
 
     def end(self, session):
-        """Saves the last step; not called after a failure."""
+        """Saves the step that a signal ended training at; not called after a failure."""
         step = session.run(self._step.global_step)
         if step != self._last_step or not checkpoint.find_all(self._folder):
             self._save(session, step)
 
     def _save(self, session, step):
-        prefix = os.path.join(self._folder, checkpoint.PREFIX)
         try:
-            self._saver.save(session, prefix, global_step=step, write_meta_graph=False)
-        except tf.errors.OpError as error:
-            reason = error.message.strip().split("\n")[0]
+            if intervals.passed(self._options, "milestone_steps", self._last_step, step):
+                checkpoint_files.add_milestone(self._folder, int(step))
+            prefix = checkpoint_files.write(self._saver, session, self._folder, int(step))
+            checkpoint_files.keep_newest(self._folder, self._options.max_to_save)
+        except OSError as error:
             raise UserError(
-                f"cannot write checkpoint {prefix}-{step} ({reason}); earlier checkpoints are "
-                "unharmed. Free some space or pass another --train_logdir."
+                f"cannot write to --train_logdir={self._folder} ({error.strerror}); its "
+                "checkpoints are unharmed. Free some space and run the same command again."
             ) from error
         self._last_step = step
         self._last_time = time.time()
-        logging.info("Saved %s-%d.", prefix, step)
+        logging.info("Saved %s.", prefix)

@@ -1,22 +1,25 @@
 """The loop: steps, saving, resuming, stopping; on a small graph without a network."""
 
+import dataclasses
 import json
 import os
+import resource
 import signal
 
 import numpy as np
 import pytest
 
-from core import checkpoint, loop
+from core import checkpoint, loop, run_records
 from core.hooks import log_training
 from core.hooks.save_checkpoints import SaveCheckpoints
 from core.hooks.stop_on_bad_loss import StopOnBadLoss
 from core.options import TrainOptions
 from core.train import TrainStep
 from deployment import backend as backends
+from deployment.backend import Backend
 from deployment.options import DeviceOptions
 from utils.compat import tf
-from utils.errors import Interrupted, UserError
+from utils.errors import Interrupted, OptionError, UserError
 
 
 def _linear_step(bad_after=None):
@@ -58,7 +61,7 @@ class _Runs(tf.train.SessionRunHook):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _train(folder, steps, per_loop=1, bad_after=None, extra=None, **options):
+def _train(folder, steps, per_loop=1, bad_after=None, extra=None, large=False, **options):
     """Trains the small graph; returns the final weight and slot."""
     options = TrainOptions(
         train_logdir=str(folder),
@@ -69,10 +72,11 @@ def _train(folder, steps, per_loop=1, bad_after=None, extra=None, **options):
     found = checkpoint.find_all(str(folder))
     with tf.Graph().as_default():
         step = _linear_step(bad_after)
+        if large:
+            tf.get_variable("large", [100000])
         loop.run(
             step,
-            total_steps=steps,
-            iterations_per_loop=per_loop,
+            options=options,
             backend=backends.create(DeviceOptions(device="cpu")),
             hooks=[
                 StopOnBadLoss(step),
@@ -109,9 +113,132 @@ def test_the_loop_length_does_not_change_what_is_learned(tmp_path):
     np.testing.assert_array_equal(one, ten)
 
 
-def test_saving_happens_at_the_first_loop_end_behind_each_interval(tmp_path):
+def test_an_interval_that_is_no_whole_number_of_loops_is_rounded_up(tmp_path):
     _train(tmp_path, 30, per_loop=4, save_checkpoints_steps=10)
-    assert _steps_of(tmp_path) == [12, 20, 30]
+    assert _steps_of(tmp_path) == [12, 24, 30]
+
+
+def test_loops_end_on_the_same_steps_after_a_break_elsewhere(tmp_path):
+    _train(tmp_path, 7, per_loop=4, save_checkpoints_steps=8)
+    _train(tmp_path, 18, per_loop=4, save_checkpoints_steps=8)
+    assert _steps_of(tmp_path) == [7, 8, 16, 18]
+
+
+class _DeviceLoop(Backend):
+    """Stands for a device that makes all steps of a loop in one run."""
+
+    name = "device"
+
+    def runs_loop_on_device(self):
+        return True
+
+
+def _device_step(length):
+    """Returns a step whose operation makes a whole loop, as on a device."""
+    global_step = tf.train.get_or_create_global_step()
+    weight = tf.get_variable("weight", [], initializer=tf.zeros_initializer(), use_resource=True)
+
+    def one_step(done):
+        with tf.control_dependencies([done]):
+            moved = tf.assign_add(weight, 0.1 * (1.0 - weight)).op
+        with tf.control_dependencies([moved]):
+            return done + 1
+
+    loop_op = tf.while_loop(lambda done: done < length, one_step, [tf.constant(0)])
+    with tf.control_dependencies([loop_op]):
+        train_op = tf.assign_add(global_step, length).op
+    zero = tf.constant(0.0)
+    return TrainStep(
+        train_op=train_op,
+        global_step=global_step,
+        learning_rate=zero,
+        loss=zero,
+        reg_loss=zero,
+        total_loss=zero,
+        images=None,
+        labels=None,
+        logits={},
+        gradients=[],
+    )
+
+
+def test_a_loop_on_the_device_is_one_run_and_training_ends_on_the_total(tmp_path):
+    options = TrainOptions(
+        train_logdir=str(tmp_path),
+        training_number_of_steps=12,
+        iterations_per_loop=4,
+        save_checkpoints_steps=5,
+    )
+    runs = _Runs()
+    step = _device_step(4)
+    hooks = [SaveCheckpoints(str(tmp_path), step, options), runs]
+    loop.run(step, options=options, backend=_DeviceLoop(DeviceOptions()), hooks=hooks)
+    assert runs.count == 3
+    assert _steps_of(tmp_path) == [8, 12]
+    weight = checkpoint.reader(checkpoint.newest(str(tmp_path))).get_tensor("weight")
+    np.testing.assert_allclose(weight, 1 - 0.9**12, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("total", "start", "nearest"),
+    [(25, 0, "20 or 30"), (5, 0, "10"), (25, 8, "18 or 28")],
+)
+def test_a_device_that_cannot_shorten_its_loop_refuses_other_totals(total, start, nearest):
+    options = TrainOptions(training_number_of_steps=total, iterations_per_loop=10)
+    backend = _DeviceLoop(DeviceOptions())
+    with pytest.raises(OptionError, match=f"pass --training_number_of_steps={nearest}"):
+        loop.check(backend, start, options)
+    loop.check(backends.create(DeviceOptions(device="cpu")), start, options)
+    loop.check(backend, start, dataclasses.replace(options, training_number_of_steps=start + 20))
+
+
+@pytest.mark.parametrize("steps", [10, 20])
+def test_milestones_are_kept_for_good(tmp_path, steps):
+    kept = {"save_checkpoints_steps": 4, "max_to_save": 1}
+    _train(tmp_path, steps, milestone_steps=8, **kept)
+    assert _steps_of(tmp_path) == ([8, 10] if steps == 10 else [8, 16, 20])
+    _train(tmp_path, 30, **kept)
+    assert _steps_of(tmp_path) == ([8, 30] if steps == 10 else [8, 16, 30])
+
+
+def test_tensorflow_finds_the_newest_checkpoint_too_wherever_the_folder_is(tmp_path):
+    _train(tmp_path / "run", 4, save_checkpoints_steps=2)
+    os.rename(str(tmp_path / "run"), str(tmp_path / "moved"))
+    newest = tf.train.latest_checkpoint(str(tmp_path / "moved"))
+    assert newest == checkpoint.newest(str(tmp_path / "moved"))
+
+
+class _SmallDisk(tf.train.SessionRunHook):
+    """Lets no file grow beyond some bytes from a step on, as a full disk would."""
+
+    def __init__(self, after, size):
+        self._after = after
+        self._size = size
+        self._runs = 0
+
+    def after_run(self, unused_context, unused_values):
+        self._runs += 1
+        if self._runs == self._after:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self._size, resource.RLIM_INFINITY))
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_the_checkpoints_before(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(UserError, match="cannot write checkpoint .*-4 .*Free some space"):
+            _train(tmp_path, 8, extra=_SmallDisk(3, 100000), save_checkpoints_steps=2, large=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert _steps_of(tmp_path) == [2]
+    checkpoint.check_readable(checkpoint.newest(str(tmp_path)))
+    assert not (tmp_path / ".incomplete").exists()
+    _train(tmp_path, 8, save_checkpoints_steps=2, large=True)
+    assert _steps_of(tmp_path) == [2, 4, 6, 8]
+
+
+def test_nothing_but_whole_checkpoints_is_left(tmp_path):
+    _train(tmp_path, 4)
+    assert [name for name in os.listdir(str(tmp_path)) if "tmp" in name or "incompl" in name] == []
 
 
 def test_only_the_newest_checkpoints_are_kept_also_after_a_restart(tmp_path):
@@ -129,7 +256,7 @@ def test_a_run_in_two_parts_equals_one_without_a_break(tmp_path):
 
 def test_metrics_hold_one_record_per_interval_without_repeats(tmp_path):
     _train(tmp_path, 20, log_steps=5)
-    path = tmp_path / log_training.METRICS_FILE
+    path = tmp_path / run_records.METRICS_FILE
     with open(path, "a", encoding="utf-8") as file:  # what a killed run wrote behind its checkpoint
         file.write(json.dumps({"step": 25}) + "\n" + '{"step": 3')
     _train(tmp_path, 40, log_steps=5)

@@ -1,10 +1,13 @@
 """A run's folder belongs to one run."""
 
+import os
+
 import pytest
 
 from core import run_folder
 from core.options import ModelOptions, TrainOptions
 from datasets.options import DataOptions
+from utils.compat import tf
 from utils.errors import UserError
 
 
@@ -16,19 +19,23 @@ class _Info:
     ignore_label = 255
 
 
-def _prepare(folder, num_images=7, model=None, **train):
+def _prepare(folder, num_images=7, model=None, fingerprint="abc", **train):
     sections = {
         "model": model or ModelOptions(),
         "train": TrainOptions(**train),
         "data": DataOptions(),
     }
-    run = run_folder.describe_run(_Info, "train", num_images, "cpu")
+    run = run_folder.describe_run(_Info, "train", num_images, fingerprint, "cpu")
     return run_folder.prepare(str(folder), sections, run)
 
 
 def _add_checkpoint(folder, step=10):
-    for ending in (".index", ".data-00000-of-00001"):
-        (folder / f"model.ckpt-{step}{ending}").write_bytes(b"x")
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.get_variable("weights", [100], initializer=tf.ones_initializer())
+        session.run(tf.global_variables_initializer())
+        tf.train.Saver().save(
+            session, str(folder / "model.ckpt"), global_step=step, write_meta_graph=False
+        )
 
 
 def test_a_new_folder_starts_from_nothing_and_keeps_its_options(tmp_path):
@@ -51,6 +58,7 @@ def test_the_same_options_continue_from_the_newest_checkpoint(tmp_path):
         ({"weight_decay": 0.1}, "--weight_decay was 4e-05, now 0.1"),
         ({"model": ModelOptions(output_stride=8)}, "--output_stride was 16, now 8"),
         ({"num_images": 8}, "num_images of the data was 7, now 8"),
+        ({"fingerprint": "abd"}, "fingerprint of the data was abc, now abd"),
     ],
 )
 def test_other_options_are_refused_and_named(tmp_path, change, message):
@@ -65,6 +73,37 @@ def test_other_options_are_refused_and_named(tmp_path, change, message):
 def test_a_folder_without_checkpoints_may_be_started_anew(tmp_path):
     _prepare(tmp_path)
     assert _prepare(tmp_path, weight_decay=0.1) is None
+
+
+def test_a_damaged_newest_checkpoint_is_put_aside_for_the_one_before(tmp_path):
+    _prepare(tmp_path)
+    for step in (10, 20, 30):
+        _add_checkpoint(tmp_path, step)
+    os.truncate(str(tmp_path / "model.ckpt-30.data-00000-of-00001"), 100)
+    with open(str(tmp_path / "model.ckpt-20.data-00000-of-00001"), "r+b") as file:
+        file.write(b"changed")
+    assert _prepare(tmp_path) == str(tmp_path / "model.ckpt-10")
+    assert _prepare(tmp_path) == str(tmp_path / "model.ckpt-10")
+    assert (tmp_path / "damaged-model.ckpt-30.index").exists()
+    os.truncate(str(tmp_path / "model.ckpt-10.index"), 0)
+    with pytest.raises(UserError, match="no checkpoint in .* can be read .1 damaged.; remove"):
+        _prepare(tmp_path)
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    _prepare(tmp_path)
+    _add_checkpoint(tmp_path, 10)
+    _add_checkpoint(tmp_path, 20)
+    os.remove(str(tmp_path / "model.ckpt-20.index"))
+    (tmp_path / ".incomplete").mkdir()
+    (tmp_path / ".incomplete" / "model.ckpt-30.index").write_bytes(b"x")
+    assert _prepare(tmp_path) == str(tmp_path / "model.ckpt-10")
+    assert sorted(os.listdir(str(tmp_path))) == [
+        "checkpoint",
+        "model.ckpt-10.data-00000-of-00001",
+        "model.ckpt-10.index",
+        "options.json",
+    ]
 
 
 def test_checkpoints_of_an_unknown_run_are_refused(tmp_path):

@@ -1,0 +1,103 @@
+"""A training that is killed and started again learns, to the bit, what one without a break does."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from core import checkpoint
+from tests import small_data
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    return small_data.make_records(tmp_path_factory.mktemp("data"), train=5, val=2)
+
+
+def _command(records, folder):
+    return [
+        sys.executable,
+        os.path.join(ROOT, "train_npu.py"),
+        f"--dataset_dir={records}",
+        f"--train_logdir={folder}",
+        f"--training_number_of_steps={STEPS}",
+        "--iterations_per_loop=2",
+        "--save_checkpoints_steps=4",
+        "--eval_interval_steps=6",
+        "--log_steps=2",
+        "--train_crop_size=33,33",
+        "--eval_crop_size=65,65",
+        "--train_batch_size=2",
+        "--depth_multiplier=0.25",
+        "--aspp_convs_filters=16",
+        "--base_learning_rate=0.05",
+        "--batch_norm_decay=0.9",
+    ]
+
+
+def _run(command, kill_when=None):
+    """Runs a training, to its end or until it is killed; returns its exit status."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    if kill_when is not None:
+        while process.poll() is None and not kill_when():
+            time.sleep(0.01)
+        process.kill()
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode in (0, -signal.SIGKILL), errors.decode()
+    return process.returncode
+
+
+def _learned(folder):
+    """Returns all that a training leaves but rates and times."""
+    opened = checkpoint.reader(checkpoint.newest(str(folder)))
+    tensors = {name: opened.get_tensor(name) for name in opened.get_variable_to_shape_map()}
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for record in records:
+        for name in ("time", "images_per_second"):
+            record.pop(name, None)
+    best = json.loads((folder / "best" / "best.json").read_text())
+    return tensors, records, best
+
+
+def _assert_equal(folder, whole):
+    tensors, records, best = _learned(folder)
+    assert sorted(tensors) == sorted(whole[0])
+    assert any(name.endswith("/Momentum") for name in tensors)
+    for name, value in tensors.items():
+        np.testing.assert_array_equal(value, whole[0][name], err_msg=name)
+    assert records == whole[1]
+    assert best == whole[2]
+
+
+def test_a_killed_run_ends_as_one_without_a_break(records, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert _run(_command(records, whole)) == 0
+    assert _run(_command(records, killed), (killed / "model.ckpt-8.index").exists) != 0
+    assert _run(_command(records, killed)) == 0
+    _assert_equal(killed, _learned(whole))
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_change_nothing(records, tmp_path):
+    """The moments are random within a run: start, steps, saving, evaluation."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    begin = time.monotonic()
+    assert _run(_command(records, whole)) == 0
+    duration = time.monotonic() - begin
+    chance = random.Random(0)
+    kills = 0
+    for _ in range(12):
+        deadline = time.monotonic() + chance.uniform(0.2, 1.0) * duration
+        kills += _run(_command(records, killed), lambda: time.monotonic() > deadline) != 0  # noqa: B023
+    _run(_command(records, killed))
+    assert kills >= 3
+    _assert_equal(killed, _learned(whole))
