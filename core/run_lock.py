@@ -31,10 +31,11 @@ def hold(folder: str):
     path = os.path.join(folder, LOCK_FILE)
     try:
         os.makedirs(folder, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise UserError(f"cannot write to --train_logdir={folder}: {error.strerror}.") from error
-    with open(descriptor, "a+", encoding="utf-8") as file:
+    # Without a buffer, so that what cannot be written fails here and not when the file is closed.
+    with open(descriptor, "r+b", buffering=0) as file:
         _acquire(file, path)
         try:
             _sign(file, folder)
@@ -82,8 +83,8 @@ def _sign(file, folder: str):
     }
     try:
         file.truncate(0)
-        file.write(json.dumps(owner) + "\n")
-        file.flush()
+        file.seek(0)
+        file.write(json.dumps(owner).encode() + b"\n")
     except OSError as error:
         raise UserError(f"cannot write to --train_logdir={folder}: {error.strerror}.") from error
 
@@ -92,7 +93,7 @@ def _owner(file) -> dict:
     """Returns what the file says; empty where nothing was left behind."""
     file.seek(0)
     try:
-        owner = json.loads(file.read() or "{}")
+        owner = json.loads(file.read() or b"{}")
     except ValueError:
         return {}
     return owner if isinstance(owner, dict) else {}
