@@ -1,0 +1,138 @@
+r"""What a loop of training steps costs, by who runs it: `python -m benchmarks.training_loop`.
+
+  python -m benchmarks.training_loop --model_variant=resnet_v1_18 --loop_steps=10
+
+The same network and batch are trained by: `session.run` for each step, as a hook-less step of a
+monitored session makes it; a callable made once (`Session.make_callable`); and one `tf.while_loop`
+around the step, run once for all steps. The last needs resource variables, since a loop reads
+others only once; they are measured with the first way too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from absl import flags
+
+import common
+from benchmarks import measure
+from common import Options, option
+from core.options import ModelOptions, TrainOptions
+from deployment.options import DeviceOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopOptions(Options):
+    """What is measured."""
+
+    crop_size: tuple[int, ...] = option(
+        flags.DEFINE_list, (65, 65), "Height,width.", convert=int, length=2, minimum=1
+    )
+    batch_size: int = option(flags.DEFINE_integer, 2, "Images per step.", minimum=1)
+    loop_steps: int = option(flags.DEFINE_integer, 10, "Steps of a loop.", minimum=1)
+    repetitions: int = option(flags.DEFINE_integer, 5, "Loops that are timed.", minimum=1)
+
+
+OPTION_CLASSES = (LoopOptions, ModelOptions)
+NUM_CLASSES = 21
+
+
+def main(flag_values):
+    """Reads the flags, measures and prints a table."""
+    options = common.from_flags(LoopOptions, flag_values)
+    model_options = common.from_flags(ModelOptions, flag_values)
+    from deployment import backend as backends
+
+    backend = backends.create(DeviceOptions(device="cpu"))
+    loops = {
+        "host, session.run": _host_loop(options, model_options, backend, False, False),
+        "host, callable": _host_loop(options, model_options, backend, False, True),
+        "host, session.run, resource variables": _host_loop(
+            options, model_options, backend, True, False
+        ),
+        "graph, tf.while_loop": _graph_loop(options, model_options, backend),
+    }
+    seconds = measure.interleaved(loops, options.repetitions)
+    height, width = options.crop_size
+    print(measure.in_words(measure.machine()))
+    print(
+        f"{model_options.model_variant}, {options.batch_size} images of {height}x{width}, loops of "
+        f"{options.loop_steps} steps, {options.repetitions} of each way in turn."
+    )
+    print(measure.table([_row(name, values, options) for name, values in seconds.items()]))
+
+
+def _row(name: str, seconds: list, options: LoopOptions) -> dict:
+    rates = measure.rate(seconds, options.loop_steps)
+    return {
+        "loop": name,
+        "steps/s": rates["median"],
+        "lowest": rates["lowest"],
+        "highest": rates["highest"],
+        "ms/step": 1000.0 / rates["median"],
+    }
+
+
+def _host_loop(options, model_options, backend, resource_variables, as_callable):
+    """Returns a function that makes a loop of steps from the host."""
+    from utils.compat import tf
+
+    with tf.Graph().as_default():
+        tf.get_variable_scope().set_use_resource(resource_variables)
+        train_op = _step(options, model_options, backend).train_op
+        session = _session(backend)
+    step = session.make_callable(train_op) if as_callable else lambda: session.run(train_op)
+
+    def run():
+        for _ in range(options.loop_steps):
+            step()
+
+    return run
+
+
+def _graph_loop(options, model_options, backend):
+    """Returns a function that makes a loop of steps in one run."""
+    from utils.compat import tf
+
+    with tf.Graph().as_default():
+        tf.get_variable_scope().set_use_resource(True)
+        tf.train.get_or_create_global_step()
+
+        def body(done):
+            with tf.control_dependencies([_step(options, model_options, backend).train_op]):
+                return done + 1
+
+        loop = tf.while_loop(
+            lambda done: done < options.loop_steps, body, [tf.constant(0)], parallel_iterations=1
+        )
+        session = _session(backend)
+    return lambda: session.run(loop.op)
+
+
+def _step(options, model_options, backend):
+    """Returns a training step on a batch that stays the same."""
+    from core import train
+    from utils.compat import tf
+
+    shape = [options.batch_size, *options.crop_size]
+    return train.build(
+        tf.random_uniform([*shape, 3], 0, 255, seed=1),
+        tf.zeros([*shape, 1], tf.int32),
+        model_options,
+        TrainOptions(),
+        num_classes=NUM_CLASSES,
+        ignore_label=255,
+        backend=backend,
+    )
+
+
+def _session(backend):
+    from utils.compat import tf
+
+    session = tf.Session(config=backend.session_config())
+    session.run(tf.global_variables_initializer())
+    return session
+
+
+if __name__ == "__main__":
+    common.run(main, *OPTION_CLASSES)
