@@ -229,6 +229,10 @@ def _evaluation(sections, eval_options, info, backend):
 
     options = dataclasses.replace(eval_options, report=False)
     data_options = sections["data"]
+    # How many are left where bad records are skipped is known behind the first pass only.
+    num_images = None
+    if data_options.on_bad_record != "skip":
+        num_images = input_fn.count_images(data_options, options.eval_split)
 
     def make_batches():
         return input_fn.eval_batches(
@@ -250,7 +254,7 @@ def _evaluation(sections, eval_options, info, backend):
             crop_size=data_options.eval_crop_size,
             info=info,
             backend=backend,
-            num_images=input_fn.count_images(data_options, options.eval_split, info),
+            num_images=num_images,
         )
 
     return Evaluation(run, options.eval_split, info.class_names)
