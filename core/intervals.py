@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from core.options import TrainOptions
 
-NAMES = (
-    "log_steps",
-    "display_every",
-    "save_checkpoints_steps",
-    "milestone_steps",
-    "eval_interval_steps",
-)
+
+def _given(options: TrainOptions) -> dict:
+    """Returns each interval as it was given, by the name of its option."""
+    return {
+        "log_steps": options.log_steps,
+        "display_every": options.display_every,
+        "save_checkpoints_steps": options.save_checkpoints_steps,
+        "milestone_steps": options.milestone_steps,
+        "eval_interval_steps": options.eval_interval_steps,
+    }
 
 
 def steps(options: TrainOptions, name: str) -> int:
     """Returns an interval rounded up to whole loops; 0 where it is switched off."""
     loop = options.iterations_per_loop
-    return -(-getattr(options, name) // loop) * loop
+    return -(-_given(options)[name] // loop) * loop
 
 
 def passed(options: TrainOptions, name: str, last: int, now: int) -> bool:
@@ -33,9 +36,9 @@ def passed(options: TrainOptions, name: str, last: int, now: int) -> bool:
 def notice(options: TrainOptions) -> str:
     """Returns a sentence that names the intervals that are rounded up, or an empty string."""
     rounded = [
-        f"--{name}={getattr(options, name)} counts as {steps(options, name)}"
-        for name in NAMES
-        if steps(options, name) != getattr(options, name)
+        f"--{name}={given} counts as {steps(options, name)}"
+        for name, given in _given(options).items()
+        if steps(options, name) != given
     ]
     if not rounded:
         return ""
