@@ -180,10 +180,17 @@ def _define_flag(cls, field, flag_values):
 def from_flags(cls, flag_values):
     """Makes an option record from parsed flags.
 
+    An option that may be unset is unset by an empty value: `--tf_initial_checkpoint=` takes back
+    what a flag file says.
+
     Raises:
       OptionError: If a value is refused.
     """
-    return cls(**{field.name: flag_values[field.name].value for field in dataclasses.fields(cls)})
+    values = {field.name: flag_values[field.name].value for field in dataclasses.fields(cls)}
+    for field in dataclasses.fields(cls):
+        if values[field.name] in ("", []) and field.default is None:
+            values[field.name] = None
+    return cls(**values)
 
 
 def given_flags(flag_values) -> frozenset:

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Trains ResNet-101 beta on eight devices, output stride 8: round 1 on trainaug, round 2 on train.
+source "$(dirname "$0")/lib.sh"
+train s8_beta/r1 "resnet_101_beta s8_r1" 8 --tf_initial_checkpoint=pretrained/model.ckpt "$@"
+round_1=$(CHECKPOINT="" newest s8_beta/r1)
+train s8_beta/r2 "resnet_101_beta s8_r2" 8 "$@" --tf_initial_checkpoint="$round_1"
