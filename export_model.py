@@ -10,6 +10,7 @@ compared with the checkpoint before it gets its name. `docs/export.md` describes
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 from absl import logging
@@ -65,6 +66,7 @@ def export(
     folder = _checkpoint_folder(options)
     if not options.export_path or options.export_path.endswith("/"):
         raise OptionError("--export_path is missing; name the file, such as OUT/model.pb.")
+    _check_device(device_options)
     saved = saved_options.load(folder)
     dataset_dir = data_options.dataset_dir
     model_options, data_options = _with_saved(saved, model_options, options, data_options, given)
@@ -91,7 +93,7 @@ def export(
         resize=_resize(data_options),
     )
     samples, representative = _samples(options, data_options, info)
-    backend = backends.create(device_options)
+    backend = backends.create(dataclasses.replace(device_options, precision_mode="fp32"))
     backend.start()
     try:
         return run.run(
@@ -125,6 +127,19 @@ def _checkpoint_folder(options: ExportOptions) -> str:
             "--checkpoint_path names one; leave one of them out."
         )
     return options.checkpoint_dir or os.path.dirname(options.checkpoint_path) or "."
+
+
+def _check_device(device_options: DeviceOptions):
+    """Raises OptionError for what an export cannot follow."""
+    if device_options.rank != 1:
+        raise OptionError(
+            f"--rank={device_options.rank}: an export takes one process; leave the flag out."
+        )
+    if device_options.precision_mode not in ("auto", "fp32"):
+        raise OptionError(
+            f"--precision_mode={device_options.precision_mode}: exports are compared with the "
+            "checkpoint in fp32; leave the flag out."
+        )
 
 
 def _find_checkpoint(folder: str, which: str) -> str:

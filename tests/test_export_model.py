@@ -52,12 +52,12 @@ def run(tmp_path_factory):
     return folder
 
 
-def export(run, path, given=(), model_options=None, data=None, **options):
+def export(run, path, given=(), model_options=None, data=None, device=None, **options):
     return export_model.export(
         model_options or ModelOptions(),
         ExportOptions(**{"checkpoint_dir": run, "export_path": str(path), **options}),
         DataOptions(**(data or {})),
-        DeviceOptions(device="cpu"),
+        DeviceOptions(device="cpu", **(device or {})),
         given=frozenset(given),
     )
 
@@ -412,6 +412,15 @@ def test_an_unwritable_folder_is_an_error(run, tmp_path):
 def test_a_missing_flag_is_an_error(run, tmp_path, options, message):
     with pytest.raises(OptionError, match=message):
         export(run, tmp_path / "net.pb", **options)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [({"rank": 2}, "an export takes one process"), ({"precision_mode": "bf16"}, "in fp32; leave")],
+)
+def test_an_export_is_one_process_in_full_precision(run, tmp_path, device, message):
+    with pytest.raises(OptionError, match=message):
+        export(run, tmp_path / "net.pb", device=device)
 
 
 @pytest.mark.parametrize(
