@@ -137,6 +137,7 @@ def test_the_saved_model_takes_batches_and_encoded_images(exported):
         assert set(signatures) >= {"serving_default", "encoded"}
         batch = _call(session, signatures["serving_default"], np.stack([photo, photo[::-1]]))
         encoded = _call(session, signatures["encoded"], [content.getvalue()])
+        assert json.loads(session.run("Metadata:0").decode())["class_names"] == NAMES
     assert batch["SemanticPredictions"].shape == (2, 30, 35)
     for results in (batch, encoded):
         np.testing.assert_array_equal(results["SemanticPredictions"][0], labels)

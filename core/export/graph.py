@@ -127,8 +127,13 @@ def fixed(frozen: tf.GraphDef, network: Network, dtype=tf.uint8) -> tf.GraphDef:
         return _finished(graph, [LABELS, PROBABILITIES])
 
 
-def served(frozen: tf.GraphDef, network: Network) -> dict:
+def served(frozen: tf.GraphDef, network: Network, metadata: str) -> dict:
     """Builds, in the current graph, the network for batches and for an encoded image.
+
+    Args:
+      frozen: The result of `freeze`.
+      network: What it is.
+      metadata: As in `flexible`.
 
     Returns:
       Name -> tensor: `ImageTensor` uint8 [N, h, w, 3], `EncodedImage` string [1], which is only
@@ -137,6 +142,7 @@ def served(frozen: tf.GraphDef, network: Network) -> dict:
     encoded = tf.placeholder(tf.string, [1], name=ENCODED_INPUT)
     # As the input pipeline decodes; the kernel goes by the content, PNG or JPEG.
     decoded = tf.image.decode_jpeg(encoded[0], channels=3)[tf.newaxis]
+    tf.constant(metadata, name=METADATA)
     images = tf.placeholder_with_default(decoded, [None, None, None, 3], name=INPUT)
     labels, probabilities = _any_size(frozen, images, network)
     return {

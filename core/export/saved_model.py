@@ -31,7 +31,7 @@ def write(job: Job) -> list:
     path = f"{job.base}_savedmodel"
     builder = tf.saved_model.Builder(path)
     with tf.Graph().as_default(), tempfile.TemporaryDirectory() as folder:
-        tensors = graph.served(job.frozen, job.network)
+        tensors = graph.served(job.frozen, job.network, job.metadata)
         file = os.path.join(folder, METADATA_FILE)
         with open(file, "w", encoding="utf-8") as stream:
             stream.write(job.metadata)
