@@ -66,6 +66,8 @@ def check_evaluation(options: DataOptions, info: DatasetInfo, split: str):
     """
     index = _open(options, info, split, needs_label=False)
     record_checks.check_sample(index, info, needs_label=False)
+    if options.augmentation == preprocess.IMAGENET:
+        return
     sizes, names = record_checks.image_sizes(index)
     height, width = preprocess.range_size(*sizes.T.astype(np.float32), options, math=np)
     height, width = height.astype(int), width.astype(int)

@@ -86,6 +86,48 @@ class DataOptions(Options):
     scale_factor_step_size: float = option(
         flags.DEFINE_float, 0.25, "Step between random scales; 0: any in the range.", minimum=0.0
     )
+    augmentation: str = option(
+        flags.DEFINE_string,
+        "deeplab",
+        "How crops are chosen. deeplab: random scale, crop, padding; evaluation pads. imagenet: "
+        "random area and aspect ratio, resized to the crop; evaluation resizes, takes the middle.",
+        choices=("deeplab", "imagenet"),
+    )
+    random_crop_area: tuple[float, ...] = option(
+        flags.DEFINE_list,
+        (0.08, 1.0),
+        "Smallest,largest share of the image in a crop, with --augmentation=imagenet.",
+        convert=float,
+        length=2,
+        above=0.0,
+        maximum=1.0,
+    )
+    random_crop_aspect: tuple[float, ...] = option(
+        flags.DEFINE_list,
+        (0.75, 4 / 3),
+        "Smallest,largest width / height of a crop before it is resized, likewise.",
+        convert=float,
+        length=2,
+        above=0.0,
+    )
+    brightness_delta: float = option(
+        flags.DEFINE_float, 0.0, "Largest random change, as a share of white.", minimum=0, maximum=1
+    )
+    contrast_delta: float = option(
+        flags.DEFINE_float, 0.0, "Largest random change of contrast.", minimum=0, maximum=1
+    )
+    saturation_delta: float = option(
+        flags.DEFINE_float, 0.0, "Largest random change of saturation.", minimum=0, maximum=1
+    )
+    hue_delta: float = option(
+        flags.DEFINE_float, 0.0, "Largest random change, in turns.", minimum=0, maximum=0.5
+    )
+    max_blur_sigma: float = option(
+        flags.DEFINE_float, 0.0, "Largest random blur, in pixels.", minimum=0, maximum=20
+    )
+    max_rotation: float = option(
+        flags.DEFINE_float, 0.0, "Largest random rotation, in degrees.", minimum=0, maximum=180
+    )
     on_bad_record: str = option(
         flags.DEFINE_string,
         "fail",
@@ -107,6 +149,15 @@ class DataOptions(Options):
 
     def check(self):
         """Raises OptionError for ranges that are empty."""
+        for name in ("random_crop_area", "random_crop_aspect"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise OptionError(f"--{name}={low},{high}: the first number is above the second.")
+        if self.augmentation == "imagenet" and self.min_resize_value is not None:
+            raise OptionError(
+                f"--min_resize_value={self.min_resize_value} does not go with "
+                "--augmentation=imagenet, which resizes by itself; drop one of them."
+            )
         if self.min_scale_factor > self.max_scale_factor:
             raise OptionError(
                 f"--min_scale_factor={self.min_scale_factor} is above "

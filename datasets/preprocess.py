@@ -1,7 +1,9 @@
 """DeepLab's preprocessing of one image and its label.
 
 Training: optional resize, random scale, random crop with padding, random flip. Evaluation: optional
-resize, padding. Images stay uint8 until they are resized or padded, and are not normalised here.
+resize, padding. With `augmentation` imagenet: random resized crop and flip; evaluation: resize and
+centre crop. Images stay uint8 until they are resized or padded, and are not normalised here: the
+mean and the standard deviation are the backbone's, as its checkpoint expects them.
 
 Random decisions are functions of uniform numbers that the caller draws, so that the same numbers
 give the same sample on every machine. The rules are those of the DeepLab family.
@@ -11,14 +13,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from datasets import augment
 from datasets.options import DataOptions
 from utils import image_ops, resampling
 from utils.compat import tf
 
-# What each of the uniform numbers of a sample decides.
+# What each of the uniform numbers of a sample decides; those of `augment` come behind.
 _SCALE, _TOP, _LEFT, _FLIP = range(4)
-NUM_RANDOM = 4
+_CROP = slice(4, 4 + augment.NUM_CROP)
+_COLOR = slice(_CROP.stop, _CROP.stop + augment.NUM_COLOR)
+_BLUR = slice(_COLOR.stop, _COLOR.stop + augment.NUM_BLUR)
+_ROTATION = slice(_BLUR.stop, _BLUR.stop + augment.NUM_ROTATION)
+NUM_RANDOM = _ROTATION.stop
+# ImageNet's evaluation resizes to 256 and cuts out 224.
+_EVALUATION_MARGIN = 256 / 224
 FLIP_PROBABILITY = 0.5
+IMAGENET = "imagenet"
 
 
 def for_training(read_image, label, options: DataOptions, *, pad_color, ignore_label, random):
@@ -44,27 +54,64 @@ def for_training(read_image, label, options: DataOptions, *, pad_color, ignore_l
         whole = read_image(tf.zeros([2], tf.int32), tf.shape(label)[:2])
         image, label = resize_to_range(whole, label, options)
         read_image = reader(image)
-    scales = scale_values(
-        options.min_scale_factor, options.max_scale_factor, options.scale_factor_step_size
-    )
     size = tf.shape(label)[:2]
-    scaled = scaled_size(size, choose_scale(scales, random[_SCALE]))
-    window = random_window(scaled, options.train_crop_size, random[_TOP], random[_LEFT])
     mirrored = random[_FLIP] <= FLIP_PROBABILITY
-    image, label = tf.cond(
-        tf.reduce_all(tf.equal(scaled, size)),
-        lambda: _cut(read_image, label, window, mirrored),
-        lambda: _resample(read_image, label, scaled, window, mirrored),
-    )
+    if options.augmentation == IMAGENET:
+        offset, part = augment.resized_crop(size, options, random[_CROP])
+        axes = _axes(part, options.train_crop_size, [0, 0], options.train_crop_size, offset)
+        image, label = _resample(read_image, label, axes, mirrored)
+        valid = tf.constant(options.train_crop_size, tf.int32)
+    else:
+        image, label, valid = _scale_and_crop(read_image, label, options, mirrored, random)
+    image = _change_look(image, options, random)
     height, width = options.train_crop_size
-    valid = window[1]
     # What is padding at the right becomes padding at the left in a mirrored sample.
     left = tf.where(mirrored, width - valid[1], 0)
     image = image_ops.pad(image, height, width, pad_color, left=left)
     label = image_ops.pad(label, height, width, [ignore_label], left=left)
     image.set_shape([height, width, 3])
     label.set_shape([height, width, 1])
+    if options.max_rotation:
+        image, label = augment.rotate(
+            image,
+            label,
+            options,
+            random[_ROTATION],
+            pad_color=pad_color,
+            ignore_label=ignore_label,
+        )
     return image, label, valid[0], valid[1]
+
+
+def _scale_and_crop(read_image, label, options: DataOptions, mirrored, random) -> tuple:
+    """Returns DeepLab's random window of an image and its label, and its size, not padded."""
+    scales = scale_values(
+        options.min_scale_factor, options.max_scale_factor, options.scale_factor_step_size
+    )
+    size = tf.shape(label)[:2]
+    scaled = scaled_size(size, choose_scale(scales, random[_SCALE]))
+    window = random_window(scaled, options.train_crop_size, random[_TOP], random[_LEFT])
+    image, label = tf.cond(
+        tf.reduce_all(tf.equal(scaled, size)),
+        lambda: _cut(read_image, label, window, mirrored),
+        lambda: _resample(read_image, label, _axes(size, scaled, *window), mirrored),
+    )
+    return image, label, window[1]
+
+
+def _change_look(image, options: DataOptions, random) -> tf.Tensor:
+    """Changes colours and sharpness where the options ask for it."""
+    deltas = (
+        options.brightness_delta,
+        options.contrast_delta,
+        options.saturation_delta,
+        options.hue_delta,
+    )
+    if any(deltas):
+        image = augment.distort_colors(image, options, random[_COLOR])
+    if options.max_blur_sigma:
+        image = augment.blur(image, options, random[_BLUR])
+    return image
 
 
 def reader(image: tf.Tensor):
@@ -78,13 +125,27 @@ def _cut(read_image, label, window, mirrored) -> tuple:
     return tf.cast(image, tf.float32), tf.cast(label, tf.int32)
 
 
-def _resample(read_image, label, scaled, window, mirrored) -> tuple:
-    """Returns the same of the image resized to a size."""
-    size = tf.shape(label)[:2]
-    rows, columns = (
-        resampling.window_axis(size[axis], scaled[axis], window[0][axis], window[1][axis])
+def _axes(size, scaled, offset, length, first=(0, 0)) -> tuple:
+    """Returns where the rows and columns of a window come from; see `resampling.window_axis`.
+
+    Args:
+      size: Height and width of the part of the image that is resized.
+      scaled: Those it is resized to.
+      offset: Where the window begins in that.
+      length: Its height and width.
+      first: Where the part begins in the image.
+    """
+    return tuple(
+        resampling.window_axis(size[axis], scaled[axis], offset[axis], length[axis]).behind(
+            first[axis]
+        )
         for axis in range(2)
     )
+
+
+def _resample(read_image, label, axes, mirrored) -> tuple:
+    """Returns a window of the resized image and label, float32 and int32, mirrored or not."""
+    rows, columns = axes
     part = tf.stack([rows.first, columns.first]), tf.stack([rows.count, columns.count])
     columns = columns.mirrored(mirrored)
     image = resampling.bilinear(read_image(*part), rows, columns)
@@ -94,13 +155,26 @@ def _resample(read_image, label, scaled, window, mirrored) -> tuple:
 def for_evaluation(image, label, options: DataOptions, *, pad_color, ignore_label) -> tuple:
     """Prepares an image and its label for evaluation; arguments and results as in training.
 
-    An image larger than `options.eval_crop_size` keeps its size.
+    An image larger than `options.eval_crop_size` keeps its size. With ImageNet's augmentation the
+    image is resized to a little more than the crop, of which the middle is taken.
     """
+    if options.augmentation == IMAGENET:
+        return _centre(image, label, options)
     image, label = resize_to_range(image, label, options)
     valid = tf.shape(image)[:2]
     target = tf.unstack(tf.maximum(valid, options.eval_crop_size))
     image, label = pad_both(image, label, target, pad_color, ignore_label)
     return image, label, valid[0], valid[1]
+
+
+def _centre(image, label, options: DataOptions) -> tuple:
+    """Returns the middle of an image resized to cover the crop and a margin."""
+    size, wanted = tf.shape(image)[:2], options.eval_crop_size
+    ratio = tf.constant(wanted, tf.float32) * _EVALUATION_MARGIN / tf.cast(size, tf.float32)
+    scaled = tf.cast(tf.round(tf.cast(size, tf.float32) * tf.reduce_max(ratio)), tf.int32)
+    axes = _axes(size, scaled, (scaled - wanted) // 2, wanted)
+    image, label = _resample(reader(image), label, axes, tf.constant(False))
+    return image, label, tf.constant(wanted[0]), tf.constant(wanted[1])
 
 
 def resize_to_range(image, label, options: DataOptions) -> tuple:

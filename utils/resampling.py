@@ -35,6 +35,10 @@ class Axis:
     stop: tf.Tensor
     nearest: tf.Tensor
 
+    def behind(self, pixels) -> Axis:
+        """Returns the axis for an image that begins so many pixels earlier."""
+        return dataclasses.replace(self, first=self.first + pixels)
+
     def mirrored(self, where: tf.Tensor) -> Axis:
         """Returns the axis, its window turned round where a scalar bool is true."""
         return dataclasses.replace(

@@ -209,7 +209,7 @@ def test_random_numbers_decide_alike_on_every_tensorflow():
         numbers = session.run(
             input_fn._uniform(preprocess.NUM_RANDOM, 3, tf.constant(10, tf.int64), 1)
         )
-    np.testing.assert_allclose(numbers, [0.3670518, 0.7965319, 0.6762202, 0.9867679], atol=1e-7)
+    np.testing.assert_allclose(numbers[:4], [0.3670518, 0.7965319, 0.6762202, 0.9867679], atol=1e-7)
 
 
 def test_names_can_be_left_out_for_devices_that_take_no_strings(records):
