@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from core import convolution as core_convolution
 from core import layers
 from core.export import folding
 from tests.golden import logits as golden_logits
@@ -41,11 +42,20 @@ def convolution(images):
 
 
 def atrous_convolution(images):
-    return layers.conv2d(images, 8, 3, rate=2, normalizer_fn=layers.batch_norm, native_atrous=True)
+    return layers.conv2d(
+        images, 8, 3, rate=2, normalizer_fn=layers.batch_norm, formulation=core_convolution.NATIVE
+    )
 
 
 def depthwise(images):
     return layers.depthwise_conv2d(images, 3, normalizer_fn=layers.batch_norm)
+
+
+def atrous_convolution_through_space_to_batch(images):
+    formulation = core_convolution.SPACE_TO_BATCH
+    return layers.conv2d(
+        images, 8, 3, rate=2, normalizer_fn=layers.batch_norm, formulation=formulation
+    )
 
 
 def atrous_depthwise(images):
@@ -66,6 +76,7 @@ def with_another_user(images):
     [
         (convolution, 0),
         (atrous_convolution, 0),
+        (atrous_convolution_through_space_to_batch, 0),
         (depthwise, 0),
         (atrous_depthwise, 0),
         (without_convolution, 1),
