@@ -1,4 +1,6 @@
 import json
+import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -136,6 +138,18 @@ def test_panoptic_files_are_translated(coco, tmp_path):
     change(tmp_path, lambda c: c.update(annotations=both))
     with pytest.raises(UserError, match="a.png holds the segment 70000, which its annotation"):
         convert("coco", coco, semantic_segmentation_folder=str(tmp_path / "masks"))
+
+
+def test_archives_serve_as_they_were_downloaded(coco, tmp_path):
+    with zipfile.ZipFile(str(tmp_path / "train.zip"), "w") as archive:
+        for path in (tmp_path / "train").iterdir():
+            archive.write(str(path), f"train/{path.name}")
+    with zipfile.ZipFile(str(tmp_path / "annotations.zip"), "w") as archive:
+        archive.write(coco["annotations"][0], "annotations/instances_train.json")
+    shutil.rmtree(str(tmp_path / "train"))
+    inside = str(tmp_path / "annotations.zip" / "annotations" / "instances_train.json")
+    convert("coco", coco, annotations=[inside])
+    assert len(read_records(tmp_path / "out", "train")) == 2
 
 
 def refused(coco, match, error=UserError, **changes):
