@@ -195,11 +195,19 @@ def _grey_pixels(unused_offset, size):
 
 
 def _mapped(dataset, function):
-    """Returns batches of one small number per element, for which the function was computed."""
+    """Returns batches of one small number per element, for which the function was computed.
+
+    Of a pixel, not of the size: a size that is known before makes TensorFlow leave out the rest.
+    """
     from utils.compat import tf
 
     def small(*element):
-        return tf.add_n([tf.size(value) for value in function(*element)])
+        return tf.add_n([number_of(value) for value in function(*element)])
+
+    def number_of(value):
+        if value.dtype == tf.string:
+            return tf.strings.length(value)
+        return tf.cast(tf.reshape(value, [-1])[-1], tf.int32)
 
     calls = tf.data.experimental.AUTOTUNE
     return dataset.map(small, num_parallel_calls=calls).batch(_BATCH).prefetch(2)
