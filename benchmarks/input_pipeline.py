@@ -20,6 +20,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 from absl import flags
@@ -32,6 +33,8 @@ from utils.errors import UserError
 
 _JPEG_BYTES = 71000
 _BATCH = 8
+_WARM_UP = 4
+_PAUSE_SECONDS = 0.3
 _PAD_COLOR = (123.15, 115.9, 103.06)
 
 
@@ -83,8 +86,16 @@ def _measure(options: PipelineOptions, cores: int) -> dict:
         records = make_records(folder, options.images)
         images = options.batches * _BATCH
         parts = {name: _runner(dataset, cores) for name, dataset in _parts(records).items()}
-        calls = {name: functools.partial(part, options.batches) for name, part in parts.items()}
-        seconds = measure.interleaved(calls, options.repetitions)
+        seconds = {name: [] for name in parts}
+        for _ in range(options.repetitions):
+            for name, run in parts.items():
+                # What was prepared while others were timed does not count.
+                run(_WARM_UP)
+                begin = time.perf_counter()
+                run(options.batches)
+                seconds[name].append(time.perf_counter() - begin)
+                # Buffers fill up again, not at the cost of the next part.
+                time.sleep(_PAUSE_SECONDS)
         rates = {name: measure.rate(values, images) for name, values in seconds.items()}
         memory = _memory(records, cores, options.epochs * options.images // _BATCH)
     return {"cores": cores, "images_per_second": rates, **memory, "machine": measure.machine()}
@@ -224,9 +235,9 @@ def _runner(make_dataset, cores: int):
         operation = tf.group(*(batch.values() if isinstance(batch, dict) else [batch]))
     config = tf.ConfigProto(intra_op_parallelism_threads=cores, inter_op_parallelism_threads=cores)
     session = tf.Session(graph=graph, config=config)
+    session.run(iterator.initializer)
 
     def run(batches: int):
-        session.run(iterator.initializer)
         for _ in range(batches):
             session.run(operation)
 
