@@ -7,6 +7,7 @@ import os
 import time
 
 import numpy as np
+from absl import logging
 
 from core.export.artifact import Artifact, Tolerance
 from utils import log
@@ -15,8 +16,8 @@ from utils.errors import UserError
 _TIMED_RUNS = 5
 # A slow network is timed less often.
 _ENOUGH_SECONDS = 20.0
-# An image that takes longer deserves a progress line.
-_SLOW_SECONDS = 2.0
+# If the first image (which warms up too) takes longer, the others deserve a progress line.
+_SLOW_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +43,14 @@ def run_all(run, images, name: str) -> list:
     Args:
       run: Maps an image to its results.
       images: The images.
-      name: What runs, for the progress line.
+      name: What runs, in words.
     """
     begin = time.monotonic()
     results = [run(images[0])]
     if time.monotonic() - begin < _SLOW_SECONDS:
         return results + [run(image) for image in images[1:]]
-    progress = log.Progress(len(images), f"images by {name}")
+    logging.info("Running %s on %d images.", name, len(images))
+    progress = log.Progress(len(images))
     try:
         progress.update(1)
         for image in images[1:]:
