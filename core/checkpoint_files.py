@@ -24,6 +24,16 @@ from utils.errors import UserError
 
 _INCOMPLETE_FOLDER = ".incomplete"
 _MILESTONES_FILE = "milestones.json"
+# Why a file cannot be written; all of these have words in the system's language.
+_CANNOT_WRITE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EROFS,
+    errno.EACCES,
+    errno.ENOENT,
+)
 # File systems without hard links answer with one of these.
 _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
 
@@ -72,10 +82,13 @@ def write(saver: tf.train.Saver, session, folder: str, step: int) -> str:
 
 
 def _reason(error) -> str:
+    """Returns why a file could not be written, in the system's words where they are known."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    # The last part of TensorFlow's first line is the system's reason; paths stand before it.
-    return error.message.strip().split("\n")[0].rsplit("; ", 1)[-1]
+    # TensorFlow puts them somewhere into a message of many lines.
+    known = [os.strerror(number) for number in _CANNOT_WRITE]
+    found = [text for text in known if text in error.message]
+    return found[0] if found else error.message.strip().split("\n")[0]
 
 
 def _put_in_place(temporary: str, prefix: str):

@@ -95,7 +95,7 @@ def test_kills_at_random_moments_change_nothing(records, tmp_path):
     duration = time.monotonic() - begin
     chance = random.Random(0)
     kills = 0
-    for _ in range(12):
+    for _ in range(6):
         deadline = time.monotonic() + chance.uniform(0.2, 1.0) * duration
         kills += _run(_command(records, killed), lambda: time.monotonic() > deadline) != 0  # noqa: B023
     _run(_command(records, killed))

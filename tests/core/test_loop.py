@@ -225,7 +225,7 @@ class _SmallDisk(tf.train.SessionRunHook):
 def test_a_full_disk_is_a_sentence_and_leaves_the_checkpoints_before(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
-        with pytest.raises(UserError, match="cannot write checkpoint .*-4 .*Free some space"):
+        with pytest.raises(UserError, match="checkpoint .*-4 .File too large.; .*Free some"):
             _train(tmp_path, 8, extra=_SmallDisk(3, 100000), save_checkpoints_steps=2, large=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
