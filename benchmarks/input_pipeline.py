@@ -84,6 +84,8 @@ def _in_own_process(cores: int, available: list) -> dict:
 def _measure(options: PipelineOptions, cores: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         records = make_records(folder, options.images)
+        # First, before other parts of the measurement take memory that could be used again.
+        memory = _memory(records, cores, options.epochs * options.images // _BATCH)
         images = options.batches * _BATCH
         parts = {name: _runner(dataset, cores) for name, dataset in _parts(records).items()}
         seconds = {name: [] for name in parts}
@@ -97,7 +99,6 @@ def _measure(options: PipelineOptions, cores: int) -> dict:
                 # Buffers fill up again, not at the cost of the next part.
                 time.sleep(_PAUSE_SECONDS)
         rates = {name: measure.rate(values, images) for name, values in seconds.items()}
-        memory = _memory(records, cores, options.epochs * options.images // _BATCH)
     return {"cores": cores, "images_per_second": rates, **memory, "machine": measure.machine()}
 
 
