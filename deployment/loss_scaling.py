@@ -1,0 +1,79 @@
+"""Loss scaling: gradients that would vanish in fp16 are computed times a factor.
+
+For devices whose mixed precision has no scaling of its own: `Backend.wrap_optimizer` returns
+`LossScaling(optimizer)`. Source: arXiv 1710.03740, section 3.2, with a factor that adapts.
+"""
+
+from __future__ import annotations
+
+from utils.compat import tf
+
+_START = 2.0**15
+_LOWEST = 1.0
+_HIGHEST = 2.0**24
+# Steps without overflow after which the factor is doubled.
+_STEPS_TO_DOUBLE = 1000
+
+
+class LossScaling(tf.train.Optimizer):
+    """An optimizer that scales the loss, and leaves out the update of a step that overflowed.
+
+    A step that is left out counts in the global step, so that schedule, saving and the order of the
+    data stay what they are; the factor is then halved.
+    """
+
+    def __init__(self, optimizer: tf.train.Optimizer, steps_to_double: int = _STEPS_TO_DOUBLE):
+        """Wraps an optimizer.
+
+        Args:
+          optimizer: Computes gradients and makes the update.
+          steps_to_double: Steps without overflow after which the factor is doubled.
+        """
+        super().__init__(use_locking=False, name="LossScaling")
+        self._optimizer = optimizer
+        self._steps_to_double = steps_to_double
+        self.scale = tf.get_variable(
+            "loss_scale", [], initializer=tf.constant_initializer(_START), trainable=False
+        )
+        self._good_steps = tf.get_variable(
+            "loss_scale_good_steps",
+            [],
+            tf.int32,
+            initializer=tf.zeros_initializer(),
+            trainable=False,
+        )
+
+    def compute_gradients(self, loss, var_list=None, **settings):
+        """Returns (gradient, variable) pairs of the loss itself; not finite after an overflow."""
+        scale = self.scale.read_value()
+        scaled = self._optimizer.compute_gradients(loss * scale, var_list, **settings)
+        return [(None if one is None else one / scale, variable) for one, variable in scaled]
+
+    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+        """Returns the operation that updates if all gradients are finite, and adapts the factor."""
+        pairs = list(grads_and_vars)
+        gradients = [gradient for gradient, _ in pairs if gradient is not None]
+        is_good = tf.reduce_all([tf.reduce_all(tf.is_finite(one)) for one in gradients])
+        update = tf.cond(is_good, lambda: self._update(pairs), tf.no_op)
+        with tf.control_dependencies([update]):
+            adapt = self._adapt(is_good)
+        if global_step is None:
+            return tf.group(adapt, name=name)
+        with tf.control_dependencies([adapt]):
+            return tf.assign_add(global_step, 1, name=name).op
+
+    def variables(self) -> list:
+        """Returns the variables of the optimizer and of the scaling."""
+        return [*self._optimizer.variables(), self.scale, self._good_steps]
+
+    def _update(self, pairs):
+        with tf.control_dependencies([self._optimizer.apply_gradients(pairs)]):
+            return tf.no_op()
+
+    def _adapt(self, is_good):
+        good_steps = tf.where(is_good, self._good_steps + 1, tf.zeros_like(self._good_steps))
+        doubles = good_steps >= self._steps_to_double
+        factor = tf.where(doubles, 2.0, tf.where(is_good, 1.0, 0.5))
+        scale = tf.clip_by_value(self.scale * factor, _LOWEST, _HIGHEST)
+        good_steps = tf.where(doubles, tf.zeros_like(good_steps), good_steps)
+        return tf.group(tf.assign(self.scale, scale), tf.assign(self._good_steps, good_steps))
