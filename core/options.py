@@ -255,6 +255,12 @@ class TrainOptions(Options):
     upsample_logits: bool = option(
         flags.DEFINE_bool, True, "Whether the loss sees logits at label size; False shrinks labels."
     )
+    gradient_checkpointing: bool = option(
+        flags.DEFINE_bool,
+        False,
+        "Whether residual units are computed again for their gradients: less memory, more time.",
+        changeable=True,
+    )
     label_weights: tuple[float, ...] | None = option(
         flags.DEFINE_multi_float,
         None,

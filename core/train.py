@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from core import layers, model, optimizers, schedules
+from core import layers, model, optimizers, recompute, schedules
 from core.losses import softmax_cross_entropy
 from core.options import ModelOptions, TrainOptions
 from deployment.backend import Backend
@@ -65,7 +65,9 @@ def build(
       backend: The device; it averages gradients over ranks.
     """
     global_step = tf.train.get_or_create_global_step()
-    with slim.arg_scope([layers.conv2d], formulation=backend.formulation):
+    with slim.arg_scope([layers.conv2d], formulation=backend.formulation), slim.arg_scope(
+        [recompute.unit], recompute=options.gradient_checkpointing
+    ):
         logits = model.logits(
             images,
             model_options,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from core import layers
+from core import layers, recompute
 from core.backbones import MIDDLE_GREY, Backbone, Features, scale_to_unit_range
 from core.options import ModelOptions
 from utils.compat import tf
@@ -74,8 +74,14 @@ def build(
         strides = placements(BLOCKS, options.output_stride)
         for number, (block, (stride, rate)) in enumerate(zip(BLOCKS, strides)):
             channels = _scaled(block.channels, options)
-            net, depthwise_outputs[number] = _inverted_residual(
-                net, channels, block.expansion, stride, rate, block_name(number)
+            net, depthwise_outputs[number] = recompute.unit(
+                _inverted_residual,
+                net,
+                channels,
+                block.expansion,
+                stride,
+                rate,
+                block_name(number),
             )
     at_stride = {
         stride: depthwise_outputs[number]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from core import layers
+from core import layers, recompute
 from core.backbones import MIDDLE_GREY, Backbone, Features, mobilenet_v2, scale_to_unit_range
 from core.options import ModelOptions
 from utils.compat import tf
@@ -138,8 +138,8 @@ def build(
         strides = mobilenet_v2.placements(network.blocks, options.output_stride)
         for number, (block, (stride, rate)) in enumerate(zip(network.blocks, strides)):
             with tf.variable_scope(mobilenet_v2.block_name(number)):
-                outputs, filtered[number] = _inverted_residual(
-                    outputs, block, scaled(block.channels), stride, rate
+                outputs, filtered[number] = recompute.unit(
+                    _inverted_residual, outputs, block, scaled(block.channels), stride, rate
                 )
         outputs = layers.conv2d(outputs, scaled(network.channels), 1, scope="Conv_1")
     at_stride = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from core import layers
+from core import layers, recompute
 from core.backbones import IMAGENET_MEAN, Backbone, Features, subtract_mean
 from core.options import ModelOptions
 from utils.compat import tf
@@ -82,7 +82,8 @@ def _blocks(outputs, network, options):
                     stride = 2
                 atrous = reached == options.output_stride
                 with tf.variable_scope(f"unit_{unit}"):
-                    outputs, branch = _unit(
+                    outputs, branch = recompute.unit(
+                        _unit,
                         outputs,
                         network,
                         64 * 2 ** (block - 1),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from core import layers
+from core import layers, recompute
 from core.backbones import MIDDLE_GREY, Backbone, Features, scale_to_unit_range
 from core.options import ModelOptions
 from utils.compat import tf
@@ -119,8 +119,8 @@ def _blocks(outputs, blocks, options):
         with tf.variable_scope(block.scope):
             for unit in range(1, block.units + 1):
                 with tf.variable_scope(f"unit_{unit}/xception_module"):
-                    outputs, second = _unit(
-                        outputs, block, stride, rates, options.use_bounded_activation
+                    outputs, second = recompute.unit(
+                        _unit, outputs, block, stride, rates, options.use_bounded_activation
                     )
         if stride > 1 and reached in _DECODER_STRIDES:
             at_stride[reached] = second
