@@ -108,7 +108,7 @@ def make_files(folder: str, number: int) -> dict:
         else:
             for source, target in zip(_paths(folder, names[place % _DISTINCT]), (image, mask)):
                 shutil.copyfile(source, target)
-    common.write_text(os.path.join(folder, "Lists", "train.txt"), "\n".join(names) + "\n")
+    common.write_text(os.path.join(folder, "Lists", "benchmark.txt"), "\n".join(names) + "\n")
     paths = [_paths(folder, name) for name in names[:_DISTINCT]]
     image_kb, mask_kb = (
         sum(map(os.path.getsize, found)) / 1e3 / _DISTINCT for found in zip(*paths)
@@ -155,8 +155,6 @@ def _convert(folder: str, workers: int):
         output_dir=output,
         num_workers=workers,
         num_shards=_shards(workers),
-        # Not VOC's, whose number of images is known.
-        dataset_name="benchmark",
     )
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         convert.convert("pascal_voc", options)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import struct
 import zlib
 
 from PIL import Image, ImageOps
@@ -17,7 +18,11 @@ from PIL import Image, ImageOps
 from datasets import files
 
 _ORIENTATION = 0x0112
+_JPEG_BEGIN = b"\xff\xd8"
 _JPEG_END = b"\xff\xd9"
+# Markers of JPEG segments: start of scan, application data 1, frames of the usual methods
+# (baseline, extended and progressive, Huffman coded).
+_SCAN, _APP1, _FRAMES = 0xDA, 0xE1, (0xC0, 0xC1, 0xC2)
 _PNG_DEPTH = 24
 
 
@@ -52,10 +57,16 @@ def read_image(path: str) -> ImageFile:
         not known.
     """
     content = read(path)
+    size = _plain_jpeg_size(content)
+    if size is not None:
+        _check_jpeg(path, content)
+        return ImageFile(content, "jpeg", *size)
     image = open_image(path, content)
-    if image.format not in ("JPEG", "PNG"):
-        raise BadFileError(f"{path} is a {image.format} file; save it as JPEG or PNG")
-    if image.format == "JPEG":
+    # Cameras put several pictures into one file (MPO), of which every decoder takes the first.
+    kind = "JPEG" if image.format == "MPO" else image.format
+    if kind not in ("JPEG", "PNG"):
+        raise BadFileError(f"{path} is a {kind} file; save it as JPEG or PNG")
+    if kind == "JPEG":
         _check_jpeg(path, content)
     else:
         check_png(path, content)
@@ -63,7 +74,7 @@ def read_image(path: str) -> ImageFile:
     change = _needed_change(image)
     if change:
         return _converted(path, image, change)
-    return ImageFile(content, image.format.lower(), image.height, image.width)
+    return ImageFile(content, kind.lower(), image.height, image.width)
 
 
 def _check_pixels(path: str, content: bytes, image: Image.Image):
@@ -130,19 +141,48 @@ def _check_jpeg(path: str, content: bytes):
 
 def _start_of_scan(content: bytes) -> int:
     """Returns where a JPEG file's compressed pixels begin; its length if they are missing."""
+    for marker, _, end in _segments(content):
+        if marker == _SCAN:
+            return end
+    return len(content)
+
+
+def _plain_jpeg_size(content: bytes) -> tuple | None:
+    """Returns height and width of a JPEG file of the most common kind, None of any other file.
+
+    That is grey or three channels of 8 bits, without Exif: it needs no closer look by Pillow, which
+    takes several times as long.
+    """
+    size = None
+    if content[:2] != _JPEG_BEGIN:
+        return None
+    for marker, begin, end in _segments(content):
+        if marker == _SCAN:
+            return size
+        if marker == _APP1 and content[begin : begin + 4] == b"Exif":
+            return None
+        if marker in _FRAMES and end - begin >= 6:
+            bits, height, width, channels = struct.unpack(">BHHB", content[begin : begin + 6])
+            if bits != 8 or channels not in (1, 3) or not height or not width:
+                return None
+            size = height, width
+    return None
+
+
+def _segments(content: bytes):
+    """Yields the segments of a JPEG file's header: marker, first byte of the data, byte after."""
     position = 2
-    while position + 4 <= len(content):
+    while position + 4 <= len(content) and content[position] == 0xFF:
         marker = content[position + 1]
-        if content[position] != 0xFF:
-            break
         if marker == 0xFF:
             # A fill byte.
             position += 1
             continue
-        position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
-        if marker == 0xDA:
-            return position
-    return len(content)
+        end = position + 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+        yield marker, position + 4, end
+        if marker == _SCAN:
+            return
+        position = end
 
 
 def check_png(path: str, content: bytes) -> list:

@@ -140,3 +140,39 @@ def test_transparent_pixels_are_refused(tmp_path):
     picture = Image.fromarray(pixels(0, 20, 30)).quantize(8)
     picture.save(path, transparency=picture.getpixel((0, 0)))
     assert "has transparent pixels" in refused_image(path)
+
+
+@pytest.mark.parametrize("settings", [{}, {"progressive": True}, {"subsampling": 0}])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_headers_are_read_as_pillow_reads_them(tmp_path, mode, settings):
+    path = tmp_path / "image.jpg"
+    Image.fromarray(pixels(0, 21, 34)).convert(mode).save(path, **settings)
+    found = image_files._plain_jpeg_size(path.read_bytes())
+    assert found == (None if mode == "CMYK" else (21, 34))
+    read = image_files.read_image(str(path))
+    assert (read.height, read.width) == (21, 34)
+
+
+def test_what_is_no_plain_jpeg_file_is_left_to_pillow(tmp_path, image):
+    content = image.read_bytes()
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    Image.fromarray(pixels(0, 20, 30)).save(tmp_path / "exif.jpg", exif=exif)
+    assert image_files._plain_jpeg_size((tmp_path / "exif.jpg").read_bytes()) is None
+    assert image_files.read_image(str(tmp_path / "exif.jpg")).format == "jpeg"
+    for end in (0, 1, 2, 3, 20, 160):
+        assert image_files._plain_jpeg_size(content[:end]) is None
+    assert image_files._plain_jpeg_size(b"\xff\xd8" + content) is None
+
+
+def test_several_pictures_in_one_file_are_one_jpeg_image(tmp_path):
+    path = tmp_path / "image.jpg"
+    first, second = (Image.fromarray(pixels(seed, 20, 30)) for seed in (0, 1))
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    try:
+        first.save(path, "MPO", save_all=True, append_images=[second], exif=exif)
+    except (KeyError, OSError):
+        pytest.skip("this Pillow cannot write such files")
+    found = image_files.read_image(str(path))
+    assert (found.format, found.content) == ("jpeg", path.read_bytes())
