@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import multiprocessing
-import multiprocessing.connection
-import os
-import signal
+import functools
 import time
-import traceback
 
 import numpy as np
 
-from datasets import image_files, mask_files, sources, tfrecord
+from datasets import image_files, mask_files, processes, sources, tfrecord
 from utils import log
 from utils.compat import tf
 from utils.errors import UserError
@@ -88,7 +84,12 @@ def write(shards: list, reader: mask_files.MaskReader, num_workers: int) -> Tall
     workers = min(num_workers, filled, -(-total // _SAMPLES_PER_PROCESS))
     progress = log.Progress(total)
     tally = Tally()
-    parts = _parts_here(shards, reader) if workers < 2 else _Workers(shards, reader, workers)
+    work = functools.partial(_written, reader=reader)
+    parts = (
+        processes.in_turn(shards, work)
+        if workers < 2
+        else processes.Workers(shards, work, workers)
+    )
     try:
         for part in parts:
             tally.add(part)
@@ -110,11 +111,6 @@ def _unusable(problems: list) -> UserError:
     lines = "".join(f"\n  {problem}" for problem in sorted(problems[:MOST_PROBLEMS]))
     number = min(len(problems), MOST_PROBLEMS)
     return UserError(f"nothing was converted: {number}{more} files cannot be used:{lines}")
-
-
-def _parts_here(shards: list, reader: mask_files.MaskReader):
-    for shard in shards:
-        yield from _written(shard, reader)
 
 
 def _written(shard: Shard, reader: mask_files.MaskReader):
@@ -168,78 +164,3 @@ def _check_size(sample: sources.Sample, image: image_files.ImageFile, size: tupl
         f"{sample.image} is {image.height}x{image.width} (height x width), but its mask "
         f"{mask} is {size[0]}x{size[1]}{hint}"
     )
-
-
-class _Workers:
-    """Processes that write shards; iterating gives what they have seen."""
-
-    def __init__(self, shards: list, reader: mask_files.MaskReader, number: int):
-        """Starts the processes; shards and reader reach them as a copy of this one's memory."""
-        context = multiprocessing.get_context("fork")
-        following = context.Value("i", 0)
-        self._processes, self._connections = [], []
-        for _ in range(number):
-            receiving, sending = context.Pipe(duplex=False)
-            process = context.Process(
-                target=_work, args=(shards, reader, following, sending, os.getpid()), daemon=True
-            )
-            process.start()
-            # Only the process itself holds that end now: its death is seen as the end of the data.
-            sending.close()
-            self._processes.append(process)
-            self._connections.append(receiving)
-
-    def __iter__(self):
-        waiting = set(self._connections)
-        try:
-            while waiting:
-                for connection in multiprocessing.connection.wait(list(waiting)):
-                    message = _receive(connection)
-                    if message is None:
-                        waiting.discard(connection)
-                    elif isinstance(message, Tally):
-                        yield message
-                    else:
-                        raise message
-        finally:
-            self.close()
-
-    def close(self):
-        """Ends the processes."""
-        for process in self._processes:
-            process.terminate()
-        for process in self._processes:
-            process.join()
-
-
-def _receive(connection):
-    try:
-        return connection.recv()
-    except EOFError:
-        raise UserError(
-            "nothing was converted: a worker process ended unexpectedly, perhaps for lack of "
-            "memory; pass a smaller --num_workers."
-        ) from None
-
-
-def _work(shards: list, reader: mask_files.MaskReader, following, sending, parent: int):
-    """Writes shards until none is left; sends tallies, then None, or an error."""
-    # The parent decides when this process ends, and says so to the user.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    try:
-        while True:
-            with following.get_lock():
-                number = following.value
-                following.value += 1
-            if number >= len(shards):
-                break
-            for tally in _written(shards[number], reader):
-                if os.getppid() != parent:
-                    return
-                sending.send(tally)
-        sending.send(None)
-    except UserError as error:
-        sending.send(error)
-    except Exception:
-        sending.send(RuntimeError(f"in a worker process:\n{traceback.format_exc()}"))

@@ -21,7 +21,7 @@ import numpy as np
 from absl import logging
 
 import common
-from datasets import class_table, conversion, mask_files, output_folder, sources
+from datasets import class_table, conversion, mask_files, output_folder, processes, sources
 from datasets.class_table import ClassTable
 from datasets.info import DatasetInfo, default_names
 from datasets.options import ConvertOptions
@@ -169,11 +169,7 @@ def _other_options(options: ConvertOptions, given: frozenset, origin: dict) -> d
 
 def _write(folder: str, splits: dict, reader, options: ConvertOptions, source: sources.Source):
     shards = conversion.shards_of(folder, splits, options.num_shards or source.num_shards)
-    return conversion.write(shards, reader, options.num_workers or _cores())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return conversion.write(shards, reader, options.num_workers or processes.cores())
 
 
 def _check_binary(counts: np.ndarray, ignore_label: int):

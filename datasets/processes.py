@@ -1,0 +1,103 @@
+"""Several processes that take one task after the other and send what they find."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import traceback
+
+from utils.errors import UserError
+
+
+class Workers:
+    """Processes; iterating gives what they send, in the order in which it comes."""
+
+    def __init__(self, tasks: list, work, number: int):
+        """Starts the processes; tasks and work reach them as a copy of this one's memory.
+
+        Args:
+          tasks: What is to be done.
+          work: From a task to an iterable of messages, which must not be None or exceptions.
+          number: Of processes.
+        """
+        context = multiprocessing.get_context("fork")
+        following = context.Value("i", 0)
+        self._processes, self._connections = [], []
+        for _ in range(number):
+            receiving, sending = context.Pipe(duplex=False)
+            process = context.Process(
+                target=_work, args=(tasks, work, following, sending, os.getpid()), daemon=True
+            )
+            process.start()
+            # Only the process itself holds that end now: its death is seen as the end of the data.
+            sending.close()
+            self._processes.append(process)
+            self._connections.append(receiving)
+
+    def __iter__(self):
+        waiting = set(self._connections)
+        try:
+            while waiting:
+                for connection in multiprocessing.connection.wait(list(waiting)):
+                    message = _receive(connection)
+                    if message is None:
+                        waiting.discard(connection)
+                    elif isinstance(message, Exception):
+                        raise message
+                    else:
+                        yield message
+        finally:
+            self.close()
+
+    def close(self):
+        """Ends the processes."""
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.join()
+
+
+def _receive(connection):
+    try:
+        return connection.recv()
+    except EOFError:
+        raise UserError(
+            "a worker process ended unexpectedly, perhaps for lack of memory; nothing was "
+            "written; pass a smaller --num_workers."
+        ) from None
+
+
+def _work(tasks: list, work, following, sending, parent: int):
+    """Does tasks until none is left; sends messages, then None, or an error."""
+    # The parent decides when this process ends, and says so to the user.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        while True:
+            with following.get_lock():
+                number = following.value
+                following.value += 1
+            if number >= len(tasks):
+                break
+            for message in work(tasks[number]):
+                if os.getppid() != parent:
+                    return
+                sending.send(message)
+        sending.send(None)
+    except UserError as error:
+        sending.send(error)
+    except Exception:
+        sending.send(RuntimeError(f"in a worker process:\n{traceback.format_exc()}"))
+
+
+def in_turn(tasks: list, work):
+    """Yields the messages of all tasks, done by this process."""
+    for task in tasks:
+        yield from work(task)
+
+
+def cores() -> int:
+    """Returns the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
