@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from datasets import image_files, mask_files, processes, sources, tfrecord
+from datasets import defects, image_files, mask_files, processes, sources, tfrecord
 from utils import log
 from utils.compat import tf
 from utils.errors import UserError
@@ -86,9 +86,7 @@ def write(shards: list, reader: mask_files.MaskReader, num_workers: int) -> Tall
     tally = Tally()
     work = functools.partial(_written, reader=reader)
     parts = (
-        processes.in_turn(shards, work)
-        if workers < 2
-        else processes.Workers(shards, work, workers)
+        processes.in_turn(shards, work) if workers < 2 else processes.Workers(shards, work, workers)
     )
     try:
         for part in parts:
@@ -137,19 +135,38 @@ def _read(sample: sources.Sample, reader: mask_files.MaskReader, tally: Tally) -
     """Returns the serialized record of a sample; None where its files cannot be used."""
     tally.done += 1
     try:
-        image = image_files.read_image(sample.image)
-        label = b""
-        if sample.mask is not None:
-            label, size, pixels = reader.read(sample.mask)
-            _check_size(sample, image, size)
-            tally.pixels += pixels
+        image, label, pixels = read_sample(sample, reader)
     except image_files.BadFileError as problem:
         tally.problems.append(str(problem))
         return None
+    tally.pixels += pixels
     if image.change:
         tally.changes[image.change] += 1
-    return tfrecord.serialize(
-        tfrecord.Record(sample.name, image.content, image.format, image.height, image.width, label)
+    return tfrecord.serialize(record_of(sample, image, label))
+
+
+def read_sample(sample: sources.Sample, reader: mask_files.MaskReader) -> tuple:
+    """Reads and checks the files of a sample.
+
+    Returns:
+      The `image_files.ImageFile`; the mask as a grey PNG file, empty if there is none; the number
+      of pixels of each label, int64 [256].
+
+    Raises:
+      BadFileError: If a file cannot be used.
+    """
+    image = image_files.read_image(sample.image)
+    if sample.mask is None:
+        return image, b"", np.zeros(256, np.int64)
+    label, size, pixels = reader.read(sample.mask)
+    _check_size(sample, image, size)
+    return image, label, pixels
+
+
+def record_of(sample: sources.Sample, image: image_files.ImageFile, label: bytes):
+    """Returns the record of a sample's files."""
+    return tfrecord.Record(
+        sample.name, image.content, image.format, image.height, image.width, label
     )
 
 
@@ -162,5 +179,6 @@ def _check_size(sample: sources.Sample, image: image_files.ImageFile, size: tupl
     mask = sample.mask if isinstance(sample.mask, str) else sample.mask.name
     raise image_files.BadFileError(
         f"{sample.image} is {image.height}x{image.width} (height x width), but its mask "
-        f"{mask} is {size[0]}x{size[1]}{hint}"
+        f"{mask} is {size[0]}x{size[1]}{hint}",
+        defects.SIZES,
     )

@@ -56,30 +56,61 @@ def convert(format_name: str, options: ConvertOptions, given: frozenset = frozen
       OptionError: If the format is unknown, or options contradict each other or the class table.
       UserError: If a file is missing or cannot be used, or the output folder holds other records.
     """
+    planned = plan(format_name, options, given)
+    found, info = planned.found, planned.info
+    origin = {"format": format_name, **_absolute(found.origin)}
+    output = output_folder.OutputFolder(
+        options.output_dir, info, origin, _other_options(options, given, origin)
+    )
+    with output.temporary() as temporary:
+        tally = _write(temporary, planned, options)
+        if planned.classes.values is None:
+            _check_binary(tally.pixels, info.ignore_label)
+        merged = output.put_in_place(temporary)
+    _describe(options.output_dir, merged, tally, list(found.splits))
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be converted.
+
+    Attributes:
+      source: The format.
+      found: Its samples.
+      classes: What masks hold.
+      info: What the records will be.
+    """
+
+    source: sources.Source
+    found: sources.Found
+    classes: ClassTable
+    info: DatasetInfo
+
+    def reader(self) -> mask_files.MaskReader:
+        """Returns what reads the masks."""
+        return mask_files.MaskReader(self.classes, self.info.ignore_label)
+
+
+def plan(format_name: str, options: ConvertOptions, given: frozenset = frozenset()) -> Plan:
+    """Returns what `convert` would convert; reads no images.
+
+    Raises:
+      OptionError: If the format is unknown, or options contradict each other or the class table.
+      UserError: If a file is missing.
+    """
     source = variants.lookup(variants.collect(sources), format_name, "format")
     _check_flags(format_name, source, given)
     found = source.find(options, given)
     classes = _class_table(options, found.classes)
-    ignore_label = _ignore_label(options, classes)
     info = DatasetInfo(
         name=options.dataset_name or classes.name,
         num_classes=len(classes.names),
         class_names=classes.names,
         colors=classes.colors_or_default(),
-        ignore_label=ignore_label,
+        ignore_label=_ignore_label(options, classes),
         splits={split: len(samples) for split, samples in found.splits.items()},
     )
-    origin = {"format": format_name, **_absolute(found.origin)}
-    output = output_folder.OutputFolder(
-        options.output_dir, info, origin, _other_options(options, given, origin)
-    )
-    reader = mask_files.MaskReader(classes, ignore_label)
-    with output.temporary() as temporary:
-        tally = _write(temporary, found.splits, reader, options, source)
-        if classes.values is None:
-            _check_binary(tally.pixels, ignore_label)
-        merged = output.put_in_place(temporary)
-    _describe(options.output_dir, merged, tally, list(found.splits))
+    return Plan(source, found, classes, info)
 
 
 def _check_flags(format_name: str, source: sources.Source, given: frozenset):
@@ -167,14 +198,15 @@ def _other_options(options: ConvertOptions, given: frozenset, origin: dict) -> d
     }
 
 
-def _write(folder: str, splits: dict, reader, options: ConvertOptions, source: sources.Source):
-    shards = conversion.shards_of(folder, splits, options.num_shards or source.num_shards)
-    return conversion.write(shards, reader, options.num_workers or processes.cores())
+def _write(folder: str, planned: Plan, options: ConvertOptions) -> conversion.Tally:
+    num_shards = options.num_shards or planned.source.num_shards
+    shards = conversion.shards_of(folder, planned.found.splits, num_shards)
+    return conversion.write(shards, planned.reader(), options.num_workers or processes.cores())
 
 
 def _check_binary(counts: np.ndarray, ignore_label: int):
     """Refuses masks of 0 and 255 where 255 would count as ignored, not as a class."""
-    if ignore_label == 255 and counts[255] and not counts[1:255].any():
+    if mask_files.only_0_and_255(counts, ignore_label):
         raise UserError(
             "nothing was converted: the masks hold only 0 and 255, and 255 is the ignore label, so "
             "that no class but 0 would be learned; say what the values mean, for example "

@@ -14,7 +14,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from datasets import image_files
+from datasets import defects, image_files
 from datasets.class_table import ClassTable
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -68,7 +68,7 @@ class MaskReader:
     def _from_image(self, path: str, content: bytes, image: Image.Image) -> tuple:
         if image.mode in ("RGB", "RGBA"):
             labels = self._labels_of(path, np.asarray(image)[..., :3])
-            return _encode(labels), labels.shape, _pixels(labels)
+            return _encode(labels), labels.shape, count(labels)
         if content[_KIND] in (_GREY_8, _PALETTE_8):
             # Of a palette image these are the indices, never the colours.
             return self._from_indices(path, content, np.asarray(image))
@@ -76,7 +76,7 @@ class MaskReader:
 
     def _from_indices(self, path: str, content: bytes, values: np.ndarray) -> tuple:
         """Returns what `read` does, of a PNG file of 8 bits and its values."""
-        pixels = _pixels(values)
+        pixels = count(values)
         if (self._changed & (pixels > 0)).any():
             return self._from_values(path, values)
         if content[_KIND] == _PALETTE_8:
@@ -87,9 +87,10 @@ class MaskReader:
         """Returns what `read` does, of values of 8 or 16 bits [h, w]."""
         labels = self._label_of_value[values]
         if labels.min() < 0:
-            raise image_files.BadFileError(self._unknown(path, np.unique(values[labels < 0])))
+            wrong = np.unique(values[labels < 0])
+            raise image_files.BadFileError(self._unknown(path, wrong), defects.LABELS, labels)
         labels = labels.astype(np.uint8)
-        return _encode(labels), labels.shape, _pixels(labels)
+        return _encode(labels), labels.shape, count(labels)
 
     def _unknown(self, path: str, wrong: np.ndarray) -> str:
         """Returns what is wrong with a mask that holds values outside of the classes."""
@@ -116,7 +117,8 @@ class MaskReader:
         if self._classes.colors is None:
             raise image_files.BadFileError(
                 f"{path} is a mask of RGB colours, not class numbers; pass a --class_table with "
-                "the colour of each class, or save class numbers as 8-bit grey PNG"
+                "the colour of each class, or save class numbers as 8-bit grey PNG",
+                defects.COLORS,
             )
         packed = _packed(colors)
         labels = _label_of_color(self._classes, self._ignore_label)[packed]
@@ -127,12 +129,24 @@ class MaskReader:
                 for value in unknown[:_SHOWN_VALUES]
             )
             raise image_files.BadFileError(
-                f"{path} holds {len(unknown)} colours that are not in the class table: {shown}"
+                f"{path} holds {len(unknown)} colours that are not in the class table: {shown}",
+                defects.LABELS,
+                labels,
             )
         return labels.astype(np.uint8)
 
 
-def _pixels(values: np.ndarray) -> np.ndarray:
+def only_0_and_255(pixels: np.ndarray, ignore_label: int) -> bool:
+    """Returns whether masks hold 0 and 255 alone, where 255 would be ignored and not learned.
+
+    Args:
+      pixels: Pixels of each value over all masks, [256].
+      ignore_label: The value of pixels that never count.
+    """
+    return bool(ignore_label == 255 and pixels[255] and not pixels[1:255].any())
+
+
+def count(values: np.ndarray) -> np.ndarray:
     """Returns the number of pixels of each value, int64 [256].
 
     Masks are made of areas: counting runs takes a third of the time of counting pixels.

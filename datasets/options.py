@@ -363,6 +363,21 @@ class ConvertOptions(Options):
 
 
 @dataclasses.dataclass(frozen=True)
+class AuditOptions(Options):
+    """What `python -m datasets.audit` takes beside the options of a conversion."""
+
+    dataset: str | None = option(
+        flags.DEFINE_string,
+        None,
+        "What records without a dataset.json are of: pascal_voc_seg, cityscapes, ade20k, coco2017; "
+        "or pass --num_classes and --ignore_label.",
+    )
+    num_samples: int = option(
+        flags.DEFINE_integer, 12, "Images with masks on the page.", minimum=0, maximum=200
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class IndexMasksOptions(Options):
     """What `python -m datasets.index_masks` reads and writes."""
 

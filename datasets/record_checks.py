@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
 from absl import logging
 from PIL import Image
 
-from datasets import shards, tfrecord
+from datasets import defects, shards, tfrecord
+from datasets.defects import Defect
 from datasets.info import DatasetInfo
 from utils import log
 from utils.errors import UserError
@@ -74,25 +76,52 @@ def _problem_of(index, number: int, info: DatasetInfo, needs_label: bool) -> str
 
 def problem(record: tfrecord.Record, info: DatasetInfo, *, needs_label: bool) -> str | None:
     """Returns what is wrong with a record, or None."""
+    defect = look(record, info, needs_label=needs_label).defect
+    return defect.text if defect else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """A record, decoded.
+
+    Attributes:
+      image: The image; None if it is damaged.
+      label: The label, integers [h, w]; None if there is none that can be read.
+      defect: What is wrong, or None.
+    """
+
+    image: Image.Image | None = None
+    label: np.ndarray | None = None
+    defect: Defect | None = None
+
+
+def look(record: tfrecord.Record, info: DatasetInfo, *, needs_label: bool) -> Look:
+    """Decodes a record and checks it; what the start of a run and the audit have in common."""
     image, error = _decode(record.image)
     if error:
-        return f"image {record.name}: {error}"
+        defect = Defect(defects.UNREADABLE, f"image {record.name}: {error}")
+        return Look(defect=defect)
     if not record.label:
-        return f"image {record.name} has no label" if needs_label else None
+        defect = Defect(defects.NO_LABEL, f"image {record.name} has no label")
+        return Look(image, defect=defect if needs_label else None)
     label, error = _decode(record.label)
     if error:
-        return f"label of {record.name}: {error}"
+        return Look(image, defect=Defect(defects.UNREADABLE, f"label of {record.name}: {error}"))
     if label.mode not in ("L", "1") and not label.mode.startswith("I"):
-        return (
+        text = (
             f"label of {record.name} holds colours (mode {label.mode}), not class numbers; convert "
             "the data again with python -m datasets.convert"
         )
+        return Look(image, defect=Defect(defects.COLORS, text))
+    values = np.asarray(label)
     if label.size != image.size:
-        return (
+        text = (
             f"image {record.name} is {_size(image)} (height x width), but its label is "
             f"{_size(label)}"
         )
-    return _wrong_values(record.name, np.asarray(label), info)
+        return Look(image, values, Defect(defects.SIZES, text))
+    wrong = _wrong_values(record.name, values, info)
+    return Look(image, values, Defect(defects.LABELS, wrong) if wrong else None)
 
 
 def _decode(content: bytes, pixels: bool = True) -> tuple:

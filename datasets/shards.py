@@ -100,13 +100,7 @@ def find(folder: str, split: str) -> tuple[str, ...]:
     Raises:
       UserError: If there are none, or one is missing.
     """
-    pattern = os.path.join(glob.escape(folder), glob.escape(split) + "-*")
-    paths = sorted(
-        path
-        for path in glob.glob(pattern)
-        # train-* also finds the shards of a split called train-extra.
-        if split_of(os.path.basename(path)) in (split, None) and os.path.isfile(path)
-    )
+    paths = paths_of(folder, split)
     if not paths:
         known = ", ".join(splits(folder))
         raise UserError(
@@ -114,10 +108,23 @@ def find(folder: str, split: str) -> tuple[str, ...]:
             + (f"the splits there are {known}." if known else "it has no records at all.")
         )
     _check_count(paths)
-    return tuple(paths)
+    return paths
 
 
-def _check_count(paths: list):
+def paths_of(folder: str, split: str) -> tuple[str, ...]:
+    """Returns the files SPLIT-*, sorted by name, whether or not some are missing."""
+    pattern = os.path.join(glob.escape(folder), glob.escape(split) + "-*")
+    return tuple(
+        sorted(
+            path
+            for path in glob.glob(pattern)
+            # train-* also finds the shards of a split called train-extra.
+            if split_of(os.path.basename(path)) in (split, None) and os.path.isfile(path)
+        )
+    )
+
+
+def _check_count(paths: tuple):
     matches = [_SHARD.match(os.path.basename(path)) for path in paths]
     counts = {int(match.group("count")) for match in matches if match}
     if len(counts) == 1 and all(matches) and counts != {len(paths)}:
@@ -138,7 +145,12 @@ def index(folder: str, split: str) -> Index:
     Raises:
       UserError: If a shard is missing, truncated or no TFRecord file.
     """
-    return _index(stamps(find(folder, split)))
+    return index_of_files(find(folder, split))
+
+
+def index_of_files(paths: tuple) -> Index:
+    """Returns where each record of some shards is; see `index`."""
+    return _index(stamps(paths))
 
 
 def stamps(paths) -> tuple:

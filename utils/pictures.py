@@ -68,6 +68,32 @@ def panels(image, labels, predictions, *, colors, ignore_label: int, longest_sid
     return Panels(*(_jpeg(view) for view in views))
 
 
+def overlay(image, labels, *, colors, ignore_label: int, longest_side: int) -> tuple:
+    """Draws an image and its labels.
+
+    Args:
+      image: uint8 [h, w, 3].
+      labels: Integers [h, w], perhaps of another size; values that are no class are red.
+      colors: (red, green, blue) by class id.
+      ignore_label: Label of pixels that do not count; they are bleached.
+      longest_side: Both views are shrunk, if needed, to fit this many pixels.
+
+    Returns:
+      JPEG files of the image, and of it under the colours of its labels.
+    """
+    size = _fitting_size(image.shape[:2], longest_side)
+    image = np.asarray(Image.fromarray(image).resize(size, Image.BILINEAR), np.float32)
+    # The last two are of pixels that are ignored, and of values that are no class.
+    palette = np.array([*colors, (255, 255, 255), _WRONG], np.float32)
+    labels = np.asarray(labels)
+    classes = len(colors)
+    known = (labels >= 0) & (labels < classes)
+    ids = np.where(known, labels, classes + 1)
+    ids = np.where(labels == ignore_label, classes, ids)
+    ids = np.asarray(Image.fromarray(ids.astype(np.int32)).resize(size, Image.NEAREST))
+    return _jpeg(image), _jpeg(_blend(image, palette[ids]))
+
+
 def _fitting_size(shape, longest_side):
     """Returns (width, height) of at most the longest side, never enlarged."""
     factor = min(1.0, longest_side / max(shape))

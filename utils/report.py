@@ -122,8 +122,8 @@ def check_available():
         raise UserError("reports need the package Jinja2; install it, or pass --noreport.")
 
 
-def render(report: Report) -> str:
-    """Returns the page as HTML."""
+def page(template: str, **values) -> str:
+    """Returns a template of utils/templates, filled with values; all texts are escaped."""
     # Here, so that evaluation without a report does without this package.
     import jinja2
 
@@ -137,8 +137,14 @@ def render(report: Report) -> str:
     environment.filters.update(
         score=_score, percent=_percent, data_uri=_data_uri, css_color=_css_color
     )
+    return environment.get_template(template).render(**values)
+
+
+def render(report: Report) -> str:
+    """Returns the page as HTML."""
     names = [row.name for row in report.classes]
-    return environment.get_template("report.html.j2").render(
+    return page(
+        "report.html.j2",
         report=report,
         charts=[chart for chart in report.charts if chart is not None],
         ranked=sorted(report.classes, key=_rank),

@@ -158,7 +158,7 @@ def test_pixels_are_counted_exactly():
     for values in (random.randint(0, 256, [37, 41]), np.full([1, 1], 7), labels(3, 50, 60)):
         values = values.astype(np.uint8)
         expected = np.bincount(values.ravel(), minlength=256)
-        np.testing.assert_array_equal(mask_files._pixels(values), expected)
+        np.testing.assert_array_equal(mask_files.count(values), expected)
 
 
 def test_a_palette_mask_with_too_few_or_too_many_pixels_is_damaged(tmp_path):

@@ -1,0 +1,227 @@
+"""What an audit can read: a folder of records, or files that are not converted yet.
+
+Both give `tfrecord.Record`s, so that everything that is checked is checked in one place. Files are
+read exactly as a conversion reads them, but nothing is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+
+from datasets import conversion, defects, image_files, info, record_checks, shards, tfrecord
+from datasets.convert import Plan
+from datasets.info import DatasetInfo
+from datasets.record_checks import Look
+from utils.compat import tf
+from utils.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """A record that was looked at.
+
+    Attributes:
+      name: The image's name; empty if it is not known.
+      look: What is in it, and what is wrong with it.
+      change: What a conversion changes of the image, in words.
+    """
+
+    name: str
+    look: Look
+    change: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderDefect:
+    """What is wrong with a folder of records as a whole; `where` names the split or file."""
+
+    where: str
+    text: str
+
+
+class Records:
+    """A folder of shards."""
+
+    def __init__(self, folder: str, description: DatasetInfo, only: tuple | None):
+        """Finds the shards.
+
+        Args:
+          folder: Where they are.
+          description: What is known about them.
+          only: The splits to read; None reads all.
+
+        Raises:
+          UserError: If there is no such split.
+        """
+        self.info = description
+        self.title = os.path.abspath(folder)
+        self.defects = []
+        self._stated = description.splits if _has_file(folder) else {}
+        # Split -> list of indexes, one per shard that can be read.
+        self._indexes = {}
+        known = sorted({*shards.splits(folder), *self._stated}, key=_order)
+        for split in only or known:
+            if split not in known:
+                shards.find(folder, split)
+            self._indexes[split] = self._open(folder, split)
+
+    def _open(self, folder: str, split: str) -> list:
+        try:
+            indexes = [shards.index(folder, split)]
+        except UserError as error:
+            self.defects.append(FolderDefect(split, _without_stop(error)))
+            indexes = self._readable(shards.paths_of(folder, split), str(error))
+        found, stated = sum(map(len, indexes)), self._stated.get(split)
+        if stated is not None and stated != found:
+            text = f"the shards hold {found} records that can be found, but {info.DATASET_FILE} "
+            self.defects.append(FolderDefect(split, text + f"says {stated}"))
+        return indexes
+
+    def _readable(self, paths: tuple, known: str) -> list:
+        """Returns the indexes of the shards that are whole."""
+        found = []
+        for path in paths:
+            try:
+                found.append(shards.index_of_files((path,)))
+            except UserError as error:
+                if str(error) != known:
+                    self.defects.append(FolderDefect(path, _without_stop(error)))
+        return found
+
+    @property
+    def sizes(self) -> dict:
+        """Split -> number of records."""
+        return {split: sum(map(len, indexes)) for split, indexes in self._indexes.items()}
+
+    def files(self) -> list:
+        """Returns (split, path) of the files that have checksums."""
+        return [
+            (split, path)
+            for split, indexes in self._indexes.items()
+            for index in indexes
+            for path in index.paths
+        ]
+
+    def place(self, split: str, number: int) -> str:
+        """Returns where a record is, in words."""
+        index, place = self._at(split, number)
+        return index.name(place)
+
+    def see(self, split: str, number: int) -> Seen:
+        """Reads and checks a record."""
+        index, place = self._at(split, number)
+        try:
+            record = tfrecord.deserialize(index.read(place))
+        except ValueError as error:
+            look = Look(defect=defects.Defect(defects.UNREADABLE, str(error)))
+            return Seen("", _placed(look, index.name(place)))
+        # Of a split that may come without labels, only those that have some are looked at.
+        look = record_checks.look(record, self.info, needs_label=False)
+        return Seen(record.name, _placed(look, index.name(place)))
+
+    def _at(self, split: str, number: int) -> tuple:
+        for index in self._indexes[split]:
+            if number < len(index):
+                return index, number
+            number -= len(index)
+        raise IndexError(number)
+
+
+class Files:
+    """Images and masks of a format."""
+
+    def __init__(self, format_name: str, planned: Plan):
+        """Takes what a conversion would convert."""
+        self.info = planned.info
+        self.title = f"{format_name} (not converted)"
+        self.defects = []
+        self._splits = planned.found.splits
+        self._reader = planned.reader()
+
+    @property
+    def sizes(self) -> dict:
+        """Split -> number of images."""
+        return {split: len(samples) for split, samples in self._splits.items()}
+
+    def files(self) -> list:
+        """Returns the files that have checksums: none."""
+        return []
+
+    def place(self, split: str, number: int) -> str:
+        """Returns where an image is."""
+        return self._splits[split][number].image
+
+    def see(self, split: str, number: int) -> Seen:
+        """Reads and checks an image and its mask, as a conversion does."""
+        sample = self._splits[split][number]
+        try:
+            image, label, _ = conversion.read_sample(sample, self._reader)
+        except image_files.BadFileError as error:
+            return Seen(sample.name, _look_of_bad(sample, error))
+        record = conversion.record_of(sample, image, label)
+        look = record_checks.look(record, self.info, needs_label=False)
+        return Seen(sample.name, _placed(look, sample.image), image.change)
+
+
+def _placed(look: Look, place: str) -> Look:
+    """Returns a look whose defect says where it is."""
+    if look.defect is None:
+        return look
+    defect = dataclasses.replace(look.defect, text=f"{place}: {look.defect.text}")
+    return dataclasses.replace(look, defect=defect)
+
+
+def _look_of_bad(sample, error: image_files.BadFileError) -> Look:
+    """Returns what can be shown of files that cannot be used."""
+    image = None
+    if error.labels is not None:
+        try:
+            content = image_files.read_image(sample.image).content
+            image = image_files.open_image(sample.image, content).convert("RGB")
+        except (image_files.BadFileError, OSError):
+            image = None
+    return Look(image, error.labels, defects.Defect(error.kind, str(error)))
+
+
+def _has_file(folder: str) -> bool:
+    return os.path.exists(os.path.join(folder, info.DATASET_FILE))
+
+
+def _order(split: str) -> tuple:
+    """Sorts training splits first."""
+    return is_evaluation(split), split
+
+
+def is_evaluation(split: str) -> bool:
+    """Returns whether a split is for evaluation by its name: val, val_fine, test, coco2017_val."""
+    words = split.lower().replace("-", "_").split("_")
+    return any(
+        word.rstrip("0123456789") in ("val", "valid", "validation", "test") for word in words
+    )
+
+
+def wrong_checksum(path: str) -> int | None:
+    """Returns the number of the first record of a shard whose checksum is wrong, or None."""
+    number = 0
+    try:
+        for _ in tf.python_io.tf_record_iterator(path):
+            number += 1
+    except tf.errors.OpError:
+        return number
+    return None
+
+
+def _without_stop(error: Exception) -> str:
+    return str(error).rstrip(".")
+
+
+def pixels_of(look: Look) -> np.ndarray | None:
+    """Returns the pixels of each value of a label, int64 [256]; None if there is no such label."""
+    if look.label is None or (look.defect and look.defect.kind != defects.LABELS):
+        return None
+    values = np.asarray(look.label)
+    known = values[(values >= 0) & (values < 256)]
+    return np.bincount(known.ravel(), minlength=256).astype(np.int64)

@@ -1,0 +1,68 @@
+"""Suggests loss weights for classes that are rare: three formulas in use.
+
+All count a class where it is labelled and not ignored. A class without a pixel gets the weight 1,
+which has no effect.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Cui et al. try 0.9 to 0.9999 on sets of this kind's number of images.
+BETA = 0.999
+
+
+def median_frequency(pixels, pixels_of_images) -> np.ndarray:
+    """Returns median(f) / f, where f is a class's share of the pixels of the images that show it.
+
+    Source: Eigen and Fergus, arXiv 1411.4734, section 6.3.2.
+
+    Args:
+      pixels: Pixels of each class, [classes].
+      pixels_of_images: All counted pixels of the images that show it, [classes].
+    """
+    pixels = np.asarray(pixels, np.float64)
+    present = pixels > 0
+    weights = np.ones(len(pixels))
+    if present.any():
+        frequency = pixels[present] / np.asarray(pixels_of_images, np.float64)[present]
+        weights[present] = np.median(frequency) / frequency
+    return weights
+
+
+def inverse_frequency(pixels) -> np.ndarray:
+    """Returns weights in proportion to 1 / pixels, with mean 1 over the classes that occur."""
+    pixels = np.asarray(pixels, np.float64)
+    present = pixels > 0
+    weights = np.ones(len(pixels))
+    if present.any():
+        inverse = 1.0 / pixels[present]
+        weights[present] = inverse / inverse.mean()
+    return weights
+
+
+def effective_number(images, beta: float = BETA) -> np.ndarray:
+    """Returns weights in proportion to (1 - beta) / (1 - beta ** n), with mean 1.
+
+    n is the number of images that show the class: neighbouring pixels repeat each other, which is
+    what the effective number is about. The weights are milder than those of pixel counts.
+
+    Source: Cui et al., "Class-Balanced Loss Based on Effective Number of Samples",
+    arXiv 1901.05555, section 4.
+
+    Args:
+      images: Images that show each class, [classes].
+      beta: From 0 (all alike) to below 1 (close to 1 is inverse frequency).
+    """
+    images = np.asarray(images, np.float64)
+    present = images > 0
+    weights = np.ones(len(images))
+    if present.any():
+        effective = (1.0 - beta) / (1.0 - np.power(beta, images[present]))
+        weights[present] = effective / effective.mean()
+    return weights
+
+
+def as_flags(weights) -> str:
+    """Returns the flags to paste: --label_weights=1.25 --label_weights=0.5."""
+    return " ".join(f"--label_weights={weight:.4g}" for weight in weights)
