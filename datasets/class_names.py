@@ -37,3 +37,8 @@ ADE20K = (
     *("traffic light", "tray", "ashcan", "fan", "pier", "crt screen", "plate", "monitor"),
     *("bulletin board", "shower", "radiator", "glass", "clock", "flag"),
 )
+
+# What Cityscapes' server wants in masks instead of the train ids.
+CITYSCAPES_LABEL_IDS = (
+    *(7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33),
+)

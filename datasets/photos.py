@@ -68,12 +68,13 @@ class PhotoReader:
         """
         return self.decode(image_files.read(path), path)
 
-    def decode(self, content: bytes, name: str) -> np.ndarray:
+    def decode(self, content: bytes, name: str, *, upright: bool = True) -> np.ndarray:
         """Decodes the content of an image file.
 
         Args:
           content: The bytes.
           name: What messages call it.
+          upright: Whether a photo that is stored turned is turned; the input pipeline does not.
 
         Returns:
           uint8 [h, w, 3].
@@ -94,7 +95,7 @@ class PhotoReader:
         except Exception as error:
             reason = str(error).strip().split("\n")[0]
             raise BadFileError(f"{name} is truncated or damaged ({reason[:90]})") from error
-        return _turned(pixels, orientation)
+        return _turned(pixels, orientation) if upright else pixels
 
 
 def _with_pillow(image: Image.Image, name: str) -> np.ndarray:

@@ -17,7 +17,7 @@ from utils.errors import UserError
 _TRAIN_IDS, _LABEL_IDS = "labelTrainIds", "labelIds"
 # The labelIds of the 19 classes, in the order of the train ids; all others are void. The licence
 # plate has id -1, which 8 bits hold as 255. Source: cityscapesScripts, helpers/labels.py.
-_VALUES = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+_VALUES = class_names.CITYSCAPES_LABEL_IDS
 _VOID = tuple(value for value in range(34) if value not in _VALUES)
 
 _CLASSES = ClassTable(

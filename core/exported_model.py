@@ -1,0 +1,194 @@
+"""Frozen graphs and SavedModels to answer with, ours and those of the DeepLab family.
+
+Tensors of a frozen graph are found by the DeepLab family's names; those of a SavedModel by what
+they are, since signatures are named as everybody likes: images are the input of four dimensions,
+labels the output of whole numbers, probabilities the output of four dimensions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+
+from utils.compat import tf
+from utils.errors import UserError
+
+_INPUT = "ImageTensor"
+_LABELS = "SemanticPredictions"
+_PROBABILITIES = "SemanticProbabilities"
+_METADATA = "Metadata"
+_METADATA_FILE = "metadata.json"
+# What the DeepLab family pads with when nothing is known.
+_PAD_COLOR = (127.5, 127.5, 127.5)
+
+
+class ExportedModel:
+    """A network without its checkpoint; a context manager.
+
+    Attributes:
+      path: The file or folder.
+      metadata: What travelled with it, a dict; empty for exports of others.
+      fixed_size: (height, width) that every image is padded to, None where any size can be.
+      num_classes: Number of classes, None where only labels come out and nothing says it.
+    """
+
+    def __init__(self, path: str, session_config=None):
+        """Loads the model.
+
+        Args:
+          path: A frozen graph (.pb) or the folder of a SavedModel.
+          session_config: From the backend.
+
+        Raises:
+          UserError: If it cannot be read, or is no model that segments images.
+        """
+        self.path = path
+        graph = tf.Graph()
+        self._session = tf.Session(graph=graph, config=session_config)
+        try:
+            with graph.as_default():
+                load = _load_saved_model if os.path.isdir(path) else _load_frozen
+                self._input, self._labels, self._probabilities = load(path, self._session)
+                self.metadata = _metadata(path, self._session)
+        except BaseException:
+            self._session.close()
+            raise
+        sides = self._input.shape.as_list()[1:3]
+        self.fixed_size = None if None in sides else tuple(sides)
+        self.num_classes = self._count_classes()
+
+    @property
+    def crop_size(self) -> tuple | None:
+        """Returns the (height, width) that the model pads images to, if it says so."""
+        crop = self.metadata.get("inference", {}).get("crop_size")
+        return None if crop is None else tuple(crop)
+
+    @property
+    def resizes(self) -> bool:
+        """Whether the model brings images of any size to the one that it needs."""
+        return bool(self.metadata.get("preprocessing", {}).get("resize"))
+
+    def _count_classes(self):
+        if self._probabilities is not None and self._probabilities.shape.as_list()[3]:
+            return self._probabilities.shape.as_list()[3]
+        return self.metadata.get("num_classes")
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether the model says more than labels."""
+        return self._probabilities is not None
+
+    def labels(self, image) -> np.ndarray:
+        """Returns the most probable class of each pixel, [h, w], of an image [h, w, 3], 0..255."""
+        return self._run(self._labels, image)
+
+    def probabilities(self, image) -> np.ndarray:
+        """Returns float32 [h, w, classes] of an image [h, w, 3] in 0..255, at its size.
+
+        Raises:
+          UserError: If the model gives labels only.
+        """
+        if self._probabilities is None:
+            raise UserError(
+                f"{self.path} gives labels but no probabilities ({_PROBABILITIES}); leave prob out "
+                "of --save, or use the checkpoint."
+            )
+        return self._run(self._probabilities, image)
+
+    def _run(self, fetch, image):
+        height, width = image.shape[:2]
+        if self.fixed_size is not None:
+            padded = np.empty([*self.fixed_size, 3], np.float32)
+            padded[:] = self.metadata.get("preprocessing", {}).get("pad_color", _PAD_COLOR)
+            padded[:height, :width] = image
+            image = padded
+        dtype = self._input.dtype.as_numpy_dtype
+        if np.issubdtype(dtype, np.integer):
+            image = np.rint(image)
+        result = self._session.run(fetch, {self._input: image[np.newaxis].astype(dtype)})
+        return result[0, :height, :width]
+
+    def close(self):
+        """Frees the session."""
+        self._session.close()
+
+
+def is_exported_model(path: str) -> bool:
+    """Whether a path is a frozen graph or a SavedModel, by its name and content."""
+    return path.endswith(".pb") or os.path.exists(os.path.join(path, "saved_model.pb"))
+
+
+def _load_frozen(path, unused_session):
+    graph_def = tf.GraphDef()
+    try:
+        with open(path, "rb") as file:
+            graph_def.ParseFromString(file.read())
+        if not graph_def.node:
+            # Older protobufs find nothing wrong with many a file.
+            raise ValueError("it has no nodes")
+        tf.import_graph_def(graph_def, name="")
+    except OSError as error:
+        raise UserError(f"--model={path} cannot be read: {error.strerror}.") from error
+    # Protobuf's DecodeError differs between its implementations; import raises ValueError.
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(
+            f"--model={path} is no frozen graph that this TensorFlow can read ({reason[:200]}); "
+            "pass a .pb file of export_model.py or of the DeepLab family."
+        ) from error
+    missing = [name for name in (_INPUT, _LABELS) if _tensor(name) is None]
+    if missing:
+        known = [node.name for node in graph_def.node if node.op == "Placeholder"]
+        raise UserError(
+            f"--model={path} has no node {' and no '.join(missing)}; a graph for prediction has "
+            f"{_INPUT} and {_LABELS}. Its inputs are {', '.join(known[:5]) or 'none'}, its last "
+            f"node is {graph_def.node[-1].name}."
+        )
+    return _tensor(_INPUT), _tensor(_LABELS), _tensor(_PROBABILITIES)
+
+
+def _tensor(name):
+    try:
+        return tf.get_default_graph().get_tensor_by_name(f"{name}:0")
+    except KeyError:
+        return None
+
+
+def _load_saved_model(path, session):
+    try:
+        meta_graph = tf.saved_model.load(session, [tf.saved_model.SERVING], path)
+    except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(
+            f"--model={path} is no SavedModel that this TensorFlow can read ({reason[:200]}); pass "
+            "the folder that holds saved_model.pb."
+        ) from error
+    graph = tf.get_default_graph()
+    for signature in meta_graph.signature_def.values():
+        inputs, outputs = (
+            [graph.get_tensor_by_name(entry.name) for entry in entries.values() if entry.name]
+            for entries in (signature.inputs, signature.outputs)
+        )
+        images = [tensor for tensor in inputs if tensor.shape.ndims == 4]
+        labels = [tensor for tensor in outputs if tensor.dtype.is_integer]
+        if len(inputs) == 1 and images and labels:
+            scores = [tensor for tensor in outputs if tensor.shape.ndims == 4]
+            return images[0], labels[0], scores[0] if scores else None
+    raise UserError(
+        f"--model={path} has no signature from images [n, h, w, 3] to labels; its signatures are "
+        f"{', '.join(sorted(meta_graph.signature_def)) or 'none'}."
+    )
+
+
+def _metadata(path, session) -> dict:
+    """Returns what travelled inside of a model or beside it."""
+    inside = _tensor(_METADATA)
+    if inside is not None:
+        return json.loads(session.run(inside).decode("utf-8"))
+    for file in (os.path.join(path, "assets", _METADATA_FILE), os.path.splitext(path)[0] + ".json"):
+        if os.path.isfile(file):
+            with open(file, encoding="utf-8") as opened:
+                return json.load(opened)
+    return {}

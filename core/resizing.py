@@ -1,0 +1,105 @@
+"""Photos to the size that a network knows, and its answers back to the size of the photo.
+
+On the way back probabilities are resized, not labels: borders stay smooth where a label would
+become a block of many pixels. Class by class, so that memory grows with the photo and not with the
+number of classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from utils import image_ops
+from utils.compat import tf
+
+
+def fitting_size(size, crop_size) -> tuple:
+    """Returns (height, width) of an image shrunk until it fits a crop; never enlarged.
+
+    Args:
+      size: (height, width) of the image.
+      crop_size: (height, width) that it must not exceed.
+    """
+    scale = min(1.0, crop_size[0] / size[0], crop_size[1] / size[1])
+    return tuple(min(limit, max(1, round(side * scale))) for side, limit in zip(size, crop_size))
+
+
+def shrink(image: np.ndarray, size) -> np.ndarray:
+    """Returns an image, uint8 [h, w, 3], at a smaller (height, width); details are averaged."""
+    if image.shape[:2] == tuple(size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.BILINEAR))
+
+
+def probabilities_at(probabilities: np.ndarray, size) -> np.ndarray:
+    """Returns probabilities [h, w, classes] at another (height, width), float32."""
+    if probabilities.shape[:2] == tuple(size):
+        return probabilities
+    resized = np.empty([*size, probabilities.shape[2]], np.float32)
+    for label in range(probabilities.shape[2]):
+        resized[..., label] = _resized(probabilities[..., label], size)
+    return resized
+
+
+def labels_at(probabilities: np.ndarray, size) -> np.ndarray:
+    """Returns the most probable class at another (height, width), uint8 [height, width]."""
+    labels = np.zeros(size, np.uint8)
+    best = _resized(probabilities[..., 0], size)
+    for label in range(1, probabilities.shape[2]):
+        plane = probabilities[..., label]
+        if plane.max() * probabilities.shape[2] < 1:
+            # The largest of n probabilities is at least 1 / n: it is nowhere this one.
+            continue
+        plane = _resized(plane, size)
+        larger = plane > best
+        labels[larger] = label
+        best[larger] = plane[larger]
+    return labels
+
+
+def nearest_labels_at(labels: np.ndarray, size) -> np.ndarray:
+    """Returns labels, uint8 [h, w], at another (height, width) by nearest neighbour."""
+    if labels.shape == tuple(size):
+        return labels
+    return np.asarray(Image.fromarray(labels).resize((size[1], size[0]), Image.NEAREST))
+
+
+def _resized(plane, size):
+    plane = np.ascontiguousarray(plane, np.float32)
+    return np.array(Image.fromarray(plane).resize((size[1], size[0]), Image.BILINEAR))
+
+
+class RangeResizer:
+    """Resizes photos as the input pipeline does with `min_resize_value`; a context manager."""
+
+    def __init__(self, *, min_size: int, max_size=None, factor=None, keep_aspect_ratio=True):
+        """Takes the arguments of `image_ops.size_in_range`."""
+        self._range = {
+            "min_size": min_size,
+            "max_size": max_size,
+            "factor": factor,
+            "keep_aspect_ratio": keep_aspect_ratio,
+        }
+        graph = tf.Graph()
+        with graph.as_default():
+            self._image = tf.placeholder(tf.uint8, [None, None, 3])
+            self._size = tf.placeholder(tf.int32, [2])
+            self._resized = image_ops.resize_bilinear(self._image, self._size)
+        self._session = tf.Session(graph=graph, config=tf.ConfigProto(device_count={"GPU": 0}))
+
+    def size(self, height: int, width: int) -> tuple:
+        """Returns the (height, width) that an image of this size gets."""
+        sides = np.float32([height]), np.float32([width])
+        return tuple(
+            int(side[0]) for side in image_ops.size_in_range(*sides, math=np, **self._range)
+        )
+
+    def resize(self, image: np.ndarray) -> np.ndarray:
+        """Returns an image, uint8 [h, w, 3], in the range: float32 [height, width, 3]."""
+        feeds = {self._image: image, self._size: self.size(*image.shape[:2])}
+        return self._session.run(self._resized, feeds)
+
+    def close(self):
+        """Frees the session."""
+        self._session.close()

@@ -1,0 +1,70 @@
+"""Class colours over photos at their full size, and the legend that explains them."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+# Of a legend, in pixels.
+_ROW, _SWATCH, _MARGIN, _FONT_SIZE = 30, (36, 20), 12, 16
+_ROWS_PER_COLUMN = 32
+
+
+def overlay(image, labels, colors, opacity: float = 0.55) -> np.ndarray:
+    """Returns class colours over an image, at its size: uint8 [h, w, 3].
+
+    A class whose colour is black, such as VOC's background, leaves the image as it is: black over
+    it would hide it and say nothing.
+
+    Args:
+      image: uint8 [h, w, 3].
+      labels: Integers [h, w], class ids.
+      colors: (red, green, blue) by class id.
+      opacity: Of the colours, 0 to 1.
+    """
+    colors = np.asarray(colors, np.uint8)
+    # In 256ths, so that large photos need no floating-point copy.
+    weights = np.where(colors.any(axis=1), round(256 * opacity), 0).astype(np.uint16)
+    weight = weights[labels][..., np.newaxis]
+    return ((image * (256 - weight) + colors[labels] * weight + 128) >> 8).astype(np.uint8)
+
+
+def legend(rows) -> Image.Image:
+    """Returns a picture that says which colour is which class.
+
+    Args:
+      rows: (text, (red, green, blue)) of each class.
+    """
+    font = _font()
+    draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    columns = [rows[at : at + _ROWS_PER_COLUMN] for at in range(0, len(rows), _ROWS_PER_COLUMN)]
+    text_width = max(draw.textbbox((0, 0), _drawable(text, font), font)[2] for text, _ in rows)
+    column_width = _SWATCH[0] + text_width + 3 * _MARGIN
+    height = len(columns[0]) * _ROW + 2 * _MARGIN
+    picture = Image.new("RGB", (len(columns) * column_width, height), "white")
+    draw = ImageDraw.Draw(picture)
+    for number, column in enumerate(columns):
+        for line, (text, color) in enumerate(column):
+            left, top = number * column_width + _MARGIN, _MARGIN + line * _ROW
+            middle = top + _ROW // 2
+            swatch = (left, middle - _SWATCH[1] // 2, left + _SWATCH[0], middle + _SWATCH[1] // 2)
+            draw.rectangle(swatch, tuple(color), "grey")
+            text = _drawable(text, font)
+            box = draw.textbbox((0, 0), text, font)
+            place = (left + _SWATCH[0] + _MARGIN, middle - (box[1] + box[3]) // 2)
+            draw.text(place, text, "black", font)
+    return picture
+
+
+def _font():
+    try:
+        return ImageFont.load_default(_FONT_SIZE)
+    except TypeError:
+        # Before Pillow 10.1 there is one size, and Latin letters only.
+        return ImageFont.load_default()
+
+
+def _drawable(text: str, font) -> str:
+    if isinstance(font, ImageFont.FreeTypeFont):
+        return text
+    return text.encode("latin-1", "replace").decode("latin-1")
