@@ -121,7 +121,7 @@ def _converted(field, value):
     except ValueError:
         raise OptionError(
             f"--{field.name}={','.join(str(element) for element in value)} must hold values of "
-            f"type {convert.__name__}, separated by commas."
+            f"type {convert.__name__.strip('_')}, separated by commas."
         ) from None
 
 

@@ -62,27 +62,31 @@ def check_evaluation(options: DataOptions, info: DatasetInfo, split: str):
 
     Raises:
       UserError: If records are missing, damaged or have labels of other classes.
-      OptionError: If an image is larger than `options.eval_crop_size`.
+      OptionError: If an image is larger than `options.eval_size`.
     """
     index = _open(options, info, split, needs_label=False)
     record_checks.check_sample(index, info, needs_label=False)
-    if options.augmentation == preprocess.IMAGENET:
+    if options.eval_size is None or options.augmentation == preprocess.IMAGENET:
         return
-    sizes, names = record_checks.image_sizes(index)
-    height, width = preprocess.range_size(*sizes.T.astype(np.float32), options, math=np)
-    height, width = height.astype(int), width.astype(int)
-    too_large = np.flatnonzero(
-        (height > options.eval_crop_size[0]) | (width > options.eval_crop_size[1])
-    )
+    (height, width), names = _eval_sizes(index, options)
+    too_large = np.flatnonzero((height > options.eval_size[0]) | (width > options.eval_size[1]))
     if too_large.size:
         first = too_large[0]
         resized = " after resizing" if options.min_resize_value else ""
         raise OptionError(
             f"image {names[first]} of split {split} is {height[first]}x{width[first]}{resized} "
             f"(height x width), larger than --eval_crop_size="
-            f"{options.eval_crop_size[0]},{options.eval_crop_size[1]}; pass "
-            f"--eval_crop_size={height.max()},{width.max()}, which holds every image of the split."
+            f"{options.eval_size[0]},{options.eval_size[1]}; pass "
+            f"--eval_crop_size={height.max()},{width.max()}, which holds every image of the split, "
+            "or --eval_crop_size=auto to evaluate each at its own size."
         )
+
+
+def _eval_sizes(index: shards.Index, options: DataOptions) -> tuple:
+    """Returns int64 [2, images], height and width after resizing, and the names of the images."""
+    sizes, names = record_checks.image_sizes(index)
+    sides = preprocess.range_size(*sizes.T.astype(np.float32), options, math=np)
+    return np.stack(sides).astype(np.int64), names
 
 
 def explain_failure(options: DataOptions, info: DatasetInfo, split: str, *, training: bool):
@@ -208,15 +212,17 @@ def eval_batches(
     ranks: int = 1,
     with_names: bool = True,
 ) -> tf.data.Dataset:
-    """Returns one pass over a split, in the order of the records; static shapes.
+    """Returns one pass over a split; static shapes, but for images at their own size.
 
-    Every rank gets the same number of batches; samples that fill up the last ones have `valid` 0,
-    an empty name and the ignore label everywhere. Arguments and results are those of
-    `train_batches`; a record without label has the ignore label everywhere.
+    Images come in the order of the records; where they keep their own sizes and batches hold
+    several, those of one size come together. Every rank gets the same number of batches; samples
+    that fill up batches have `valid` 0, an empty name and the ignore label everywhere. Arguments
+    and results are those of `train_batches`; a record without label has the ignore label
+    everywhere.
 
     Raises:
       UserError: See `check_evaluation`.
-      OptionError: If an image is larger than `options.eval_crop_size`.
+      OptionError: If an image is larger than `options.eval_size`.
     """
     check_evaluation(options, info, split)
     index = _open(options, info, split, needs_label=False)
@@ -230,23 +236,52 @@ def eval_batches(
         image, label, height, width = preprocess.for_evaluation(
             image, label, options, pad_color=pad_color, ignore_label=info.ignore_label
         )
-        image.set_shape([*options.eval_crop_size, 3])
-        label.set_shape([*options.eval_crop_size, 1])
+        size = options.eval_size or (None, None)
+        image.set_shape([*size, 3])
+        label.set_shape([*size, 1])
         label = tf.where(valid > 0, label, tf.fill(tf.shape(label), info.ignore_label))
         name = tf.where(valid > 0, parsed["name"], tf.constant(""))
         sample = _sample_dict(image, label, name, height, width, valid)
         return sample if with_names else _without_name(sample)
 
-    mine = np.arange(rank, len(index), ranks)
-    batches = -(-len(index) // (ranks * batch_size))
-    padding = batches * batch_size - len(mine)
-    # Padding samples decode record 0 and are not counted.
-    order = tf.data.Dataset.from_tensor_slices(np.pad(mine, [0, padding], "constant"))
-    valid = np.repeat(np.float32([1, 0]), [len(mine), padding])
+    if options.eval_size is None and batch_size > 1:
+        records, valid = _same_sizes(_eval_sizes(index, options)[0], batch_size, rank, ranks)
+    else:
+        mine = np.arange(rank, len(index), ranks)
+        padding = -(-len(index) // (ranks * batch_size)) * batch_size - len(mine)
+        # Padding samples decode record 0 and are not counted.
+        records = np.pad(mine, [0, padding], "constant")
+        valid = np.repeat(np.float32([1, 0]), [len(mine), padding])
+    order = tf.data.Dataset.from_tensor_slices(records)
     dataset = tf.data.Dataset.zip(
         (tf.data.Dataset.from_tensor_slices(valid), read_records(index, order))
     )
     return _batches(dataset, prepare, batch_size)
+
+
+def _same_sizes(sizes, batch_size: int, rank: int, ranks: int) -> tuple:
+    """Returns a rank's records, so that no batch mixes sizes, and which of them are to be counted.
+
+    Args:
+      sizes: int64 [2, images].
+      batch_size: Images per batch.
+      rank: Number of this process.
+      ranks: Number of processes; each gets the same number of batches.
+
+    Returns:
+      int64 and float32, [batches * batch_size]; 0 where a record only fills up a batch.
+    """
+    batches = []
+    for size in np.unique(sizes, axis=1).T:
+        group = np.flatnonzero((sizes == size[:, np.newaxis]).all(axis=0))
+        for start in range(0, len(group), batch_size):
+            part = group[start : start + batch_size]
+            fill = batch_size - len(part)
+            valid = np.repeat(np.float32([1, 0]), [len(part), fill])
+            batches.append((np.pad(part, [0, fill], "edge"), valid))
+    fill = (batches[-1][0], np.zeros([batch_size], np.float32))
+    batches += [fill] * (-len(batches) % ranks)
+    return tuple(np.concatenate(column) for column in zip(*batches[rank::ranks]))
 
 
 def _shuffled(number: int, seed: int, first: int) -> tf.data.Dataset:

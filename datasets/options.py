@@ -9,6 +9,13 @@ from absl import flags
 from common import Options, option
 from utils.errors import OptionError
 
+AUTO = "auto"
+
+
+def _pixels_or_auto(value):
+    """Returns a side of a crop in pixels, or AUTO."""
+    return AUTO if value == AUTO else int(value)
+
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions(Options):
@@ -57,13 +64,12 @@ class DataOptions(Options):
         length=2,
         minimum=1,
     )
-    eval_crop_size: tuple[int, ...] = option(
+    eval_crop_size: tuple[int | str, ...] = option(
         flags.DEFINE_list,
         (513, 513),
-        "Height,width that evaluation images are padded to; no image may be larger.",
-        convert=int,
-        length=2,
-        minimum=1,
+        "Height,width that evaluation images are padded to, no image may be larger; auto: each "
+        "image is evaluated whole at its own size.",
+        convert=_pixels_or_auto,
     )
     min_resize_value: int | None = option(
         flags.DEFINE_integer, None, "Resize images so that the shorter side is this.", minimum=1
@@ -147,6 +153,11 @@ class DataOptions(Options):
         "Accepted from older commands: with several ranks each always reads its own share.",
     )
 
+    @property
+    def eval_size(self) -> tuple[int, int] | None:
+        """(height, width) that evaluation images are padded to; None: each has its own size."""
+        return None if self.eval_crop_size == (AUTO,) else self.eval_crop_size
+
     def check(self):
         """Raises OptionError for ranges that are empty."""
         for name in ("random_crop_area", "random_crop_aspect"):
@@ -157,6 +168,19 @@ class DataOptions(Options):
             raise OptionError(
                 f"--min_resize_value={self.min_resize_value} does not go with "
                 "--augmentation=imagenet, which resizes by itself; drop one of them."
+            )
+        if self.augmentation == "imagenet" and self.eval_size is None:
+            raise OptionError(
+                "--eval_crop_size=auto does not go with --augmentation=imagenet, which cuts a crop "
+                "out of each image; pass --eval_crop_size=HEIGHT,WIDTH."
+            )
+        size = self.eval_size
+        if size is not None and not (
+            len(size) == 2 and all(side != AUTO and side >= 1 for side in size)
+        ):
+            raise OptionError(
+                f"--eval_crop_size is {','.join(map(str, size))}, but must be HEIGHT,WIDTH in "
+                "pixels, or auto for each image's own size."
             )
         if self.min_scale_factor > self.max_scale_factor:
             raise OptionError(

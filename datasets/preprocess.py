@@ -155,14 +155,16 @@ def _resample(read_image, label, axes, mirrored) -> tuple:
 def for_evaluation(image, label, options: DataOptions, *, pad_color, ignore_label) -> tuple:
     """Prepares an image and its label for evaluation; arguments and results as in training.
 
-    An image larger than `options.eval_crop_size` keeps its size. With ImageNet's augmentation the
+    An image larger than `options.eval_size` keeps its size. With ImageNet's augmentation the
     image is resized to a little more than the crop, of which the middle is taken.
     """
     if options.augmentation == IMAGENET:
         return _centre(image, label, options)
     image, label = resize_to_range(image, label, options)
     valid = tf.shape(image)[:2]
-    target = tf.unstack(tf.maximum(valid, options.eval_crop_size))
+    target = tf.unstack(
+        valid if options.eval_size is None else tf.maximum(valid, options.eval_size)
+    )
     image, label = pad_both(image, label, target, pad_color, ignore_label)
     return image, label, valid[0], valid[1]
 

@@ -272,7 +272,8 @@ def test_an_image_larger_than_the_evaluation_crop_is_named_with_the_crop_to_pass
     message = refused(options, training=False, error=OptionError)
     assert message == (
         "image val_0 of split val is 20x31 (height x width), larger than --eval_crop_size=30,28; "
-        "pass --eval_crop_size=32,31, which holds every image of the split."
+        "pass --eval_crop_size=32,31, which holds every image of the split, or "
+        "--eval_crop_size=auto to evaluate each at its own size."
     )
 
 
@@ -435,3 +436,40 @@ def test_a_split_of_bad_records_only_is_an_error(tmp_path):
     options = write_records(tmp_path, [record(0, image=b"text")])
     message = refused(dataclasses.replace(options, on_bad_record="skip"))
     assert "no record of split val can be used" in message
+
+
+def test_images_keep_their_own_size_on_request(records):
+    own = data_options(records, eval_crop_size=("auto",))
+    batches = eval_batches(records, 1, own)
+    assert names(batches) == [f"val_{number}" for number in range(VAL)]
+    for number, batch in enumerate(batches):
+        assert batch["image"].shape == (1, *sizes(number), 3)
+        assert batch["label"].shape == (1, *sizes(number), 1)
+        assert (batch["height"][0], batch["width"][0]) == sizes(number)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_batches_of_own_sizes_hold_images_of_one_size_and_each_image_once(tmp_path, ranks):
+    # A record's number decides its size.
+    stored = [0, 0, 2, 0, 1]
+    write_records(tmp_path, [record(n, name=f"image_{i}") for i, n in enumerate(stored)])
+    own = data_options(tmp_path, eval_crop_size=("auto",), num_classes=4, ignore_label=255)
+    shares = [eval_batches(tmp_path, 2, own, rank=rank, ranks=ranks) for rank in range(ranks)]
+    assert len({len(share) for share in shares}) == 1
+    counted = []
+    for batch in (batch for share in shares for batch in share):
+        for name, valid, size in zip(
+            batch["name"], batch["valid"], zip(batch["height"], batch["width"])
+        ):
+            if valid:
+                counted.append(name.decode())
+                assert sizes(stored[int(counted[-1].split("_")[1])]) == size
+            else:
+                assert name == b""
+    assert sorted(counted) == [f"image_{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize("value", [("auto", "auto"), (33,), (33, 0), (33, "auto")])
+def test_a_crop_size_is_two_numbers_or_auto(tmp_path, value):
+    with pytest.raises(OptionError, match=r"HEIGHT,WIDTH in pixels, or auto"):
+        data_options(tmp_path, eval_crop_size=value)
