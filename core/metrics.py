@@ -23,11 +23,13 @@ class Counts(NamedTuple):
 
     Attributes:
       confusion: int32 [N, classes, classes].
+      counted: bool [N, h, w], the pixels in it.
       bad_pixels: int32 [N], pixels whose label is neither a class nor the ignore label.
       bad_label: int32 [N], the largest such label, 0 where there is none.
     """
 
     confusion: tf.Tensor
+    counted: tf.Tensor
     bad_pixels: tf.Tensor
     bad_label: tf.Tensor
 
@@ -54,11 +56,12 @@ def count(
       valid: [N], 0 for an image that only fills up the batch.
     """
     inside = _inside(labels, heights, widths, valid)
-    labelled = tf.logical_and(inside, tf.not_equal(labels, ignore_label))
-    is_class = tf.logical_and(labels >= 0, labels < num_classes)
-    bad = tf.logical_and(labelled, tf.logical_not(is_class))
+    labelled = inside & tf.not_equal(labels, ignore_label)
+    is_class = (labels >= 0) & (labels < num_classes)
+    bad = labelled & tf.logical_not(is_class)
     return Counts(
-        confusion=_confusion(labels, predictions, tf.logical_and(labelled, is_class), num_classes),
+        confusion=_confusion(labels, predictions, labelled & is_class, num_classes),
+        counted=labelled & is_class,
         bad_pixels=tf.reduce_sum(tf.cast(bad, tf.int32), axis=[1, 2]),
         bad_label=tf.reduce_max(tf.where(bad, labels, tf.zeros_like(labels)), axis=[1, 2]),
     )
