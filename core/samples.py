@@ -5,6 +5,7 @@ Memory is bounded: of each kept image only its small pictures stay, however larg
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import random
 
@@ -40,7 +41,8 @@ class Samples:
         Args:
           name: Its name.
           confusion: Integers [classes, classes] of this image, rows are labels.
-          draw: Returns its `utils.pictures.Panels`; called at most once, only if it is kept.
+          draw: Called at most once, only if the image is kept; returns what `groups` calls to
+            get its `utils.pictures.Panels`, so that nothing is drawn that is not shown.
         """
         miou = metrics.mean_iou(confusion)
         if miou is None:
@@ -75,7 +77,11 @@ class Samples:
             sample for sample in self._random.kept if sample not in worst and sample not in best
         ]
         groups = (("Worst images", worst), ("Random images", rest), ("Best images", best))
-        return tuple((title, tuple(samples)) for title, samples in groups if samples)
+        return tuple(
+            (title, tuple(dataclasses.replace(kept, panels=kept.panels()) for kept in samples))
+            for title, samples in groups
+            if samples
+        )
 
 
 class _Extremes:

@@ -183,6 +183,82 @@ def number(value: float) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
+class Reliability:
+    """A reliability diagram in the coordinates of the drawing.
+
+    Attributes:
+      width: Of the drawing.
+      height: Of the drawing.
+      left: Where the axes begin.
+      right: Where they end.
+      top: Accuracy 1.
+      bottom: Accuracy 0.
+      base: Where the bars of the pixels' shares stand.
+      ticks: (x, y, text) of both axes; the text is in per cent.
+      bars: (x, y, width, height, text to hover over) of each bin's accuracy.
+      marks: (x, y, width) of each bin's mean confidence, where its accuracy should be.
+      shares: (x, y, width, height) of each bin's share of pixels.
+    """
+
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+    base: float
+    ticks: tuple
+    bars: tuple
+    marks: tuple
+    shares: tuple
+
+
+# Height below the diagram for the shares of pixels, and the gap between both.
+_SHARES_HEIGHT, _SHARES_GAP = 46.0, 30.0
+
+
+def reliability(bins) -> Reliability:
+    """Lays out how often a network is right against how sure it is.
+
+    Args:
+      bins: Dicts of `confidence`, `accuracy` and `share` of bins of equal width over 0 to 1.
+    """
+    left, right, top = _LEFT, _WIDTH - _RIGHT, _TOP
+    bottom = top + 220.0
+    base = bottom + _SHARES_GAP + _SHARES_HEIGHT
+    to_x, to_y = _scale((0.0, 1.0), left, right), _scale((0.0, 1.0), bottom, top)
+    largest = max((item["share"] for item in bins), default=0.0) or 1.0
+    bars, marks, shares = [], [], []
+    for number, item in enumerate(bins):
+        if not item["share"]:
+            continue
+        x, width = to_x(number / len(bins)), (right - left) / len(bins)
+        inset, inner = round(x + 1.0, 1), round(width - 2.0, 1)
+        hover = (
+            f"confidence {100 * item['confidence']:.1f} %: {100 * item['accuracy']:.1f} % right "
+            f"({100 * item['share']:.2f} % of the pixels)"
+        )
+        y = to_y(item["accuracy"])
+        bars.append((inset, y, inner, round(bottom - y, 1), hover))
+        marks.append((inset, to_y(item["confidence"]), inner))
+        tall = round(_SHARES_HEIGHT * item["share"] / largest, 1)
+        shares.append((inset, round(base - tall, 1), inner, tall))
+    return Reliability(
+        width=_WIDTH,
+        height=base + 40.0,
+        left=left,
+        right=right,
+        top=top,
+        bottom=bottom,
+        base=base,
+        ticks=tuple((to_x(value), to_y(value), f"{100 * value:.0f}") for value in ticks(0, 1, 5)),
+        bars=tuple(bars),
+        marks=tuple(marks),
+        shares=tuple(shares),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class HeatMap:
     """A normalised confusion matrix in the coordinates of the drawing.
 

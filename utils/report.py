@@ -56,6 +56,7 @@ class ClassRow:
       recall: Share of labelled pixels that are found.
       f1: Harmonic mean of both.
       share: Share of all labelled pixels.
+      boundary_iou: IoU near boundaries, None also where it was not measured.
     """
 
     id: int
@@ -66,6 +67,7 @@ class ClassRow:
     recall: float | None
     f1: float | None
     share: float
+    boundary_iou: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +104,7 @@ class Report:
       samples: (title, samples) groups of images, in the order of the page.
       settings: Tables of settings.
       footer: (name, text): where the numbers come from.
+      reliability: The reliability diagram, None if calibration was not measured.
     """
 
     title: str
@@ -114,6 +117,7 @@ class Report:
     samples: tuple
     settings: tuple
     footer: tuple
+    reliability: charts.Reliability | None = None
 
 
 def check_available():
@@ -151,6 +155,8 @@ def render(report: Report) -> str:
         heat_map=charts.heat_map(report.confusion, names),
         confusions=charts.confusions(report.confusion, names, _CONFUSIONS),
         measured=[row for row in report.classes if row.iou is not None],
+        absent=[row.name for row in report.classes if row.iou is None],
+        has_boundaries=any(row.boundary_iou is not None for row in report.classes),
     )
 
 

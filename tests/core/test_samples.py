@@ -20,7 +20,7 @@ def _groups(scores, **sizes):
 
         def draw(name=name):
             drawn.append(name)
-            return name
+            return lambda: name
 
         samples.add(name, _confusion(score), draw)
     groups = {title: [sample.name for sample in found] for title, found in samples.groups()}
@@ -61,7 +61,7 @@ def test_only_few_images_of_a_long_split_are_drawn():
 
 def test_a_sample_tells_its_scores_and_its_largest_mistakes():
     samples = Samples(("road", "tree", "car"))
-    samples.add("a", [[80, 15, 0], [3, 0, 2], [0, 0, 0]], lambda: "drawn")
+    samples.add("a", [[80, 15, 0], [3, 0, 2], [0, 0, 0]], lambda: lambda: "drawn")
     ((_, (sample,)),) = samples.groups()
     assert sample.accuracy == 0.8
     assert sample.miou == pytest.approx(80 / 98 / 3)

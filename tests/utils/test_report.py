@@ -16,13 +16,12 @@ def _panels(ignore_label=255):
     random = np.random.RandomState(0)
     labels = random.randint(0, 3, [40, 60])
     labels[:10] = ignore_label
+    image = random.randint(0, 256, [40, 60, 3]).astype(np.uint8)
+    predictions = random.randint(0, 3, [40, 60])
     return pictures.panels(
-        random.uniform(0, 255, [40, 60, 3]),
-        labels,
-        random.randint(0, 3, [40, 60]),
+        *pictures.shrunk(image, labels, predictions, longest_side=30),
         colors=[(255, 0, 0), (0, 255, 0), (0, 0, 255)],
         ignore_label=ignore_label,
-        longest_side=30,
     )
 
 
@@ -236,15 +235,15 @@ def test_pictures_are_small_and_of_one_size():
     panels = _panels()
     for content in vars(panels).values():
         assert _decoded(content).shape == (20, 30, 3)
-    small = pictures.panels(
-        np.zeros([3, 5, 3]),
-        np.zeros([3, 5]),
-        np.zeros([3, 5]),
-        colors=[(9, 9, 9)],
-        ignore_label=255,
-        longest_side=400,
-    )
-    assert _decoded(small.image).shape == (3, 5, 3)
+    small = [np.zeros([3, 5, 3], np.uint8), np.zeros([3, 5]), np.zeros([3, 5])]
+    assert pictures.shrunk(*small, longest_side=400)[0].shape == (3, 5, 3)
+
+
+def test_a_shrunk_map_holds_ids_of_the_middle_of_each_pixel_also_large_ones():
+    ids = np.arange(36).reshape(6, 6) + 1000
+    image = np.zeros([6, 6, 3], np.uint8)
+    _, labels, _ = pictures.shrunk(image, ids, ids, longest_side=2)
+    np.testing.assert_array_equal(labels, [[1007, 1010], [1025, 1028]])
 
 
 def test_wrong_pixels_are_red_and_ignored_ones_are_bleached():
@@ -253,12 +252,11 @@ def test_wrong_pixels_are_red_and_ignored_ones_are_bleached():
     predictions = np.zeros([48, 48], np.int64)
     predictions[32:] = 1
     panels = pictures.panels(
-        np.full([48, 48, 3], 100.0),
+        np.full([48, 48, 3], 100, np.uint8),
         labels,
         predictions,
         colors=[(0, 0, 200), (0, 200, 0)],
         ignore_label=255,
-        longest_side=48,
     )
     error = _decoded(panels.error)
     ignored, right, wrong = error[8, 24], error[24, 24], error[40, 24]
@@ -275,3 +273,38 @@ def test_wrong_pixels_are_red_and_ignored_ones_are_bleached():
 def test_colours_are_written_for_css():
     text = report.render(_with_rows([report.ClassRow(0, "a", (255, 128, 0), *[0.5] * 5)]))
     assert re.search(r"background:#ff8000", text)
+
+
+def test_a_reliability_diagram_shows_the_bins_that_have_pixels():
+    bins = [
+        {"confidence": 0.0, "accuracy": 0.0, "share": 0.0},
+        {"confidence": 0.75, "accuracy": 0.5, "share": 1.0},
+    ]
+    drawn = charts.reliability(bins)
+    ((x, y, width, height, hover),) = drawn.bars
+    assert (x, width) == pytest.approx(((drawn.left + drawn.right) / 2 + 1, 196), abs=0.1)
+    assert y == pytest.approx((drawn.top + drawn.bottom) / 2)
+    assert y + height == drawn.bottom
+    assert hover == "confidence 75.0 %: 50.0 % right (100.00 % of the pixels)"
+    assert drawn.marks[0][1] == pytest.approx(drawn.top + 0.25 * (drawn.bottom - drawn.top))
+    text = report.render(_report(reliability=drawn))
+    assert 'href="#calibration"' in text
+    assert hover in text
+    _Page(text)
+    assert "calibration" not in report.render(_report())
+
+
+def test_boundary_scores_have_a_column_if_they_were_measured():
+    row = report.ClassRow(0, "a", (0, 0, 0), 0.5, 0.5, 0.5, 0.5, 1.0, boundary_iou=0.4321)
+    text = report.render(_with_rows([row]))
+    assert "0.4321" in text
+    _Page(text)
+    assert "boundary IoU" not in report.render(_report())
+
+
+def test_absent_classes_are_named():
+    rows = [
+        report.ClassRow(0, "here", (0, 0, 0), 0.1, 0.2, 0.3, 0.4, 1.0),
+        report.ClassRow(1, "never seen", (0, 0, 0), None, None, None, None, 0.0),
+    ]
+    assert "mean: never seen." in report.render(_with_rows(rows))
