@@ -1,0 +1,296 @@
+r"""Evaluation against the bare forward rate of its network: `python -m benchmarks.evaluation`.
+
+  python -m benchmarks.evaluation --model_variant=resnet_v1_50
+  python -m benchmarks.evaluation --usual --json_path=usual.json
+
+The records are JPEG images of random scenes with masks, of `--size` each, 21 classes; the weights
+are random. Measured are
+
+- the bare network: logits at one scale, batch 1, of an image that is there already;
+- the evaluation at one scale, and at six scales with mirrored images: reading and decoding,
+  network, resizing, metrics, and the pictures of the report.
+
+The six scales with mirrored images have 17.4 times the arithmetic of one scale (each scale s
+counts s^2, all twice). The ratio is evaluated images/s, times that factor, over bare images/s: 1
+means that nothing but the network costs time, and that large scales run as efficiently as one.
+
+`--usual` measures the formulation of the DeepLab family beside ours: SpaceToBatch around atrous
+convolutions (on TensorFlow 1.15), a run of its own for every scale and mirrored image, all side by
+side, and TensorFlow's streaming metrics.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import os
+import tempfile
+
+import numpy as np
+from absl import flags
+from PIL import Image
+
+import common
+from benchmarks import measure
+from common import Options, option
+from core.options import EvalOptions, ModelOptions
+from datasets.options import DataOptions
+from deployment.options import DeviceOptions
+
+_CLASSES = 21
+_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationOptions(Options):
+    """What is measured."""
+
+    size: int = option(flags.DEFINE_integer, 257, "Height and width of the images.", minimum=33)
+    images: int = option(flags.DEFINE_integer, 48, "Images at one scale.", minimum=8)
+    repetitions: int = option(flags.DEFINE_integer, 3, "Repetitions of each.", minimum=1)
+    usual: bool = option(
+        flags.DEFINE_bool, False, "Whether the DeepLab family's formulation is measured too."
+    )
+    json_path: str | None = option(flags.DEFINE_string, None, "File for the figures.")
+
+
+OPTION_CLASSES = (EvaluationOptions, ModelOptions, DeviceOptions)
+
+
+def main(flag_values):
+    """Reads the flags and measures."""
+    options = common.from_flags(EvaluationOptions, flag_values)
+    model_options = common.from_flags(ModelOptions, flag_values)
+    device_options = common.from_flags(DeviceOptions, flag_values)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = _measure(options, model_options, device_options, folder)
+    found = {"machine": measure.machine(), "options": options.to_dict(), "rows": rows}
+    print(
+        f"{model_options.model_variant} at output stride {model_options.output_stride}, "
+        f"{options.size}x{options.size}, batch 1. {measure.in_words(found['machine'])}\n"
+    )
+    print(measure.table(rows))
+    if options.json_path:
+        measure.write_json(options.json_path, found)
+
+
+def _measure(options, model_options, device_options, folder) -> list:
+    from deployment import backend as backends
+
+    backend = backends.create(device_options)
+    crop = (options.size, options.size)
+    prefix = _save_weights(os.path.join(folder, "model.ckpt-1"), model_options, crop)
+    many = max(8, options.images // 6)
+    data = {
+        count: _write_records(os.path.join(folder, str(count)), count, options.size)
+        for count in {options.images, many}
+    }
+    one = EvalOptions()
+    six = EvalOptions(eval_scales=_SCALES, add_flipped_images=True)
+    with _bare(prefix, model_options, crop, backend) as forward:
+        cases = {
+            "bare network": (lambda: [forward() for _ in range(options.images)], options.images, 1),
+        }
+        for name, settings, count in (
+            ("one scale", one, options.images),
+            ("six + flip", six, many),
+        ):
+            factor = _arithmetic(settings)
+            functions = {name: _ours}
+            if options.usual:
+                functions[f"{name}, usual"] = _usual
+            for label, function in functions.items():
+                run = _timed(function, prefix, model_options, settings, data[count], crop, backend)
+                cases[label] = (run, count, factor)
+        seconds = {name: [] for name in cases}
+        # In turn, so that a busy moment of the machine does not hit only one of them.
+        for _ in range(options.repetitions):
+            for name, (function, _, _) in cases.items():
+                seconds[name].append(_seconds_of(function))
+    return _rows(cases, seconds)
+
+
+def _seconds_of(function) -> float:
+    """Returns what a function says it took, or how long it took."""
+    import time
+
+    begin = time.perf_counter()
+    own = function()
+    return own if isinstance(own, float) else time.perf_counter() - begin
+
+
+def _timed(function, *arguments):
+    return lambda: function(*arguments)
+
+
+def _rows(cases, seconds) -> list:
+    rows, bare = [], None
+    for name, (_, count, factor) in cases.items():
+        rate = measure.rate(seconds[name], count)
+        bare = bare or rate["median"]
+        rows.append(
+            {
+                "what": name,
+                "images/s": rate["median"],
+                "lowest": rate["lowest"],
+                "highest": rate["highest"],
+                "of the bare rate": rate["median"] * factor / bare,
+            }
+        )
+    return rows
+
+
+def _arithmetic(options: EvalOptions) -> float:
+    """Returns the arithmetic relative to one scale."""
+    return sum(scale**2 for scale in options.eval_scales) * (1 + options.add_flipped_images)
+
+
+def _save_weights(prefix, model_options, crop) -> str:
+    from core import model
+    from utils.compat import tf
+
+    with tf.Graph().as_default():
+        model.logits(tf.zeros([1, *crop, 3]), model_options, _CLASSES, crop_size=crop)
+        with tf.Session() as session:
+            session.run(tf.global_variables_initializer())
+            tf.train.Saver().save(session, prefix, write_meta_graph=False)
+    return prefix
+
+
+def _write_records(folder, count, size) -> DataOptions:
+    """Writes split val: blurred noise as JPEG, masks of few regions as PNG."""
+    from datasets import tfrecord
+
+    os.makedirs(folder)
+    random = np.random.RandomState(0)
+    with tfrecord.ShardWriter(folder, "val", count, 1) as writer:
+        for number in range(count):
+            coarse = random.randint(0, 256, [size // 8, size // 8, 3]).astype(np.uint8)
+            image = Image.fromarray(coarse).resize((size, size), Image.BILINEAR)
+            ids = random.randint(0, _CLASSES, [4, 4]).astype(np.uint8)
+            label = Image.fromarray(ids).resize((size, size), Image.NEAREST)
+            record = tfrecord.Record(
+                str(number), _encoded(image, "JPEG"), "jpeg", size, size, _encoded(label, "PNG")
+            )
+            writer.write(tfrecord.serialize(record))
+    return DataOptions(
+        dataset_dir=folder, num_classes=_CLASSES, ignore_label=255, eval_crop_size=(size, size)
+    )
+
+
+def _encoded(image, kind) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def _bare(prefix, model_options, crop, backend):
+    """Gives a function that runs the network once."""
+    from core import checkpoint, model, train
+    from utils.compat import tf
+
+    with tf.Graph().as_default():
+        # A variable: a constant's results could be folded.
+        images = tf.Variable(tf.random.uniform([1, *crop, 3], 0, 255, seed=0), trainable=False)
+        outputs = model.logits(images, model_options, _CLASSES, crop_size=crop)[model.MERGED]
+        restore = checkpoint.restore_op(prefix, train.network_variables())
+        with tf.Session(config=backend.session_config()) as session:
+            session.run([images.initializer, restore])
+            for _ in range(3):
+                session.run(outputs.op)
+            yield lambda: session.run(outputs.op)
+
+
+def _ours(prefix, model_options, options, data_options, crop, backend) -> float:
+    """Evaluates once; returns the seconds without building and restoring."""
+    from core import evaluate, model
+    from datasets import info as dataset_info
+    from datasets import input_fn
+
+    info = dataset_info.load(data_options, frozenset())
+    return evaluate.run(
+        lambda: input_fn.eval_batches(
+            data_options,
+            info,
+            split="val",
+            batch_size=1,
+            pad_color=model.pad_color(model_options),
+        ),
+        checkpoint_path=prefix,
+        model_options=model_options,
+        options=options,
+        crop_size=crop,
+        info=info,
+        backend=backend,
+    ).seconds
+
+
+def _usual(prefix, model_options, options, data_options, crop, backend) -> float:
+    """Evaluates in the DeepLab family's formulation; returns the seconds of the pass."""
+    import time
+
+    from core import checkpoint, model, train
+    from datasets import info as dataset_info
+    from datasets import input_fn
+    from utils.compat import tf
+
+    info = dataset_info.load(data_options, frozenset())
+    with tf.Graph().as_default(), _space_to_batch():
+        dataset = input_fn.eval_batches(
+            data_options, info, split="val", batch_size=1, pad_color=model.pad_color(model_options)
+        )
+        batch = tf.data.make_one_shot_iterator(dataset).get_next()
+        mean = _mean_of_all_runs(batch["image"], model_options, options, crop)
+        predictions = tf.reshape(tf.argmax(mean, 3), [-1])
+        labels = tf.reshape(batch["label"], [-1])
+        weights = tf.cast(tf.not_equal(labels, info.ignore_label), tf.float32)
+        labels = tf.where(weights > 0, labels, tf.zeros_like(labels))
+        update = tf.metrics.mean_iou(labels, predictions, _CLASSES, weights=weights)[1]
+        restore = checkpoint.restore_op(prefix, train.network_variables())
+        with tf.Session(config=backend.session_config()) as session:
+            session.run([tf.local_variables_initializer(), restore])
+            begin = time.perf_counter()
+            with contextlib.suppress(tf.errors.OutOfRangeError):
+                while True:
+                    session.run(update)
+            return time.perf_counter() - begin
+
+
+def _mean_of_all_runs(images, model_options, options, crop):
+    from core import layers, model
+    from utils.compat import tf
+
+    parts = []
+    for scale in options.eval_scales:
+        scaled = dataclasses.replace(model_options, image_pyramid=(scale,))
+        for mirrored in (False, True) if options.add_flipped_images else (False,):
+            inputs = tf.reverse(images, [2]) if mirrored else images
+            outputs = model.logits(inputs, scaled, _CLASSES, crop_size=crop)[model.MERGED]
+            outputs = tf.reverse(outputs, [2]) if mirrored else outputs
+            parts.append(tf.nn.softmax(layers.resize_bilinear(outputs, crop)))
+    return tf.add_n(parts) / float(len(parts))
+
+
+@contextlib.contextmanager
+def _space_to_batch():
+    """Makes atrous convolutions what tf-slim's are: on TF 1.15 this has SpaceToBatch around it."""
+    from core import layers
+    from utils.compat import tf
+
+    def convolve(inputs, weights, stride, rate, padding, unused_native):
+        return tf.nn.convolution(
+            inputs, weights, padding, strides=[stride] * 2, dilation_rate=[rate] * 2
+        )
+
+    ours = layers._convolve
+    layers._convolve = convolve
+    try:
+        yield
+    finally:
+        layers._convolve = ours
+
+
+if __name__ == "__main__":
+    common.run(main, *OPTION_CLASSES)
