@@ -1,27 +1,31 @@
-"""Evaluates a checkpoint on a split: per-class IoU, mIoU, and a report to look at.
+"""Evaluates checkpoints on a split: per-class IoU, mIoU, and a report to look at.
 
   python eval.py --checkpoint_dir=RUN --dataset_dir=DIR
-  python eval.py --checkpoint_path=RUN/model.ckpt-30000 --dataset_dir=DIR --eval_split=test \
+  python eval.py --checkpoint_dir=RUN --dataset_dir=DIR --eval_split=test \
       --eval_scales=0.5 --eval_scales=1.0 --eval_scales=1.5 --add_flipped_images
+  python eval.py --checkpoint_dir=RUN --dataset_dir=DIR --checkpoint=all
+  python eval.py --checkpoint_dir=RUN --dataset_dir=DIR --watch
+  python eval.py --checkpoint_path=A/model.ckpt-9 --checkpoint_path=B/model.ckpt-9 --dataset_dir=DIR
 
-The options of the network are those that training saved beside the checkpoint. `--helpfull` lists
-every flag.
+The options of the network are those that training saved beside the checkpoint. docs/evaluation.md
+tells more; `--helpfull` lists every flag.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 from absl import logging
 
 import common
 from core import saved_options
-from core.options import EvalOptions, ModelOptions
-from datasets.options import DataOptions
+from core.options import CHECKPOINT_RULE, EvalOptions, ModelOptions, WindowOptions
+from datasets.options import AUTO, DataOptions
 from deployment.options import DeviceOptions
-from utils.errors import OptionError
+from utils.errors import OptionError, UserError
 
-OPTION_CLASSES = (ModelOptions, EvalOptions, DataOptions, DeviceOptions)
+OPTION_CLASSES = (ModelOptions, EvalOptions, WindowOptions, DataOptions, DeviceOptions)
 
 
 def main(flag_values):
@@ -31,6 +35,7 @@ def main(flag_values):
         common.from_flags(EvalOptions, flag_values),
         common.from_flags(DataOptions, flag_values),
         common.from_flags(DeviceOptions, flag_values),
+        common.from_flags(WindowOptions, flag_values),
         given=common.given_flags(flag_values),
     )
 
@@ -40,80 +45,191 @@ def evaluate(
     options: EvalOptions,
     data_options: DataOptions,
     device_options: DeviceOptions,
+    window_options: WindowOptions | None = None,
     *,
     given: frozenset = frozenset(),
 ) -> dict:
-    """Evaluates a checkpoint and writes the results.
+    """Evaluates one checkpoint, several one after the other, or the mean of several.
 
     Args:
       model_options: The network; what is not in `given` is taken from the checkpoint's folder.
-      options: The checkpoint, and how it is evaluated.
+      options: The checkpoints, and how they are evaluated.
       data_options: The data; what is not in `given` is taken from the checkpoint's folder.
       device_options: The device.
+      window_options: Whether large images are cut; None: they are not.
       given: Names of the options that were given on purpose.
 
     Returns:
-      The content of `metrics.json`.
+      The content of `metrics.json`, of the last evaluation if there were several.
 
     Raises:
       OptionError: If an option cannot be used with this checkpoint or data.
       UserError: If the checkpoint, the data or the folder is not as it must be.
     """
-    folder = _checkpoint_folder(options)
-    saved = saved_options.load(folder)
-    model_options, data_options = _with_saved(saved, model_options, options, data_options, given)
+    if not options.checkpoint_path and not options.checkpoint_dir:
+        raise OptionError(f"{CHECKPOINT_RULE}; neither is given.")
+    watches = options.watch or options.max_number_of_evaluations > 1
+    if watches and (options.checkpoint_path or options.checkpoint != "newest"):
+        raise OptionError(
+            "--watch (or --max_number_of_evaluations above 1) evaluates the newest checkpoints of "
+            "--checkpoint_dir; leave out --checkpoint and --checkpoint_path."
+        )
+    windows = window_options or WindowOptions()
+    flagged = _Flagged(model_options, options, data_options, device_options, windows, given)
+    flagged.join(_folders(options)[0])
 
     # TensorFlow is loaded after the options were found good.
-    from core import checkpoint, model, results
+    from core import results, watch
+
+    folder = options.checkpoint_dir or _folders(options)[0]
+    logdir = options.eval_logdir or os.path.join(folder, "eval")
+    if watches:
+        return _watch(flagged, folder, logdir)
+    if options.checkpoint_path:
+        return _evaluate(flagged, options.checkpoint_path, logdir)
+    chosen = watch.chosen(folder, options.checkpoint)
+    if len(chosen) == 1:
+        return _evaluate(flagged, chosen, logdir)
+    for prefix in chosen:
+        summary = _evaluate(flagged, [prefix], results.folder_of(logdir, prefix))
+        results.append_history(logdir, summary)
+    return summary
+
+
+@dataclasses.dataclass(frozen=True)
+class _Flagged:
+    """The options as the flags say."""
+
+    model: ModelOptions
+    options: EvalOptions
+    data: DataOptions
+    device: DeviceOptions
+    windows: WindowOptions
+    given: frozenset
+
+    def join(self, folder: str) -> _Joined:
+        """Returns the options together with what was saved in a checkpoint's folder.
+
+        Raises:
+          OptionError: If they contradict each other.
+        """
+        saved = saved_options.load(folder)
+        change = self.options.change_network
+        model_options = saved_options.join(
+            self.model, saved, "model", given=self.given, change_network=change
+        )
+        data_options = saved_options.join(
+            self.data,
+            saved,
+            "data",
+            given=self.given,
+            of_the_network=saved_options.DATA_OF_THE_NETWORK,
+            change_network=change,
+        )
+        if self.windows.cuts and data_options.eval_size is not None:
+            if "eval_crop_size" in self.given:
+                raise OptionError(
+                    "--window_size and --max_pixels cut images at their own size; pass "
+                    "--eval_crop_size=auto with them, or leave it out."
+                )
+            data_options = dataclasses.replace(data_options, eval_crop_size=(AUTO,))
+        return _Joined(model_options, data_options, saved)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Joined:
+    """The options that a checkpoint is evaluated with, and what was saved beside it."""
+
+    model: ModelOptions
+    data: DataOptions
+    saved: saved_options.SavedOptions
+
+
+def _folders(options: EvalOptions) -> list:
+    """Returns the folder of each checkpoint, where its options lie."""
+    if options.checkpoint_dir:
+        return [options.checkpoint_dir]
+    return [os.path.dirname(path) or "." for path in options.checkpoint_path]
+
+
+def _watch(flagged: _Flagged, folder: str, logdir: str) -> dict:
+    """Evaluates each newest checkpoint while a training writes them; returns the last summary."""
+    from core import results, watch
+
+    options = flagged.options
+    found = watch.new_checkpoints(
+        folder, interval=options.eval_interval_secs, timeout=options.watch_timeout_secs
+    )
+    summary, number = None, 0
+    for prefix in found:
+        try:
+            summary = _evaluate(flagged, [prefix], results.folder_of(logdir, prefix))
+        except UserError:
+            if not watch.is_gone(prefix):
+                raise
+            logging.warning("%s was removed before it was evaluated; going on.", prefix)
+            continue
+        results.append_history(logdir, summary)
+        number += 1
+        if number == options.max_number_of_evaluations:
+            break
+    if summary is None:
+        raise UserError(f"{folder} got no checkpoint in {options.watch_timeout_secs} s.")
+    return summary
+
+
+def _evaluate(flagged: _Flagged, prefixes, logdir: str) -> dict:
+    """Evaluates the mean of some checkpoints, usually of one, and writes the results."""
+    from core import model, results
+    from core.predictor import Member
     from datasets import info as dataset_info
     from deployment import backend as backends
     from utils import report
 
+    options, data_folder = flagged.options, flagged.options.checkpoint_dir
+    joined = [flagged.join(data_folder or os.path.dirname(path) or ".") for path in prefixes]
+    data_options = joined[0].data
     if options.report:
         report.check_available()
-    model.check(model_options, crop_size=data_options.eval_crop_size)
-    path = options.checkpoint_path or checkpoint.newest(folder)
-    info = dataset_info.load(data_options, given)
-    num_images = _count_images(data_options, options.eval_split, given)
-    logdir = options.eval_logdir or os.path.join(folder, "eval")
-    backend = backends.create(device_options)
+    for one in joined:
+        model.check(one.model, crop_size=data_options.eval_size)
+    members = [Member(path, one.model) for path, one in zip(prefixes, joined)]
+    info = dataset_info.load(data_options, flagged.given)
+    num_images = _count_images(data_options, options.eval_split, flagged.given)
+    backend = backends.create(flagged.device)
     if backend.is_chief:
         results.prepare(logdir)
     logging.info(
         "Evaluating %s on split %s of %s, %s.",
-        path,
+        " + ".join(prefixes),
         options.eval_split,
         info.name,
         data_options.dataset_dir,
     )
+    windows = _windows(flagged.windows, data_options)
     backend.start()
     try:
-        result = _measure(path, model_options, options, data_options, info, num_images, backend)
+        result = _measure(members, options, data_options, windows, info, num_images, backend)
     finally:
         backend.stop()
-    summary = results.summary(result, info, _settings(options, data_options, info), backend.name)
+    settings = _settings(options, data_options, windows, info)
+    summary = results.summary(result, info, settings, backend.name)
     if backend.is_chief:
-        _publish(result, summary, logdir, info, model_options, options, saved)
+        _publish(result, summary, logdir, info, joined[0], options)
     return summary
 
 
-def _with_saved(saved, model_options, options, data_options, given):
-    """Returns the options of network and data, with what was saved beside the checkpoint."""
-    change = options.change_network
-    return (
-        saved_options.join(model_options, saved, "model", given=given, change_network=change),
-        saved_options.join(
-            data_options,
-            saved,
-            "data",
-            given=given,
-            of_the_network=saved_options.DATA_OF_THE_NETWORK,
-            change_network=change,
-        ),
-    )
+def _windows(options: WindowOptions, data_options: DataOptions):
+    """Returns how large images are cut, None if they are not."""
+    from core.windows import Windows
+
+    if not options.cuts:
+        return None
+    size = options.window_size or data_options.train_crop_size
+    return Windows(tuple(size), options.window_overlap, options.max_pixels)
 
 
-def _measure(path, model_options, options, data_options, info, num_images, backend):
+def _measure(members, options, data_options, windows, info, num_images, backend):
     """Returns the result of one pass over the split."""
     from core import evaluate as evaluation
     from core import model
@@ -126,7 +242,7 @@ def _measure(path, model_options, options, data_options, info, num_images, backe
             info,
             split=options.eval_split,
             batch_size=options.eval_batch_size,
-            pad_color=model.pad_color(model_options),
+            pad_color=model.pad_color(members[0].options),
             rank=backend.rank,
             ranks=backend.ranks,
         )
@@ -134,13 +250,15 @@ def _measure(path, model_options, options, data_options, info, num_images, backe
     try:
         return evaluation.run(
             make_batches,
-            checkpoint_path=path,
-            model_options=model_options,
+            checkpoint_path=members[0].checkpoint_path,
+            model_options=members[0].options,
             options=options,
-            crop_size=data_options.eval_crop_size,
+            crop_size=data_options.eval_size,
             info=info,
             backend=backend,
             num_images=num_images,
+            windows=windows,
+            others=tuple(members[1:]),
         )
     except tf.errors.OpError:
         # TensorFlow names no record; this does, if one is at fault.
@@ -148,35 +266,20 @@ def _measure(path, model_options, options, data_options, info, num_images, backe
         raise
 
 
-def _publish(result, summary, logdir, info, model_options, options, saved):
+def _publish(result, summary, logdir, info, joined, options):
     """Writes and shows the results."""
     from core import evaluation_report, results
     from utils import log
 
-    notices = _notices(saved, info)
+    notices = _notices(joined.saved, info)
     for notice in notices:
         logging.warning("%s", notice)
     page = None
     if options.report:
-        page = evaluation_report.page(result, summary, info, model_options, saved, notices)
+        page = evaluation_report.page(result, summary, info, joined.model, joined.saved, notices)
     results.write(logdir, summary, result.confusion, page, results.tag_of(options))
     log.message(results.table(summary))
     log.message(f"Results are in {logdir}.")
-
-
-def _checkpoint_folder(options: EvalOptions) -> str:
-    """Returns the folder of the checkpoint.
-
-    Raises:
-      OptionError: Unless exactly one of the two options names a checkpoint.
-    """
-    if bool(options.checkpoint_path) == bool(options.checkpoint_dir):
-        problem = "both are given" if options.checkpoint_path else "neither is given"
-        raise OptionError(
-            "pass --checkpoint_dir=RUN for the newest checkpoint of a folder, or "
-            f"--checkpoint_path=RUN/model.ckpt-STEP for a certain one; {problem}."
-        )
-    return options.checkpoint_dir or os.path.dirname(options.checkpoint_path) or "."
 
 
 def _count_images(data_options: DataOptions, split: str, given: frozenset) -> int:
@@ -193,9 +296,9 @@ def _count_images(data_options: DataOptions, split: str, given: frozenset) -> in
     return found
 
 
-def _settings(options: EvalOptions, data_options: DataOptions, info) -> dict:
+def _settings(options: EvalOptions, data_options: DataOptions, windows, info) -> dict:
     """Returns what was evaluated and how, as plain values."""
-    return {
+    settings = {
         "dataset": info.name,
         "dataset_dir": data_options.dataset_dir,
         "eval_split": options.eval_split,
@@ -208,6 +311,11 @@ def _settings(options: EvalOptions, data_options: DataOptions, info) -> dict:
         "resize_factor": data_options.resize_factor,
         "ignore_label": info.ignore_label,
     }
+    if windows is not None:
+        settings["window_size"] = list(windows.size)
+        settings["window_overlap"] = windows.overlap
+        settings["max_pixels"] = windows.max_pixels or windows.size[0] * windows.size[1]
+    return settings
 
 
 def _notices(saved: saved_options.SavedOptions, info) -> list:

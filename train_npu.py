@@ -15,7 +15,7 @@ from absl import flags, logging
 
 import common
 from common import Options, option
-from core.options import EvalOptions, ModelOptions, TrainOptions
+from core.options import EvalOptions, ModelOptions, TrainOptions, WindowOptions
 from datasets.options import DataOptions
 from deployment.options import DeviceOptions
 from utils.errors import OptionError
@@ -41,6 +41,7 @@ OPTION_CLASSES = (
     ModelOptions,
     TrainOptions,
     EvalOptions,
+    WindowOptions,
     DataOptions,
     DeviceOptions,
 )

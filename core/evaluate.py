@@ -1,18 +1,26 @@
 """One pass of a checkpoint over a split: predictions, and one confusion matrix over all of them.
 
+One checkpoint over whole images is predicted and counted in one graph. Windows and several
+checkpoints are predicted by `core.predictor`, image by image, and counted by the same operations.
+Either way the next batch is prepared, and computed, while the results of one are added up.
+
 Nothing here knows files of results; `core/results.py` writes what is returned.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import dataclasses
+import functools
 import time
 
 import numpy as np
 from absl import logging
 
-from core import checkpoint, metrics, predict, predictor, train
+from core import boundary, calibration, checkpoint, metrics, predict, predictor, train
 from core.options import EvalOptions, ModelOptions
+from core.predictor import Member, Predictor
 from core.samples import Samples
 from deployment.backend import Backend
 from utils import pictures
@@ -32,9 +40,12 @@ class Result:
       confusion: int64 [classes, classes], rows are labels, columns predictions.
       num_images: Images that were counted, each once.
       samples: (title, samples) groups of images to look at, worst first; empty without a report.
-      checkpoint: Prefix of the checkpoint.
+      checkpoint: Prefix of the checkpoint, the first of several.
       step: Its global step, None if it holds none.
       seconds: Time of the pass over the split, without building and restoring.
+      checkpoints: Prefixes of all checkpoints whose probabilities were averaged.
+      boundary: From `boundary.scores`, None if it was not measured.
+      calibration: From `calibration.scores`, None if it was not measured.
     """
 
     confusion: np.ndarray
@@ -43,6 +54,9 @@ class Result:
     checkpoint: str
     step: int | None
     seconds: float
+    checkpoints: tuple = ()
+    boundary: dict | None = None
+    calibration: dict | None = None
 
 
 def run(
@@ -55,6 +69,8 @@ def run(
     info,
     backend: Backend,
     num_images: int | None = None,
+    windows=None,
+    others: tuple = (),
 ) -> Result:
     """Evaluates a checkpoint.
 
@@ -63,102 +79,231 @@ def run(
         {image, label, name, height, width, valid} that covers this rank's share of the split once.
       checkpoint_path: Prefix of the checkpoint.
       model_options: The network.
-      options: Scales and flip, and whether pictures are kept.
-      crop_size: (height, width) of the batches' images.
+      options: Scales and flip, and what is measured beside the confusion matrix.
+      crop_size: (height, width) of the batches' images; None if they have their own sizes.
       info: The data set: name, num_classes, class_names, colors, ignore_label.
       backend: The started device.
       num_images: Images that the split must have over all ranks, if known.
+      windows: `core.windows.Windows` for images that are too large to be seen whole, or None.
+      others: Further `core.predictor.Member`s whose probabilities are averaged with this one's.
 
     Raises:
-      UserError: If the checkpoint or the data is not as it must be.
+      UserError: If a checkpoint or the data is not as it must be.
     """
-    predictor.check_classes(checkpoint_path, info.num_classes, f"data set {info.name}")
+    members = (Member(checkpoint_path, model_options), *others)
+    for member in members:
+        predictor.check_classes(member.checkpoint_path, info.num_classes, f"data set {info.name}")
     step = checkpoint.step_of(checkpoint_path)
+    one_graph = windows is None and not others
+    open_pass = _pass_in_one_graph if one_graph else _pass_with_predictor
+    totals = _Totals(info, options)
+    progress = Progress(None if num_images is None else -(-num_images // backend.ranks))
+    with open_pass(make_batches, members, options, crop_size, windows, info, backend) as batches:
+        begin = time.time()
+        try:
+            for batch in batches:
+                totals.add(batch)
+                progress.update(totals.counted, mIoU=metrics.mean_iou(totals.confusion))
+        finally:
+            progress.close()
+        samples = totals.samples.groups()
+        seconds = time.time() - begin
+    totals.sum_over_ranks(backend)
+    _check_counted(totals.confusion, totals.counted, num_images, options.eval_split, info)
+    return Result(
+        totals.confusion,
+        totals.counted,
+        samples,
+        checkpoint_path,
+        step,
+        seconds,
+        tuple(member.checkpoint_path for member in members),
+        *totals.further_scores(),
+    )
+
+
+@contextlib.contextmanager
+def _pass_in_one_graph(make_batches, members, options, crop_size, unused_windows, info, backend):
+    """Gives an iterator of what was fetched for each batch; network and counting in one graph."""
+    (member,) = members
     with tf.Graph().as_default() as graph:
         iterator = tf.data.make_initializable_iterator(make_batches())
-        fetches = _build(iterator.get_next(), model_options, options, crop_size, info)
-        restore = checkpoint.restore_op(checkpoint_path, train.network_variables())
+        batch = iterator.get_next()
+        prediction = predict.predict(
+            batch["image"],
+            member.options,
+            info.num_classes,
+            scales=options.eval_scales,
+            flip=options.add_flipped_images,
+            crop_size=crop_size,
+        )
+        confidences = None
+        if options.calibration_bins:
+            confidences = tf.reduce_max(prediction.probabilities, axis=3)
+        fetches = _fetches(batch, prediction.labels, confidences, options, info)
+        restore = checkpoint.restore_op(member.checkpoint_path, train.network_variables())
         graph.finalize()
         with tf.Session(config=backend.session_config()) as session:
-            with checkpoint.reading(checkpoint_path):
+            with checkpoint.reading(member.checkpoint_path):
                 session.run(restore)
             session.run(iterator.initializer)
-            begin = time.time()
-            confusion, counted, samples = _pass(session, fetches, info, num_images, backend.ranks)
-            seconds = time.time() - begin
-    confusion = backend.sum_over_ranks(confusion)
-    counted = int(backend.sum_over_ranks(np.array(counted, np.int64)))
-    _check_counted(confusion, counted, num_images, options.eval_split, info)
-    return Result(confusion, counted, samples, checkpoint_path, step, seconds)
+            yield _ahead(lambda: session.run(fetches))
 
 
-def _build(batch, model_options, options, crop_size, info) -> dict:
+@contextlib.contextmanager
+def _pass_with_predictor(make_batches, members, options, crop_size, windows, info, backend):
+    """Gives the same for windows and several checkpoints, one image at a time."""
+    settings = {
+        "num_classes": info.num_classes,
+        "scales": options.eval_scales,
+        "flip": options.add_flipped_images,
+        "crop_size": crop_size,
+        "windows": windows,
+        "session_config": backend.session_config(),
+    }
+    with Predictor(members, **settings) as predicts, tf.Graph().as_default() as graph:
+        iterator = tf.data.make_initializable_iterator(make_batches())
+        next_batch = iterator.get_next()
+        sample = {
+            name: tf.placeholder(tensor.dtype, [1, *tensor.shape.as_list()[1:]])
+            for name, tensor in next_batch.items()
+        }
+        labels = tf.placeholder(tf.int32, [1, None, None])
+        confidences = tf.placeholder(tf.float32, [1, None, None])
+        fetches = _fetches(sample, labels, confidences, options, info)
+        graph.finalize()
+        with tf.Session(config=backend.session_config()) as session:
+            session.run(iterator.initializer)
+
+            def measured():
+                for batch in _ahead(lambda: session.run(next_batch)):
+                    for index in np.flatnonzero(batch["valid"]):
+                        own = {name: values[index : index + 1] for name, values in batch.items()}
+                        size = own["height"][0], own["width"][0]
+                        outputs = _predicted(predicts, own["image"][0], size, options)
+                        feeds = dict(zip((labels, confidences), outputs))
+                        feeds.update((sample[name], own[name]) for name in sample)
+                        yield session.run(fetches, feeds)
+
+            yield measured()
+
+
+def _predicted(predicts, padded, size, options) -> tuple:
+    """Returns labels and confidences [1, h, w] of a padded image [h, w, 3]; 0 in the padding."""
+    image = padded[: size[0], : size[1]]
+    if options.calibration_bins:
+        probabilities = predicts.probabilities(image)
+        outputs = probabilities.argmax(2), probabilities.max(2)
+    else:
+        outputs = predicts.labels(image), np.zeros(size, np.float32)
+    missing = [(0, whole - part) for whole, part in zip(padded.shape, size)]
+    return tuple(np.pad(output, missing, "constant")[np.newaxis] for output in outputs)
+
+
+def _ahead(fetch):
+    """Yields what a function returns until TensorFlow's data end, calling it one step ahead."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        future = pool.submit(fetch)
+        while True:
+            try:
+                fetched = future.result()
+            except tf.errors.OutOfRangeError:
+                return
+            future = pool.submit(fetch)
+            yield fetched
+
+
+def _fetches(batch, predictions, confidences, options, info) -> dict:
     """Returns the tensors to fetch for each batch."""
-    predictions = predict.labels(
-        batch["image"],
-        model_options,
-        info.num_classes,
-        scales=options.eval_scales,
-        flip=options.add_flipped_images,
-        crop_size=crop_size,
-    )
     labels = tf.squeeze(batch["label"], 3)
+    sizes = {"heights": batch["height"], "widths": batch["width"]}
     counts = metrics.count(
         labels,
         predictions,
         num_classes=info.num_classes,
         ignore_label=info.ignore_label,
-        heights=batch["height"],
-        widths=batch["width"],
         valid=batch["valid"],
+        **sizes,
     )
     fetches = {name: batch[name] for name in ("name", "height", "width", "valid")}
-    fetches["counts"] = counts
+    for name in ("confusion", "bad_pixels", "bad_label"):
+        fetches[name] = getattr(counts, name)
+    if options.boundary_width:
+        fetches["boundary"] = boundary.count(
+            labels,
+            predictions,
+            counts.counted,
+            num_classes=info.num_classes,
+            width=options.boundary_width,
+            **sizes,
+        )
+    if options.calibration_bins:
+        fetches["calibration"] = calibration.count(
+            labels, predictions, confidences, counts.counted, bins=options.calibration_bins
+        )
     if options.report:
-        # As bytes: a quarter of the memory to copy.
+        # Few bits a pixel: all images are copied, though only a few are kept.
+        ids = tf.uint8 if info.num_classes <= 256 else tf.int32
         fetches["pictures"] = [
-            tf.cast(tensor, tf.uint8) for tensor in (batch["image"], labels, predictions)
+            tf.cast(batch["image"], tf.uint8),
+            tf.cast(labels, ids),
+            tf.cast(predictions, ids),
         ]
     return fetches
 
 
-def _pass(session, fetches, info, num_images, ranks):
-    """Goes over the split; returns the confusion matrix, the number of images and the samples."""
-    confusion = np.zeros([info.num_classes, info.num_classes], np.int64)
-    counted = 0
-    samples = Samples(info.class_names)
-    progress = Progress(None if num_images is None else -(-num_images // ranks))
-    try:
-        for batch in _batches(session, fetches):
-            _check_labels(batch, info)
-            for index in np.flatnonzero(batch["valid"]):
-                counted += 1
-                own = batch["counts"].confusion[index]
-                confusion += own
-                if "pictures" in batch:
-                    name = batch["name"][index].decode("utf-8", "replace")
-                    samples.add(name, own, _Drawing(batch, index, info))
-            progress.update(counted, mIoU=metrics.mean_iou(confusion))
-    finally:
-        progress.close()
-    return confusion, counted, samples.groups()
+class _Totals:
+    """Adds up what was fetched."""
 
+    def __init__(self, info, options):
+        self._info = info
+        self._options = options
+        self.confusion = np.zeros([info.num_classes, info.num_classes], np.int64)
+        self.counted = 0
+        self.samples = Samples(info.class_names)
+        self._boundary = boundary.Totals(info.num_classes)
+        self._calibration = np.zeros([3, options.calibration_bins])
 
-def _batches(session, fetches):
-    while True:
-        try:
-            yield session.run(fetches)
-        except tf.errors.OutOfRangeError:
-            return
+    def add(self, batch):
+        """Adds the images of a batch that count."""
+        _check_labels(batch, self._info)
+        if "calibration" in batch:
+            self._calibration += batch["calibration"]
+        for index in np.flatnonzero(batch["valid"]):
+            self.counted += 1
+            own = batch["confusion"][index]
+            self.confusion += own
+            if "boundary" in batch:
+                self._boundary.add(batch["boundary"], index)
+            if "pictures" in batch:
+                name = batch["name"][index].decode("utf-8", "replace")
+                self.samples.add(name, own, _Drawing(batch, index, self._info))
+
+    def sum_over_ranks(self, backend):
+        """Makes the sums those of the whole split."""
+        self.confusion = backend.sum_over_ranks(self.confusion)
+        self.counted = int(backend.sum_over_ranks(np.array(self.counted, np.int64)))
+        if self._options.boundary_width:
+            self._boundary.sums = backend.sum_over_ranks(self._boundary.sums)
+        if self._options.calibration_bins:
+            self._calibration = backend.sum_over_ranks(self._calibration)
+
+    def further_scores(self) -> tuple:
+        """Returns the scores of boundaries and calibration, None where not measured."""
+        width, bins = self._options.boundary_width, self._options.calibration_bins
+        return (
+            boundary.scores(self._boundary.sums, width) if width else None,
+            calibration.scores(self._calibration) if bins else None,
+        )
 
 
 def _check_labels(batch, info):
     """Raises UserError naming the first image with a label that is no class."""
-    for index in np.flatnonzero(batch["counts"].bad_pixels):
+    for index in np.flatnonzero(batch["bad_pixels"]):
         raise UserError(
             f"image {batch['name'][index].decode('utf-8', 'replace')} has "
-            f"{batch['counts'].bad_pixels[index]} pixels whose label is no class, such as "
-            f"{batch['counts'].bad_label[index]}; data set {info.name} has classes 0 to "
+            f"{batch['bad_pixels'][index]} pixels whose label is no class, such as "
+            f"{batch['bad_label'][index]}; data set {info.name} has classes 0 to "
             f"{info.num_classes - 1} and ignore label {info.ignore_label}. Mend the mask, or the "
             "classes in dataset.json."
         )
@@ -166,24 +311,20 @@ def _check_labels(batch, info):
 
 @dataclasses.dataclass(frozen=True)
 class _Drawing:
-    """Draws the pictures of one image of a batch when it is called."""
+    """Keeps one image of a batch when it is called, small; what that returns draws it."""
 
     batch: dict
     index: int
     info: object
 
-    def __call__(self) -> pictures.Panels:
+    def __call__(self):
         height, width = (self.batch[side][self.index] for side in ("height", "width"))
-        image, labels, predictions = (
-            pixels[self.index, :height, :width] for pixels in self.batch["pictures"]
-        )
-        return pictures.panels(
-            image,
-            labels,
-            predictions,
-            colors=self.info.colors,
-            ignore_label=self.info.ignore_label,
+        kept = pictures.shrunk(
+            *(pixels[self.index, :height, :width] for pixels in self.batch["pictures"]),
             longest_side=_PICTURE_SIDE,
+        )
+        return functools.partial(
+            pictures.panels, *kept, colors=self.info.colors, ignore_label=self.info.ignore_label
         )
 
 

@@ -54,8 +54,7 @@ def page(
     settings = summary["settings"]
     content = report.Report(
         title=f"{info.name}: {model_options.model_variant} on split {settings['eval_split']}",
-        subtitle=f"{os.path.basename(result.checkpoint)}, {result.num_images} images, "
-        + _how(settings),
+        subtitle=f"{_of_what(result)}, {result.num_images} images, {_how(settings)}",
         headlines=_headlines(summary),
         notices=tuple(notices),
         charts=_charts(checkpoint.run_of(result.checkpoint), result.step),
@@ -64,8 +63,15 @@ def page(
         samples=result.samples,
         settings=_settings(settings, model_options, saved),
         footer=_footer(summary, saved),
+        reliability=_reliability(summary),
     )
     return report.render(content)
+
+
+def _of_what(result: Result) -> str:
+    if len(result.checkpoints) > 1:
+        return f"mean of {len(result.checkpoints)} checkpoints"
+    return os.path.basename(result.checkpoint)
 
 
 def _how(settings: dict) -> str:
@@ -75,7 +81,11 @@ def _how(settings: dict) -> str:
         if len(scales) == 1
         else ("scales " + ", ".join(f"{scale:g}" for scale in scales))
     )
-    return text + (" with mirrored images" if settings["add_flipped_images"] else "")
+    text += " with mirrored images" if settings["add_flipped_images"] else ""
+    if "window_size" in settings:
+        height, width = settings["window_size"]
+        text += f", in windows of {height}x{width}"
+    return text
 
 
 def _headlines(summary: dict) -> tuple:
@@ -94,6 +104,7 @@ def _headlines(summary: dict) -> tuple:
             f"{summary['frequency_weighted_iou']:.4f}",
             "weighted by pixels",
         ),
+        *_further_headlines(summary),
         report.Headline(
             "images",
             f"{summary['num_images']:,}",
@@ -102,7 +113,29 @@ def _headlines(summary: dict) -> tuple:
     )
 
 
+def _reliability(summary: dict):
+    measured = summary["calibration"]
+    return charts.reliability(measured["bins"]) if measured else None
+
+
+def _further_headlines(summary: dict) -> list:
+    """Returns the numbers that are measured on request."""
+    found = []
+    edges, sure = summary["boundary"], summary["calibration"]
+    if edges:
+        note = f"within {100 * edges['width']:g} % of the diagonal"
+        for name, key in (("boundary IoU", "boundary_iou"), ("boundary F1", "boundary_f1")):
+            value = edges[key]
+            text = "\u2013" if value is None else f"{value:.4f}"
+            found.append(report.Headline(name, text, note))
+    if sure:
+        note = f"expected, {len(sure['bins'])} bins"
+        found.append(report.Headline("calibration error", f"{sure['ece']:.4f}", note))
+    return found
+
+
 def _classes(summary: dict, info) -> tuple:
+    edges = (summary["boundary"] or {}).get("boundary_iou_per_class")
     total = sum(row["labelled"] for row in summary["classes"])
     return tuple(
         report.ClassRow(
@@ -114,6 +147,7 @@ def _classes(summary: dict, info) -> tuple:
             recall=row["recall"],
             f1=row["f1"],
             share=row["labelled"] / total,
+            boundary_iou=edges[row["id"]] if edges else None,
         )
         for row in summary["classes"]
     )
@@ -207,7 +241,7 @@ def _footer(summary: dict, saved: SavedOptions) -> tuple:
     step = summary["step"]
     trained = saved.section("run")
     rows = [
-        ("checkpoint", os.path.abspath(summary["checkpoint"])),
+        *(("checkpoint", os.path.abspath(path)) for path in summary["checkpoints"]),
         ("step", "not stored in the checkpoint" if step is None else f"{step:,}"),
         ("evaluated", f"{summary['date']} in {summary['seconds']:.1f} s"),
         ("device", summary["device"]),

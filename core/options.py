@@ -371,15 +371,31 @@ class TrainOptions(Options):
             )
 
 
+CHECKPOINT_RULE = (
+    "pass --checkpoint_dir=RUN for a checkpoint of a folder, or "
+    "--checkpoint_path=RUN/model.ckpt-STEP for a certain one"
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class EvalOptions(Options):
     """What is evaluated, and how."""
 
     checkpoint_dir: str | None = option(
-        flags.DEFINE_string, None, "Folder of a run; its newest checkpoint is used."
+        flags.DEFINE_string, None, "Folder of a run; --checkpoint says which of its checkpoints."
     )
-    checkpoint_path: str | None = option(
-        flags.DEFINE_string, None, "Checkpoint, as a prefix such as FOLDER/model.ckpt-1000."
+    checkpoint: str = option(
+        flags.DEFINE_string,
+        "newest",
+        "Which checkpoint of --checkpoint_dir: newest, best (the one that training kept as best), "
+        "all (one evaluation each) or a step.",
+    )
+    checkpoint_path: tuple[str, ...] | None = option(
+        flags.DEFINE_multi_string,
+        None,
+        "Checkpoint, as a prefix such as FOLDER/model.ckpt-1000; repeat the flag to average the "
+        "probabilities of several.",
+        convert=str,
     )
     eval_logdir: str | None = option(
         flags.DEFINE_string, None, "Folder for results; eval/ beside the checkpoint if unset."
@@ -401,7 +417,87 @@ class EvalOptions(Options):
         "Lets explicit network flags win over the options saved beside the checkpoint, for "
         "example to evaluate at output stride 8 what was trained at 16.",
     )
+    watch: bool = option(
+        flags.DEFINE_bool,
+        False,
+        "Whether each newest checkpoint of --checkpoint_dir is evaluated while a training writes "
+        "there, until it has ended.",
+    )
+    eval_interval_secs: int = option(
+        flags.DEFINE_integer, 300, "Seconds between two looks for a checkpoint.", minimum=1
+    )
+    watch_timeout_secs: int = option(
+        flags.DEFINE_integer,
+        0,
+        "Seconds without a new checkpoint after which watching ends; 0: never.",
+        minimum=0,
+    )
     max_number_of_evaluations: int = option(
-        flags.DEFINE_integer, 0, "Evaluations to make; 0 and 1 both mean one.", choices=(0, 1)
+        flags.DEFINE_integer,
+        0,
+        "Evaluations after which watching ends, 0: no limit; above 1 it means --watch.",
+        minimum=0,
+    )
+    boundary_width: float = option(
+        flags.DEFINE_float,
+        0.0,
+        "Boundary IoU and boundary F1 within this share of an image's diagonal (0.02 and 0.0075 "
+        "in their papers); 0: not measured.",
+        minimum=0.0,
+        maximum=0.5,
+    )
+    calibration_bins: int = option(
+        flags.DEFINE_integer,
+        0,
+        "Bins of confidence for the calibration error (15 is usual); 0: not measured.",
+        minimum=0,
+        maximum=1000,
     )
     report: bool = option(flags.DEFINE_bool, True, "Whether report.html is written.")
+
+    def check(self):
+        """Raises OptionError unless the options name checkpoints in one way."""
+        if bool(self.checkpoint_path) and bool(self.checkpoint_dir):
+            raise OptionError(f"{CHECKPOINT_RULE}; both are given.")
+        if self.checkpoint not in ("newest", "best", "all") and not self.checkpoint.isdigit():
+            raise OptionError(
+                f"--checkpoint is {self.checkpoint!r}, but must be newest, best, all or a step."
+            )
+        if self.checkpoint_path and self.checkpoint != "newest":
+            raise OptionError(
+                f"--checkpoint={self.checkpoint} chooses among those of --checkpoint_dir, but "
+                "--checkpoint_path names one; leave one of them out."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowOptions(Options):
+    """When large images are cut into overlapping windows, and how; see `core/windows.py`."""
+
+    window_size: tuple[int, ...] | None = option(
+        flags.DEFINE_list,
+        None,
+        "Height,width of the windows that large images are cut into; unset: the training's crop.",
+        convert=int,
+        length=2,
+        minimum=1,
+    )
+    window_overlap: float = option(
+        flags.DEFINE_float,
+        0.25,
+        "Share of a window's side by which neighbours overlap at least.",
+        minimum=0.0,
+        maximum=0.9,
+    )
+    max_pixels: int | None = option(
+        flags.DEFINE_integer,
+        None,
+        "Images with more pixels are cut into windows; unset: those above one --window_size, or "
+        "none if that is unset too.",
+        minimum=1,
+    )
+
+    @property
+    def cuts(self) -> bool:
+        """Whether any image is cut."""
+        return self.window_size is not None or self.max_pixels is not None

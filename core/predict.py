@@ -71,13 +71,14 @@ def predict(
     if tuple(scales) == (1.0,) and not flip:
         return _one_run(images, options, num_classes, crop_size)
     size = layers.spatial_size(images)
-    total = None
+    total = outputs = None
     for scale in scales:
         scaled = options
         if tuple(scales) != (1.0,):
             scaled = dataclasses.replace(options, image_pyramid=(scale,))
-        # One scale after the other: side by side they would need the sum of their memory.
-        with tf.control_dependencies([] if total is None else [total]):
+        # One scale after the other: side by side they would need the sum of their memory. The next
+        # waits for the network only: resizing and softmax, bound by memory, run beside it.
+        with tf.control_dependencies([] if outputs is None else [outputs]):
             inputs = tf.concat([images, _mirrored(images)], 0) if flip else tf.identity(images)
         outputs = model.logits(inputs, scaled, num_classes, crop_size=crop_size)[model.MERGED]
         for part in _unmirrored(outputs, flip):

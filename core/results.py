@@ -21,6 +21,16 @@ CLASSES_FILE = "metrics.csv"
 CONFUSION_FILE = "confusion_matrix.csv"
 REPORT_FILE = "report.html"
 LOG_FILE = "training.log"
+HISTORY_FILE = "evaluations.csv"
+_HISTORY = (
+    "step",
+    "miou",
+    "pixel_accuracy",
+    "mean_accuracy",
+    "frequency_weighted_iou",
+    "num_images",
+    "date",
+)
 
 
 def prepare(folder: str):
@@ -65,9 +75,12 @@ def summary(result: Result, info, settings: dict, device: str) -> dict:
         "pixel_accuracy": metrics.pixel_accuracy(confusion),
         "mean_accuracy": metrics.mean_accuracy(confusion),
         "frequency_weighted_iou": metrics.frequency_weighted_iou(confusion),
+        "boundary": result.boundary,
+        "calibration": result.calibration,
         "num_images": result.num_images,
         "settings": settings,
         "checkpoint": result.checkpoint,
+        "checkpoints": list(result.checkpoints),
         "step": result.step,
         "device": device,
         "versions": run_folder.versions(),
@@ -112,6 +125,28 @@ def write(folder: str, summary: dict, confusion, page: str | None, tag: str):
             f"cannot write results to {folder}: {error.strerror}; free some space or pass another "
             "--eval_logdir."
         ) from error
+
+
+def folder_of(logdir: str, prefix: str) -> str:
+    """Returns the folder of one of several evaluations."""
+    return os.path.join(logdir, os.path.basename(prefix))
+
+
+def append_history(logdir: str, summary: dict):
+    """Appends a line to the table of evaluations, `evaluations.csv`.
+
+    Raises:
+      UserError: If it cannot be written.
+    """
+    path = os.path.join(logdir, HISTORY_FILE)
+    row = {"checkpoint": os.path.basename(summary["checkpoint"])}
+    row.update((name, summary[name]) for name in _HISTORY)
+    try:
+        is_new = not os.path.exists(path)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(_csv(([list(row)] if is_new else []) + [list(row.values())]))
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {error.strerror}.") from error
 
 
 def tag_of(options: EvalOptions) -> str:
@@ -163,16 +198,33 @@ def table(summary: dict) -> str:
             f"{scores[2]:>6}  {scores[3]:>6}  {100 * row['labelled'] / total:5.2f} %"
         )
     counted = len(summary["classes_in_mean"])
+    absent = [row["name"] for row in rows if row["iou"] is None]
     lines += [
         "",
+        *([f"not in the mean, without any pixel: {', '.join(absent)}"] if absent else []),
         f"mIoU                    {summary['miou']:.4f}  (over {counted} of {len(rows)} classes)",
         f"pixel accuracy          {summary['pixel_accuracy']:.4f}",
         f"mean accuracy           {summary['mean_accuracy']:.4f}",
         f"frequency-weighted IoU  {summary['frequency_weighted_iou']:.4f}",
+        *_further_lines(summary),
         f"{summary['num_images']} images in {log.duration(summary['seconds'])}, "
         f"{summary['images_per_second']:.2f} images/s",
     ]
     return "\n".join(lines)
+
+
+def _further_lines(summary: dict) -> list:
+    """Returns the lines of what is measured on request."""
+    lines = []
+    edges, sure = summary["boundary"], summary["calibration"]
+    if edges:
+        width = f"within {100 * edges['width']:g} % of the diagonal"
+        lines.append(f"boundary IoU            {_cell(edges['boundary_iou'])}  ({width})")
+        lines.append(f"boundary F1             {_cell(edges['boundary_f1'])}  ({width})")
+    if sure:
+        bins = f"{len(sure['bins'])} bins"
+        lines.append(f"calibration error       {sure['ece']:.4f}  (expected, {bins})")
+    return lines
 
 
 def _cell(value) -> str:

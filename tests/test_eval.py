@@ -13,7 +13,7 @@ from PIL import Image
 import common
 import eval as eval_command
 from core import model, results
-from core.options import EvalOptions, ModelOptions
+from core.options import EvalOptions, ModelOptions, WindowOptions
 from datasets import info as dataset_info
 from datasets import shards, tfrecord
 from datasets.options import DataOptions
@@ -135,7 +135,7 @@ def test_another_network_needs_consent(records, run, tmp_path):
 
 @pytest.mark.parametrize("options", [{}, {"checkpoint_dir": "a", "checkpoint_path": "b/c"}])
 def test_exactly_one_checkpoint_must_be_named(records, tmp_path, options):
-    with pytest.raises(OptionError, match=r"--checkpoint_dir=RUN .* or --checkpoint_path="):
+    with pytest.raises(OptionError, match=r"--checkpoint_dir=RUN .* or --checkpoint_path=.* given"):
         _evaluate(records, tmp_path, **options)
 
 
@@ -286,3 +286,75 @@ def test_a_published_checkpoint_scores_as_it_does_with_the_reference(setting, op
     confusion = np.array([row.split(",")[1:] for row in rows], np.int64)
     difference = np.abs(confusion - expected["confusion_rows_gt"]).sum()
     assert difference <= 0.001 * confusion.sum()
+
+
+def test_all_checkpoints_leave_a_folder_each_and_a_table(records, run, tmp_path):
+    summary = _evaluate(records, tmp_path, checkpoint_dir=run, checkpoint="all", report=False)
+    assert summary["step"] == 20
+    lines = (tmp_path / "evaluations.csv").read_text().splitlines()
+    assert [line.split(",")[:2] for line in lines] == [
+        ["checkpoint", "step"],
+        ["model.ckpt-3", "3"],
+        ["model.ckpt-20", "20"],
+    ]
+    assert (tmp_path / "model.ckpt-3" / "metrics.json").exists()
+    alone = _evaluate(records, tmp_path / "x", checkpoint_dir=run, checkpoint="20", report=False)
+    assert alone["iou_per_class"] == summary["iou_per_class"]
+
+
+def test_watching_ends_after_the_wanted_number_of_evaluations(records, run, tmp_path):
+    options = {"checkpoint_dir": run, "watch": True, "report": False}
+    summary = _evaluate(records, tmp_path, max_number_of_evaluations=1, **options)
+    assert summary["step"] == 20
+    assert (tmp_path / "model.ckpt-20" / "metrics.json").exists()
+    with pytest.raises(UserError, match="got no checkpoint in 1 s"):
+        _evaluate(
+            records,
+            tmp_path,
+            **dict(options, checkpoint_dir=str(tmp_path / "none")),
+            watch_timeout_secs=1,
+            eval_interval_secs=1,
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"watch": True, "checkpoint_path": "a/b"}, "evaluates the newest checkpoints"),
+        ({"checkpoint_dir": "a", "checkpoint": "last"}, "'last', but must be newest, best"),
+        ({"checkpoint_path": "a/b", "checkpoint": "all"}, "--checkpoint_path names one"),
+    ],
+)
+def test_contradicting_choices_of_checkpoints_are_refused(records, tmp_path, options, message):
+    with pytest.raises(OptionError, match=message):
+        _evaluate(records, tmp_path, **options)
+
+
+def test_images_at_their_own_size_in_windows_and_by_two_checkpoints(records, run, tmp_path):
+    paths = [os.path.join(run, f"model.ckpt-{step}") for step in (3, 20)]
+    summary = eval_command.evaluate(
+        ModelOptions(),
+        EvalOptions(checkpoint_path=paths, eval_logdir=str(tmp_path), eval_batch_size=2),
+        DataOptions(dataset_dir=records[0]),
+        DeviceOptions(device="cpu"),
+        WindowOptions(window_size=(33, 41), window_overlap=0.5),
+        given=frozenset(["dataset_dir"]),
+    )
+    assert summary["num_images"] == 3
+    assert sum(row["labelled"] for row in summary["classes"]) == records[1]
+    assert summary["checkpoints"] == paths
+    assert summary["settings"]["eval_crop_size"] == ["auto"]
+    assert summary["settings"]["window_size"] == [33, 41]
+    assert "mean of 2 checkpoints" in (tmp_path / "report.html").read_text()
+
+
+def test_windows_need_images_at_their_own_size(records, run, tmp_path):
+    with pytest.raises(OptionError, match="pass --eval_crop_size=auto"):
+        eval_command.evaluate(
+            ModelOptions(),
+            EvalOptions(checkpoint_dir=run, eval_logdir=str(tmp_path)),
+            DataOptions(dataset_dir=records[0], eval_crop_size=CROP),
+            DeviceOptions(device="cpu"),
+            WindowOptions(max_pixels=1000),
+            given=frozenset(["dataset_dir", "eval_crop_size"]),
+        )

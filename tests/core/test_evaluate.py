@@ -9,6 +9,8 @@ import pytest
 
 from core import evaluate, evaluation_report, model, predict, results, run_folder, saved_options
 from core.options import EvalOptions, ModelOptions
+from core.predictor import Member
+from core.windows import Windows
 from deployment.backend import Backend
 from deployment.options import DeviceOptions
 from utils.compat import slim, tf
@@ -96,10 +98,10 @@ def _run(checkpoint, images, batch_size=1, info=INFO, num_images=None, **options
 def sees_sky_only(monkeypatch):
     """A network without weights, for tests of what is around it."""
 
-    def labels(images, *unused_arguments, **unused_settings):
-        return tf.zeros(tf.shape(images)[:3], tf.int32)
+    def prediction(images, *unused_arguments, **unused_settings):
+        return predict.Prediction(tf.zeros(tf.shape(images)[:3], tf.int32), None)
 
-    monkeypatch.setattr(evaluate.predict, "labels", labels)
+    monkeypatch.setattr(evaluate.predict, "predict", prediction)
 
 
 def _by_hand(checkpoint, images, **settings):
@@ -325,3 +327,43 @@ def test_damaged_curves_are_named(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"loss": 3}\n')
     with pytest.raises(UserError, match="line 2 of"):
         evaluation_report.read_curves(str(tmp_path / "metrics.jsonl"))
+
+
+def _measured(checkpoint, images, batch_size=1, **arguments):
+    return evaluate.run(
+        _make_batches(images, batch_size),
+        checkpoint_path=checkpoint,
+        **{
+            "model_options": MODEL,
+            "options": EvalOptions(eval_batch_size=batch_size, calibration_bins=5),
+            "crop_size": CROP,
+            "info": INFO,
+            "backend": Backend(DeviceOptions()),
+            **arguments,
+        },
+    )
+
+
+def test_the_mean_of_a_checkpoint_and_itself_is_that_checkpoint(checkpoint):
+    images = _images(3)
+    one = _measured(checkpoint, images, 2)
+    twice = _measured(checkpoint, images, 2, others=(Member(checkpoint, MODEL),))
+    assert np.abs(twice.confusion - one.confusion).sum() <= 0.002 * one.confusion.sum()
+    assert twice.num_images == 3
+    assert twice.checkpoints == (checkpoint, checkpoint)
+    assert twice.calibration["ece"] == pytest.approx(one.calibration["ece"], abs=1e-3)
+    assert sum(item["share"] for item in one.calibration["bins"]) == pytest.approx(1.0)
+
+
+def test_windows_of_the_whole_image_see_what_the_whole_image_shows(checkpoint):
+    images = _images(3)
+    options = EvalOptions(eval_batch_size=2, boundary_width=0.03)
+    whole = _measured(checkpoint, images, options=options)
+    windows = _measured(checkpoint, images, options=options, windows=Windows(CROP, 0.2, 1))
+    assert np.abs(windows.confusion - whole.confusion).sum() <= 0.002 * whole.confusion.sum()
+    assert windows.boundary["boundary_iou"] == pytest.approx(
+        whole.boundary["boundary_iou"], abs=5e-3
+    )
+    cut = _measured(checkpoint, images, options=options, windows=Windows((17, 33), 0.2))
+    assert cut.confusion.sum() == whole.confusion.sum()
+    assert np.any(cut.confusion != whole.confusion)
