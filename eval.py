@@ -195,7 +195,7 @@ def _evaluate(flagged: _Flagged, prefixes, logdir: str) -> dict:
         model.check(one.model, crop_size=data_options.eval_size)
     members = [Member(path, one.model) for path, one in zip(prefixes, joined)]
     info = dataset_info.load(data_options, flagged.given)
-    num_images = _count_images(data_options, options.eval_split, flagged.given)
+    num_images = _count_images(data_options, options.eval_split, info, flagged.given)
     backend = backends.create(flagged.device)
     if backend.is_chief:
         results.prepare(logdir)
@@ -282,11 +282,11 @@ def _publish(result, summary, logdir, info, joined, options):
     log.message(f"Results are in {logdir}.")
 
 
-def _count_images(data_options: DataOptions, split: str, given: frozenset) -> int:
+def _count_images(data_options: DataOptions, split: str, info, given: frozenset) -> int:
     """Returns the number of images of the split."""
     from datasets import input_fn
 
-    found = input_fn.count_images(data_options, split)
+    found = input_fn.count_images(data_options, split, info, needs_label=False)
     stated = data_options.num_evaluating_samples
     if "num_evaluating_samples" in given and stated != found:
         raise OptionError(

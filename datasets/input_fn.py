@@ -35,14 +35,22 @@ _PREFETCHED_BATCHES = 2
 _BAD_RECORDS = {}
 
 
-def count_images(options: DataOptions, split: str, info: DatasetInfo | None = None) -> int:
+def count_images(
+    options: DataOptions,
+    split: str,
+    info: DatasetInfo | None = None,
+    *,
+    needs_label: bool = True,
+) -> int:
     """Returns the number of images of a split; with `info`, of those that are not skipped.
+
+    Training skips those without a label (`needs_label`), evaluation does not.
 
     Raises:
       UserError: If the split is not there, or a shard is missing or truncated.
     """
     if info is not None and options.on_bad_record == "skip":
-        return len(_open(options, info, split, needs_label=True))
+        return len(_open(options, info, split, needs_label=needs_label))
     return len(shards.index(options.dataset_dir, split))
 
 
