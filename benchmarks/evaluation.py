@@ -160,11 +160,12 @@ def _save_weights(prefix, model_options, crop) -> str:
 
 def _write_records(folder, count, size) -> DataOptions:
     """Writes split val: blurred noise as JPEG, masks of few regions as PNG."""
-    from datasets import tfrecord
+    from datasets import shards, tfrecord
+    from utils.compat import tf
 
     os.makedirs(folder)
     random = np.random.RandomState(0)
-    with tfrecord.ShardWriter(folder, "val", count, 1) as writer:
+    with tf.io.TFRecordWriter(os.path.join(folder, shards.shard_name("val", 0, 1))) as writer:
         for number in range(count):
             coarse = random.randint(0, 256, [size // 8, size // 8, 3]).astype(np.uint8)
             image = Image.fromarray(coarse).resize((size, size), Image.BILINEAR)
