@@ -277,20 +277,20 @@ def _mean_of_all_runs(images, model_options, options, crop):
 @contextlib.contextmanager
 def _space_to_batch():
     """Makes atrous convolutions what tf-slim's are: on TF 1.15 this has SpaceToBatch around it."""
-    from core import layers
+    from core import convolution
     from utils.compat import tf
 
-    def convolve(inputs, weights, stride, rate, padding, unused_native):
+    def convolve(inputs, weights, stride=1, rate=1, *, padding="SAME", **unused_formulation):
         return tf.nn.convolution(
             inputs, weights, padding, strides=[stride] * 2, dilation_rate=[rate] * 2
         )
 
-    ours = layers._convolve
-    layers._convolve = convolve
+    ours = convolution.convolve
+    convolution.convolve = convolve
     try:
         yield
     finally:
-        layers._convolve = ours
+        convolution.convolve = ours
 
 
 if __name__ == "__main__":
