@@ -13,6 +13,7 @@ from core.predictor import Member
 from core.windows import Windows
 from deployment.backend import Backend
 from deployment.options import DeviceOptions
+from tests.golden.logits import load_weights
 from utils.compat import slim, tf
 from utils.errors import UserError
 
@@ -329,6 +330,17 @@ def test_damaged_curves_are_named(tmp_path):
         evaluation_report.read_curves(str(tmp_path / "metrics.jsonl"))
 
 
+@pytest.fixture(scope="module")
+def sure_checkpoint(tmp_path_factory):
+    """A checkpoint whose probabilities differ by more than rounding."""
+    prefix = str(tmp_path_factory.mktemp("sure") / "model.ckpt-7")
+    with tf.Graph().as_default(), tf.Session() as session:
+        model.logits(tf.zeros([1, *CROP, 3]), MODEL, CLASSES, crop_size=CROP)
+        load_weights(session)
+        tf.train.Saver().save(session, prefix, write_meta_graph=False)
+    return prefix
+
+
 def _measured(checkpoint, images, batch_size=1, **arguments):
     return evaluate.run(
         _make_batches(images, batch_size),
@@ -344,26 +356,26 @@ def _measured(checkpoint, images, batch_size=1, **arguments):
     )
 
 
-def test_the_mean_of_a_checkpoint_and_itself_is_that_checkpoint(checkpoint):
+def test_the_mean_of_a_checkpoint_and_itself_is_that_checkpoint(sure_checkpoint):
     images = _images(3)
-    one = _measured(checkpoint, images, 2)
-    twice = _measured(checkpoint, images, 2, others=(Member(checkpoint, MODEL),))
+    one = _measured(sure_checkpoint, images, 2)
+    twice = _measured(sure_checkpoint, images, 2, others=(Member(sure_checkpoint, MODEL),))
     assert np.abs(twice.confusion - one.confusion).sum() <= 0.002 * one.confusion.sum()
     assert twice.num_images == 3
-    assert twice.checkpoints == (checkpoint, checkpoint)
+    assert twice.checkpoints == (sure_checkpoint, sure_checkpoint)
     assert twice.calibration["ece"] == pytest.approx(one.calibration["ece"], abs=1e-3)
     assert sum(item["share"] for item in one.calibration["bins"]) == pytest.approx(1.0)
 
 
-def test_windows_of_the_whole_image_see_what_the_whole_image_shows(checkpoint):
+def test_windows_of_the_whole_image_see_what_the_whole_image_shows(sure_checkpoint):
     images = _images(3)
     options = EvalOptions(eval_batch_size=2, boundary_width=0.03)
-    whole = _measured(checkpoint, images, options=options)
-    windows = _measured(checkpoint, images, options=options, windows=Windows(CROP, 0.2, 1))
+    whole = _measured(sure_checkpoint, images, options=options)
+    windows = _measured(sure_checkpoint, images, options=options, windows=Windows(CROP, 0.2, 1))
     assert np.abs(windows.confusion - whole.confusion).sum() <= 0.002 * whole.confusion.sum()
     assert windows.boundary["boundary_iou"] == pytest.approx(
         whole.boundary["boundary_iou"], abs=5e-3
     )
-    cut = _measured(checkpoint, images, options=options, windows=Windows((17, 33), 0.2))
+    cut = _measured(sure_checkpoint, images, options=options, windows=Windows((17, 33), 0.2))
     assert cut.confusion.sum() == whole.confusion.sum()
     assert np.any(cut.confusion != whole.confusion)
