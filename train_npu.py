@@ -180,6 +180,7 @@ def _training_graph(sections, info, backend, start_step):
         start_step=start_step,
         rank=backend.rank,
         ranks=backend.ranks,
+        with_names=not backend.runs_loop_on_device(),
     )
     iterator = tf.data.make_initializable_iterator(dataset)
     # The session runs these initializers; an NPU's loop needs the iterator made this way.

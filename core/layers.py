@@ -301,14 +301,24 @@ def quantized_sigmoid(inputs: tf.Tensor) -> tf.Tensor:
     return tf.nn.relu6(inputs + 3.0) * 0.16667
 
 
-def dropout(inputs: tf.Tensor, keep_prob: float, is_training: bool) -> tf.Tensor:
+@slim.add_arg_scope
+def dropout(inputs: tf.Tensor, keep_prob: float, is_training: bool, of_device=None) -> tf.Tensor:
     """Zeroes elements with probability 1 - keep_prob in training and scales the others.
 
     The mask is a function of the graph's seed, the place in the graph and the global step: a run
     that is continued drops what an uninterrupted one would.
+
+    Args:
+      inputs: float32, any shape.
+      keep_prob: Share of the elements that stay.
+      is_training: Without it the inputs are returned.
+      of_device: Function of inputs and keep_prob that does the same on a device, where it can; its
+        masks are the device's own.
     """
     if not is_training:
         return inputs
+    if of_device is not None:
+        return of_device(inputs, keep_prob)
     with tf.name_scope("dropout") as scope:
         place = zlib.crc32(scope.encode("utf-8"))
         key = tf.stack(

@@ -64,7 +64,7 @@ def run(
     train_op = backend.train_op(step.train_op, options.iterations_per_loop)
     creator = _SessionCreator(
         scaffold=_scaffold(initial),
-        config=backend.session_config(),
+        config=backend.session_config(options.iterations_per_loop, is_training=True),
         checkpoint_filename_with_path=resume_from,
     )
     all_hooks = [*backend.hooks(), *hooks]

@@ -67,7 +67,7 @@ def build(
     global_step = tf.train.get_or_create_global_step()
     with slim.arg_scope([layers.conv2d], formulation=backend.formulation), slim.arg_scope(
         [recompute.unit], recompute=options.gradient_checkpointing
-    ):
+    ), slim.arg_scope([layers.dropout], of_device=backend.dropout):
         logits = model.logits(
             images,
             model_options,

@@ -23,6 +23,8 @@ class Backend:
       ranks: Number of processes that train together.
       formulation: How convolutions are computed in training, one of
         `core.convolution.FORMULATIONS`; "native" suits what has kernels for everything.
+      dropout: The device's own dropout, a function of inputs and the share of elements that stays;
+        None where it has none.
       precision_modes: What `--precision_mode` can be, besides auto: name -> why this machine
         cannot do it, or None. The first is what auto means.
     """
@@ -31,6 +33,7 @@ class Backend:
     rank = 0
     ranks = 1
     formulation = "products"
+    dropout = None
 
     def __init__(self, options: DeviceOptions):
         self.options = options
@@ -67,8 +70,16 @@ class Backend:
     def stop(self):
         """Releases the device; called once after the last session, also after a failure."""
 
-    def session_config(self) -> tf.ConfigProto:
-        """Returns the session configuration."""
+    def session_config(
+        self, steps_per_run: int = 1, *, is_training: bool = False
+    ) -> tf.ConfigProto:
+        """Returns the configuration of a session.
+
+        Args:
+          steps_per_run: Training steps of one session run, as in `train_op`.
+          is_training: Whether the session trains.
+        """
+        del steps_per_run, is_training
         return tf.ConfigProto(
             intra_op_parallelism_threads=self.options.intra_op_threads,
             inter_op_parallelism_threads=self.options.inter_op_threads,
@@ -118,4 +129,4 @@ def create(options: DeviceOptions) -> Backend:
 
 
 def _best_device() -> str:
-    return "cpu"
+    return "npu" if importlib.import_module("deployment.npu").is_available() else "cpu"

@@ -19,14 +19,14 @@ class CpuBackend(Backend):
         super().__init__(options)
         self.precision_modes = {"fp32": None, "bf16": _why_no_bf16()}
 
-    def session_config(self) -> tf.ConfigProto:
-        """Returns the session configuration.
+    def session_config(self, *arguments, **options) -> tf.ConfigProto:
+        """Returns the configuration of a session.
 
         In bf16 TensorFlow rewrites the graph before it runs: convolutions and matrix products, and
         what stands between them, compute in bf16. Variables, the statistics of batch norm, softmax,
         loss and update stay fp32.
         """
-        config = super().session_config()
+        config = super().session_config(*arguments, **options)
         if self.precision == "bf16":
             rewrites = config.graph_options.rewrite_options
             rewrites.auto_mixed_precision_onednn_bfloat16 = rewrites.ON
@@ -60,6 +60,11 @@ def create(options: DeviceOptions) -> Backend:
     Raises:
       OptionError: If several ranks are asked for, which need a launcher.
     """
+    if options.loss_scale != "none":
+        raise OptionError(
+            f"--loss_scale={options.loss_scale} is for fp16, which the CPU does not compute in; "
+            "leave the flag out."
+        )
     if options.rank != 1:
         raise OptionError(
             f"--rank={options.rank} asks for several processes, but this version trains in one "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from deployment.npu_ranks import DEFAULT_JOB
 from deployment.rank_table import RankTable
 from utils.errors import UserError
 
@@ -21,7 +22,6 @@ CHIEF_VARIABLES = (
     "CM_WORKER_IP",
 )
 TABLE_VARIABLES = ("RANK_TABLE_FILE", "RANK_ID", "RANK_SIZE")
-_DEFAULT_JOB = "10087"
 _LARGEST_PORT = 65520
 _MOST_RANKS = 32768
 
@@ -111,7 +111,7 @@ def _number(base: dict, name: str) -> int:
 
 
 def _device_variables(base: dict, device_id: int, rank: int) -> dict:
-    job = base.get("JOB_ID", _DEFAULT_JOB)
+    job = base.get("JOB_ID", DEFAULT_JOB)
     if not re.fullmatch(r"[A-Za-z0-9_-]+", job) or re.fullmatch(r"0\d+", job):
         raise UserError(
             f"JOB_ID is {job!r}; it must consist of letters, digits, - and _, and must not be a "

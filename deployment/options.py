@@ -47,3 +47,42 @@ class DeviceOptions(Options):
         minimum=0,
         changeable=True,
     )
+    loss_scale: str = option(
+        flags.DEFINE_string,
+        "none",
+        "Factor on the loss before gradients are computed: none, dynamic or a number; for half "
+        "precision.",
+    )
+    npu_option: tuple[str, ...] = option(
+        flags.DEFINE_multi_string,
+        (),
+        "NPU: one more session option of the adapter as KEY=VALUE; repeat the flag.",
+        changeable=True,
+    )
+    npu_dump_path: str | None = option(
+        flags.DEFINE_string,
+        None,
+        "NPU: folder to dump inputs and outputs of all operations to, tens of GB a step.",
+        changeable=True,
+    )
+    npu_dump_step: str = option(
+        flags.DEFINE_string,
+        "0",
+        "NPU: steps to dump, such as 0|5|10-20.",
+        changeable=True,
+    )
+    npu_overflow_path: str | None = option(
+        flags.DEFINE_string,
+        None,
+        "NPU: folder to dump operations that overflow to.",
+        changeable=True,
+    )
+    npu_profile_path: str | None = option(
+        flags.DEFINE_string, None, "NPU: folder for the device's profile.", changeable=True
+    )
+    npu_tune_path: str | None = option(
+        flags.DEFINE_string,
+        None,
+        "NPU: folder for kernels that are tuned before training, which takes hours.",
+        changeable=True,
+    )

@@ -55,7 +55,9 @@ __all__ = [
     "VERSION",
     "has_native_atrous_gradient",
     "has_new_tflite_converter",
+    "is_tested",
     "matmul_prefers_wide_results",
+    "pythons_of_npu_adapter",
     "slim",
     "tf",
     "why_no_bf16_on_cpu",
@@ -104,3 +106,13 @@ def why_no_bf16_on_cpu() -> str | None:
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "1":
         return "oneDNN is switched off (TF_ENABLE_ONEDNN_OPTS)"
     return None
+
+
+def is_tested() -> bool:
+    """Whether the tests of this project run on this TensorFlow."""
+    return VERSION in ((1, 15), (2, 6), (2, 21))
+
+
+def pythons_of_npu_adapter() -> tuple:
+    """Returns the Pythons that the Ascend adapter of this TensorFlow is made for, if it has one."""
+    return {(1, 15): ("3.7",), (2, 6): ("3.7", "3.8", "3.9")}.get(VERSION, ())

@@ -1,0 +1,270 @@
+"""Ascend NPU, by the adapter of CANN: npu_bridge on TensorFlow 1.15, npu_device on 2.6.
+
+The only file that knows the adapter. It is imported when the device is asked for, and as modules:
+what it exports is never mixed into other names. One process drives one device; a session with the
+adapter's entry in its configuration compiles what comes behind the input pipeline for the device.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import json
+import os
+
+import numpy as np
+
+from deployment import npu_keys, npu_loss_scale, npu_ranks
+from deployment.backend import Backend
+from deployment.options import DeviceOptions
+from utils.compat import tf
+from utils.errors import OptionError, UserError
+
+# Adapter package -> the package that holds its parts for graphs and sessions of TensorFlow 1.
+_ADAPTERS = {"npu_bridge": "npu_bridge", "npu_device": "npu_device.compat.v1"}
+# Name of the node by which the adapter's native side recognises the step of a loop.
+_LOOP_OPERATION = "IterationOp"
+# What --precision_mode means besides the adapter's own values.
+_COMMON_PRECISION = {
+    "fp32": "must_keep_origin_dtype",
+    "fp16": "allow_mix_precision",
+    "bf16": "allow_mix_precision_bf16",
+}
+# Confusion counts travel as two int32 halves: every version of HCCL can sum those.
+_HALF_BITS = 16
+
+
+def is_available() -> bool:
+    """Whether an adapter is installed and the environment is that of a machine with NPUs."""
+    variables = ("ASCEND_HOME_PATH", "ASCEND_OPP_PATH", "ASCEND_DEVICE_ID", "RANK_TABLE_FILE")
+    return _installed() is not None and any(name in os.environ for name in variables)
+
+
+def create(options: DeviceOptions) -> Backend:
+    """Returns the NPU backend of this process.
+
+    Raises:
+      OptionError: If the adapter is missing or an option cannot be used with it.
+      UserError: If the environment does not say which rank this process is.
+    """
+    parameters = _parameters(options)
+    npu_loss_scale.check(options.loss_scale)
+    ranks = npu_ranks.read(os.environ, options.rank)
+    return NpuBackend(options, _load(), ranks, parameters)
+
+
+def _installed() -> str | None:
+    for package in _ADAPTERS:
+        if importlib.util.find_spec(package) is not None:
+            return package
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Adapter:
+    """The parts of the adapter that are used, each a module."""
+
+    hooks: object
+    optimizers: object
+    collectives: object
+    ops: object
+
+
+def _load() -> _Adapter:
+    package = _installed()
+    if package is None:
+        raise OptionError(
+            "--device=npu needs the Ascend adapter, npu_bridge (TensorFlow 1.15) or npu_device "
+            "(2.6), which Python does not find; source CANN's set_env.sh and put the adapter's "
+            "folder on PYTHONPATH, or pass --device=cpu."
+        )
+    parts = _ADAPTERS[package]
+    try:
+        root = importlib.import_module(package)
+        importlib.import_module(f"{parts}.npu_init")
+        if package == "npu_device":
+            # Loads the operations of TensorFlow 1 style graphs.
+            root.compat.enable_v1()
+        return _Adapter(
+            hooks=importlib.import_module(f"{parts}.estimator.npu.npu_hook"),
+            optimizers=importlib.import_module(f"{parts}.estimator.npu.npu_optimizer"),
+            collectives=importlib.import_module(f"{parts}.hccl.hccl_ops"),
+            ops=importlib.import_module(f"{parts}.estimator.npu_ops"),
+        )
+    except (ImportError, OSError) as error:
+        raise UserError(
+            f"the Ascend adapter {package} cannot be loaded ({error}); source CANN's set_env.sh, "
+            "and see python doctor.py."
+        ) from error
+
+
+def _parameters(options: DeviceOptions) -> dict:
+    """Returns the adapter's options that the user's flags set; makes the folders they name."""
+    parameters = _observation(options)
+    for key, value in npu_keys.parse(options.npu_option).items():
+        if key in parameters:
+            raise OptionError(f"--npu_option={key} and the flag that stands for it are both given.")
+        parameters[key] = value
+    return parameters
+
+
+def _observation(options: DeviceOptions) -> dict:
+    """Returns the options of dumps, the search for overflows, profiling and tuning."""
+    if options.npu_dump_path and options.npu_overflow_path:
+        raise OptionError("--npu_dump_path and --npu_overflow_path exclude each other.")
+    found = {}
+    if options.npu_dump_path:
+        found.update(enable_dump=True, dump_path=_folder(options.npu_dump_path), dump_mode="all")
+        found.update(dump_step=options.npu_dump_step)
+    if options.npu_overflow_path:
+        found.update(enable_dump_debug=True, dump_path=_folder(options.npu_overflow_path))
+        found.update(dump_debug_mode="all")
+    if options.npu_profile_path:
+        settings = {
+            "output": _folder(options.npu_profile_path),
+            "training_trace": "on",
+            "task_trace": "on",
+            "hccl": "on",
+            "aicpu": "on",
+            "fp_point": "",
+            "bp_point": "",
+            "aic_metrics": "PipeUtilization",
+        }
+        found.update(profiling_mode=True, profiling_options=json.dumps(settings))
+    if options.npu_tune_path:
+        found.update(aoe_mode="2", work_path=_folder(options.npu_tune_path))
+    return found
+
+
+def _folder(path: str) -> str:
+    """Returns the absolute path of a folder, which the adapter wants to exist."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"folder {path} cannot be made: {error.strerror}.") from error
+    return os.path.abspath(path)
+
+
+class NpuBackend(Backend):
+    """One process on one NPU, alone or as a rank of a job."""
+
+    name = "npu"
+    formulation = "native"
+
+    def __init__(self, options, adapter: _Adapter, ranks: npu_ranks.Ranks, parameters: dict):
+        super().__init__(options)
+        self.rank = ranks.rank
+        self.ranks = ranks.ranks
+        # The first is what auto means: an Ascend 910A multiplies matrices in fp16 only.
+        modes = ("allow_mix_precision", *npu_keys.PRECISION_MODES, *npu_keys.PRECISION_MODES_V2)
+        self.precision_modes = dict.fromkeys((*modes, *_COMMON_PRECISION))
+        self._adapter = adapter
+        self._parameters = parameters
+        self._steps_per_run = 1
+        self._system = None
+
+    def start(self):
+        """Initializes the device; HCCL answers only after that."""
+        # Sessions of the adapter only warn without a job's name, its Estimator fails.
+        os.environ.setdefault("JOB_ID", npu_ranks.DEFAULT_JOB)
+        with tf.Graph().as_default():
+            initialize = self._adapter.ops.initialize_system()
+            self._shut_down = self._adapter.ops.shutdown_system()
+            self._system = tf.Session(config=self.session_config())
+        self._system.run(initialize)
+
+    def stop(self):
+        """Releases the device, before the session that initialized it is closed."""
+        if self._system is None:
+            return
+        try:
+            self._system.run(self._shut_down)
+        finally:
+            self._system.close()
+            self._system = None
+
+    def session_config(
+        self, steps_per_run: int = 1, *, is_training: bool = False
+    ) -> tf.ConfigProto:
+        """Returns the configuration of a session on the device."""
+        config = super().session_config(steps_per_run, is_training=is_training)
+        config.allow_soft_placement = True
+        config.log_device_placement = False
+        graph = config.graph_options
+        graph.optimizer_options.global_jit_level = tf.OptimizerOptions.OFF
+        # These passes of grappler change the graph in ways that the adapter cannot take.
+        graph.rewrite_options.remapping = graph.rewrite_options.OFF
+        graph.rewrite_options.memory_optimization = graph.rewrite_options.OFF
+        parameters = {
+            "use_off_line": True,
+            "mix_compile_mode": False,
+            # In training the device fetches the batches itself; in evaluation the host does, since
+            # names come with them, which are texts.
+            "enable_data_pre_proc": is_training,
+            "iterations_per_loop": steps_per_run,
+            "graph_run_mode": 1 if is_training else 0,
+            "hcom_parallel": self.ranks > 1,
+            **self._precision(),
+            **self._parameters,
+        }
+        npu_keys.fill(config, parameters)
+        return config
+
+    def _precision(self) -> dict:
+        mode = _COMMON_PRECISION.get(self.precision, self.precision)
+        is_second = mode in npu_keys.PRECISION_MODES_V2
+        return {"precision_mode_v2" if is_second else "precision_mode": mode}
+
+    def wrap_optimizer(self, optimizer: tf.train.Optimizer) -> tf.train.Optimizer:
+        """Returns an optimizer that averages gradients over the ranks, and scales the loss."""
+        manager = npu_loss_scale.create(self.options.loss_scale)
+        if manager is not None:
+            # The adapter's own reads the device's overflow flag: an Ascend 910A saturates, so that
+            # no number ever becomes infinite.
+            return self._adapter.optimizers.NPUOptimizer(
+                optimizer,
+                loss_scale_manager=manager,
+                is_distributed=self.ranks > 1,
+                is_loss_scale=True,
+            )
+        if self.ranks > 1:
+            return self._adapter.optimizers.NPUDistributedOptimizer(optimizer)
+        return optimizer
+
+    def hooks(self) -> list:
+        """Returns the hooks that fill the loop's variables and make all ranks start alike."""
+        hooks = []
+        if self._steps_per_run > 1:
+            hooks.append(self._adapter.hooks.SetIterationsVarHook(self._steps_per_run))
+        if self.ranks > 1:
+            hooks.append(self._adapter.hooks.NPUBroadcastGlobalVariablesHook(0, self.rank))
+        return hooks
+
+    def train_op(self, train_op: tf.Operation, steps_per_run: int) -> tf.Operation:
+        """Returns the operation of a whole loop of steps."""
+        self._steps_per_run = steps_per_run
+        if steps_per_run == 1:
+            return train_op
+        with tf.name_scope(None):
+            return tf.group(train_op, name=_LOOP_OPERATION)
+
+    def runs_loop_on_device(self) -> bool:
+        """One session run makes all steps; the host could not make one alone."""
+        return True
+
+    def dropout(self, inputs: tf.Tensor, keep_probability: float) -> tf.Tensor:
+        """Returns the device's own dropout, which is faster than random numbers and a mask."""
+        return self._adapter.ops.dropout(inputs, keep_probability)
+
+    def sum_over_ranks(self, array):
+        """Returns the sum of an array of whole numbers >= 0 over all ranks."""
+        if self.ranks == 1:
+            return array
+        array = np.asarray(array, np.int64)
+        halves = np.stack([array >> _HALF_BITS, array & ((1 << _HALF_BITS) - 1)]).astype(np.int32)
+        with tf.Graph().as_default():
+            total = self._adapter.collectives.allreduce(tf.constant(halves), "sum", fusion=0)
+            with tf.Session(config=self.session_config()) as session:
+                high, low = session.run(total).astype(np.int64)
+        return (high << _HALF_BITS) + low

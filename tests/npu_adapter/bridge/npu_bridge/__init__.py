@@ -1,0 +1,1 @@
+"""The parts of the adapter for graphs and sessions of TensorFlow 1."""

@@ -1,0 +1,1 @@
+"""Operations, and what stands around them."""

@@ -1,0 +1,6 @@
+"""The hooks."""
+
+from tests.npu_adapter.parts import (  # noqa: F401
+    NPUBroadcastGlobalVariablesHook,
+    SetIterationsVarHook,
+)

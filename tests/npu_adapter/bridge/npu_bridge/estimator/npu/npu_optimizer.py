@@ -1,0 +1,3 @@
+"""The optimizers."""
+
+from tests.npu_adapter.parts import NPUDistributedOptimizer, NPUOptimizer  # noqa: F401
