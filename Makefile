@@ -6,7 +6,7 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 
 PYTHON := .venv/bin/python
-SCRIPTS := .ci/run $(wildcard scripts/*.sh datasets/*.sh)
+SCRIPTS := .ci/run $(wildcard scripts/*.sh datasets/*.sh test/*.sh)
 QUICK := not slow and not gpu and not npu
 # $(call pytest,ENVIRONMENT,MARKERS)
 pytest = $(1)/bin/python -m pytest -n $(WORKERS) -m "$(2)" $(PYTEST_ARGS)

@@ -90,7 +90,7 @@ start() { # start RESULT PROGRAM FLAG...: runs a program on devices devices of k
     run "$PYTHON" "$@"
     return
   fi
-  local launcher=(-m deployment.launch --device="$device" --devices="$devices" --rank_logs="$result/logs")
+  local launcher=(-m deployment.launch --device="$device" --devices="$devices" --rank_logs="$result/logs" --bind_cores="${BIND_CORES:-true}")
   if [[ "$device" == npu && "$devices" != 1 && -z "${CM_CHIEF_IP:-}" ]]; then
     launcher+=(--rank_table="${RANK_TABLE:-${RANK_TABLE_FILE:-scripts/8p.json}}")
   fi

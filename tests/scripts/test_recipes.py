@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -232,6 +233,59 @@ def test_two_rounds_an_evaluation_and_an_export_run_on_a_cpu(checkout, records):
     # Nothing is made again, nothing is lost.
     again = train(checkout, records, "run_s8.sh")
     assert "is at step 2 already" in again.stdout + again.stderr
+
+
+def accept(checkout, script, *arguments):
+    """Runs one of the model zoo's acceptance scripts on a CPU."""
+    if not (checkout / "test").exists():
+        shutil.copytree(ROOT / "test", checkout / "test", ignore=shutil.ignore_patterns("output"))
+    return subprocess.run(
+        [str(checkout / "test" / script), *arguments],
+        env={**os.environ, "PYTHON": sys.executable, "DEVICE": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def small_acceptance(records):
+    data_path = records.replace("--dataset_dir", "--data_path")
+    return [data_path, "--bind_core=1", "--", *SMALL_TRAINING, *SMALL_EVALUATION]
+
+
+def test_the_speed_is_printed_as_the_model_zoo_reads_it(checkout, records):
+    result = succeeded(accept(checkout, "train_performance_8p.sh", *small_acceptance(records)))
+    block = result.stdout.splitlines()[-4:]
+    assert block[0].strip("- ") == "Final result"
+    assert float(block[1].split("Final Performance images/sec : ")[1]) > 0
+    assert block[2] == "Final Train Accuracy : None"
+    assert block[3].startswith("E2E Training Duration sec : ")
+    case = "DeeplabV3_ID0047_for_TensorFlow_bs2_1p_perf"
+    lines = (checkout / "test" / "output" / "0" / f"{case}.log").read_text().splitlines()
+    found = dict(line.split(" = ") for line in lines)
+    assert found["CaseName"] == case
+    assert float(found["TrainingTime"]) == pytest.approx(2000 / float(found["ActualFPS"]), 0.01)
+    assert (checkout / "test" / "output" / "0" / f"train_{case}_loss.txt").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 8])
+def test_a_full_acceptance_ends_with_the_accuracy(checkout, records, devices):
+    result = accept(checkout, f"train_full_{devices}p.sh", *small_acceptance(records))
+    line = succeeded(result).stdout.splitlines()[-2]
+    assert 0 <= float(line.split("Final Train Accuracy : ")[1]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ((), 2, "--data_path is missing"),
+        (("--data_path=absent",), 1, "--data_path=absent is no folder"),
+        (("--speed=fast",), 2, "--speed=fast is no argument of this script"),
+    ],
+)
+def test_an_acceptance_script_refuses_what_it_does_not_know(checkout, arguments, status, message):
+    result = accept(checkout, "train_performance_1p.sh", *arguments)
+    assert (result.returncode, message in result.stderr) == (status, True)
 
 
 @pytest.mark.slow

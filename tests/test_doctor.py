@@ -1,0 +1,92 @@
+"""The doctor: what it finds, what it says to do, and its exit status."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import doctor
+from deployment.options import DeviceOptions
+from tests import small_data
+from tests.npu_adapter import session as device
+
+ROOT = pathlib.Path(doctor.__file__).parent
+STAND_IN = pathlib.Path(device.__file__).parent / "bridge"
+
+
+def run(*arguments, **environment):
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ASCEND_", "RANK_", "CM_", "JOB_ID", "DEVICE_"))
+    }
+    result = subprocess.run(
+        [sys.executable, "doctor.py", *arguments],
+        cwd=ROOT,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+    )
+    return result.returncode, result.stdout
+
+
+def test_a_machine_data_and_checkpoint_in_order_are_all_well(tmp_path):
+    records = small_data.make_records(tmp_path, train=3, val=2)
+    checkpoint = "docs/results/camvid/model.ckpt-2400"
+    arguments = (f"--dataset_dir={records}", f"--tf_initial_checkpoint={checkpoint}")
+    status, output = run("--device=cpu", *arguments)
+    assert status == 0, output
+    assert "ok    --device=cpu: cpu, precision fp32" in output
+    assert "ok    split val: 2 images" in output
+    assert "model.ckpt-2400, " in output
+    assert output.endswith("All is well.\n")
+
+
+def test_what_is_wrong_is_told_all_at_once(tmp_path):
+    arguments = (f"--dataset_dir={tmp_path}", f"--tf_initial_checkpoint={tmp_path}/none.ckpt")
+    status, output = run("--device=npu", "--num_classes=3", *arguments, RANK_SIZE="8")
+    assert status == 1
+    for expected in (
+        "MEND  --device=npu: cannot be used",
+        "MEND  --dataset_dir=",
+        "MEND  checkpoint: cannot be read",
+        "MEND  NPU devices: no /dev/davinci*",
+        "source /usr/local/Ascend/ascend-toolkit/set_env.sh",
+        "neither npu_bridge nor npu_device is found",
+        "neither RANK_ID nor DEVICE_INDEX",
+    ):
+        assert expected in output
+    assert " checks need mending." in output
+
+
+def test_adapter_and_rank_table_are_looked_at(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith(("ASCEND_", "RANK_", "CM_", "JOB_ID", "DEVICE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.syspath_prepend(str(STAND_IN))
+    monkeypatch.setenv("ASCEND_HOME_PATH", str(ROOT))
+    monkeypatch.setenv("RANK_TABLE_FILE", str(ROOT / "scripts" / "8p.json"))
+    found = {finding.what: finding for finding in doctor._ascend(DeviceOptions())}
+    assert found["CANN"].remedy == ""
+    assert "npu_bridge" in found["adapter"].result
+    assert found["rank table"].result.endswith("8p.json, 8 devices")
+    assert found["ranks"].result == "this is rank 0 of 1"
+
+
+@pytest.mark.parametrize(
+    ("version", "python", "remedy"),
+    [
+        ((1, 15), (3, 7), ""),
+        ((1, 15), (3, 9), "made for Python 3.7"),
+        ((2, 6), (3, 11), "made for Python 3.7 or 3.8 or 3.9"),
+        ((2, 21), (3, 11), "works with TensorFlow 1.15 and 2.6.5 only"),
+    ],
+)
+def test_the_adapters_versions_are_compared(monkeypatch, version, python, remedy):
+    monkeypatch.setattr("utils.compat.VERSION", version)
+    monkeypatch.setattr(sys, "version_info", (*python, 0))
+    finding = doctor._adapter(["npu_bridge"])
+    assert remedy in finding.remedy
+    assert bool(finding.remedy) == bool(remedy)
