@@ -45,6 +45,10 @@ class Item:
     change: str = ""
     defect: Defect | None = None
 
+    def is_one_value(self) -> bool:
+        """Returns whether all pixels of its label have the same value."""
+        return self.values is not None and len(self.values) == 1
+
     def share(self, value: int) -> float:
         """Returns the share of its pixels that have a value."""
         if self.values is None or not self.pixels.sum():
@@ -171,7 +175,7 @@ def _item(data, split: str, number: int) -> Item:
     return Item(
         split=split,
         number=number,
-        name=seen.name,
+        name=look.name,
         size=(look.image.height, look.image.width) if look.image is not None else None,
         values=values,
         pixels=pixels,

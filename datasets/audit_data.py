@@ -11,7 +11,15 @@ import os
 
 import numpy as np
 
-from datasets import conversion, defects, image_files, info, record_checks, shards, tfrecord
+from datasets import (
+    conversion,
+    defects,
+    image_files,
+    info,
+    record_checks,
+    shards,
+    split_names,
+)
 from datasets.convert import Plan
 from datasets.info import DatasetInfo
 from datasets.record_checks import Look
@@ -24,12 +32,10 @@ class Seen:
     """A record that was looked at.
 
     Attributes:
-      name: The image's name; empty if it is not known.
       look: What is in it, and what is wrong with it.
       change: What a conversion changes of the image, in words.
     """
 
-    name: str
     look: Look
     change: str = ""
 
@@ -113,14 +119,8 @@ class Records:
     def see(self, split: str, number: int) -> Seen:
         """Reads and checks a record."""
         index, place = self._at(split, number)
-        try:
-            record = tfrecord.deserialize(index.read(place))
-        except ValueError as error:
-            look = Look(defect=defects.Defect(defects.UNREADABLE, str(error)))
-            return Seen("", _placed(look, index.name(place)))
-        # Of a split that may come without labels, only those that have some are looked at.
-        look = record_checks.look(record, self.info, needs_label=False)
-        return Seen(record.name, _placed(look, index.name(place)))
+        look = record_checks.look_at(index, place, self.info, needs_label=False)
+        return Seen(_placed(look, index.name(place)))
 
     def _at(self, split: str, number: int) -> tuple:
         for index in self._indexes[split]:
@@ -160,10 +160,10 @@ class Files:
         try:
             image, label, _ = conversion.read_sample(sample, self._reader)
         except image_files.BadFileError as error:
-            return Seen(sample.name, _look_of_bad(sample, error))
+            return Seen(_look_of_bad(sample, error))
         record = conversion.record_of(sample, image, label)
         look = record_checks.look(record, self.info, needs_label=False)
-        return Seen(sample.name, _placed(look, sample.image), image.change)
+        return Seen(_placed(look, sample.image), image.change)
 
 
 def _placed(look: Look, place: str) -> Look:
@@ -183,7 +183,7 @@ def _look_of_bad(sample, error: image_files.BadFileError) -> Look:
             image = image_files.open_image(sample.image, content).convert("RGB")
         except (image_files.BadFileError, OSError):
             image = None
-    return Look(image, error.labels, defects.Defect(error.kind, str(error)))
+    return Look(sample.name, image, error.labels, defects.Defect(error.kind, str(error)))
 
 
 def _has_file(folder: str) -> bool:
@@ -192,15 +192,7 @@ def _has_file(folder: str) -> bool:
 
 def _order(split: str) -> tuple:
     """Sorts training splits first."""
-    return is_evaluation(split), split
-
-
-def is_evaluation(split: str) -> bool:
-    """Returns whether a split is for evaluation by its name: val, val_fine, test, coco2017_val."""
-    words = split.lower().replace("-", "_").split("_")
-    return any(
-        word.rstrip("0123456789") in ("val", "valid", "validation", "test") for word in words
-    )
+    return split_names.is_evaluation(split), split
 
 
 def wrong_checksum(path: str) -> int | None:

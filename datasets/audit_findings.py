@@ -9,7 +9,7 @@ import collections
 import dataclasses
 import itertools
 
-from datasets import audit_data, defects, mask_files
+from datasets import defects, mask_files, split_names
 from datasets.audit_counts import Counts, Item, Split, counted_classes
 
 PROBLEM = "problem"
@@ -59,7 +59,7 @@ def find(data, counts: Counts) -> list:
 def training_split(counts: Counts) -> str | None:
     """Returns the split to take class weights from: the largest that is not for evaluation."""
     labelled = {split: sums.labelled for split, sums in counts.splits.items() if sums.labelled}
-    candidates = [split for split in labelled if not audit_data.is_evaluation(split)]
+    candidates = [split for split in labelled if not split_names.is_evaluation(split)]
     return max(candidates or labelled, key=labelled.get, default=None)
 
 
@@ -137,7 +137,7 @@ def _few_classes(data, split: str, sums: Split, counts: Counts):
 def _images_alike(data, split: str, sums: Split, counts: Counts):
     ignored, empty = [], []
     for item in counts.items:
-        if item.split == split and item.values is not None and len(item.values) == 1:
+        if item.split == split and item.defect is None and item.is_one_value():
             if item.values[0] == data.info.ignore_label:
                 ignored.append(item)
             elif item.values[0] == 0:
@@ -211,22 +211,14 @@ def _by_splits(groups: list) -> list:
             if len(items) > 1:
                 found[(split,)].append(items)
         for first, second in itertools.combinations(by_split, 2):
-            if _is_leak(first, second):
+            if split_names.must_be_apart(first, second):
                 found[first, second].append(by_split[first] + by_split[second])
     return sorted(found.items())
 
 
-def _is_leak(first: str, second: str) -> bool:
-    """Returns whether two splits should share no image: trainaug may hold train, trainval val."""
-    if audit_data.is_evaluation(first) == audit_data.is_evaluation(second):
-        return audit_data.is_evaluation(first)
-    other = second if audit_data.is_evaluation(first) else first
-    return "trainval" not in other.lower() and other.lower() != "all"
-
-
 def _never_trained(data, counts: Counts):
     trained = training_split(counts)
-    if trained is None or audit_data.is_evaluation(trained):
+    if trained is None or split_names.is_evaluation(trained):
         return
     pixels = counts.splits[trained].pixels
     for split, sums in counts.splits.items():

@@ -18,7 +18,7 @@ import os
 import numpy as np
 from absl import logging
 
-from datasets import preprocess, record_checks, shards, tfrecord
+from datasets import preprocess, record_checks, shards, split_names, tfrecord
 from datasets.info import DATASET_FILE, DatasetInfo
 from datasets.options import DataOptions
 from utils.compat import tf
@@ -60,9 +60,19 @@ def check_training(options: DataOptions, info: DatasetInfo, split: str):
     Raises:
       UserError: If records are missing, damaged, without label or with labels of other classes.
     """
-    record_checks.check_sample(
-        _open(options, info, split, needs_label=True), info, needs_label=True
-    )
+    index = _open(options, info, split, needs_label=True)
+    record_checks.check_sample(index, info, needs_label=True)
+    for other in shards.splits(options.dataset_dir):
+        if other != split and split_names.must_be_apart(split, other):
+            _compare(index, options.dataset_dir, split, other)
+
+
+def _compare(index: shards.Index, folder: str, split: str, other: str):
+    """Warns of records of a split that are also in another one; that one may be unfit for use."""
+    try:
+        record_checks.warn_of_shared(index, shards.index(folder, other), split, other)
+    except UserError as error:
+        logging.warning("Split %s is not compared with split %s: %s", split, other, error)
 
 
 def check_evaluation(options: DataOptions, info: DatasetInfo, split: str):

@@ -15,6 +15,8 @@ from PIL import Image
 _OPACITY = 0.65
 _WRONG = (235, 40, 70)
 _JPEG_QUALITY = 86
+# Width in pixels of the stripes over labels that are no class.
+_STRIPE = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +80,7 @@ def overlay(image, labels, *, colors, ignore_label: int, longest_side: int) -> t
 
     Args:
       image: uint8 [h, w, 3].
-      labels: Integers [h, w], perhaps of another size; values that are no class are red.
+      labels: Integers [h, w]; values that are no class get red and white stripes.
       colors: (red, green, blue) by class id.
       ignore_label: Label of pixels that do not count; they are bleached.
       longest_side: Both views are shrunk, if needed, to fit this many pixels.
@@ -95,7 +97,10 @@ def overlay(image, labels, *, colors, ignore_label: int, longest_side: int) -> t
     known = (labels >= 0) & (labels < classes)
     ids = np.where(known, labels, classes + 1)
     ids = np.where(labels == ignore_label, classes, ids)
-    ids = np.asarray(Image.fromarray(ids.astype(np.int32)).resize(size, Image.NEAREST))
+    ids = np.array(Image.fromarray(ids.astype(np.int32)).resize(size, Image.NEAREST))
+    rows, columns = np.indices(ids.shape)
+    stripes = (rows + columns) // _STRIPE % 2 == 1
+    ids[(ids == classes + 1) & stripes] = classes
     return _jpeg(image), _jpeg(_blend(image, palette[ids]))
 
 

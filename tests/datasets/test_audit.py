@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import audit, shards, tfrecord
+from datasets import audit, audit_counts, convert, shards, tfrecord
 from datasets.options import AuditOptions, ConvertOptions
 from tests.resources import data_folder
 from tests.small_data import labels, make_records, make_voc, pixels, save_image, save_mask
@@ -55,8 +55,6 @@ def test_good_data_have_no_findings_and_exact_counts(voc):
 
 
 def test_records_and_their_files_count_alike(voc, tmp_path):
-    from datasets import convert
-
     _, of_files = run("pascal_voc", **{**voc, "output_dir": str(tmp_path / "audit")})
     convert.convert("pascal_voc", ConvertOptions(**voc))
     found, of_records = run(voc["output_dir"])
@@ -100,6 +98,18 @@ def test_an_image_in_two_splits_is_found_whatever_its_name_and_format(voc, tmp_p
     (example,) = found["duplicates"].examples
     assert "train_2.jpg = " in example
     assert "val_1.png" in example
+
+
+def test_masks_outside_of_the_table_are_drawn_but_not_called_ignored(voc, tmp_path):
+    table = {"classes": [{"name": "a", "color": [1, 2, 3]}], "ignore_color": [0, 0, 0]}
+    (tmp_path / "table.json").write_text(json.dumps(table))
+    colors = np.zeros([20, 31, 3], np.uint8)
+    colors[5] = 9
+    save_image(tmp_path / "Masks" / "train_0.png", colors)
+    del voc["num_classes"]
+    found, _ = run("pascal_voc", **{**voc, "class_table": str(tmp_path / "table.json")})
+    assert any("1 colours that are not in" in text for text in found["unknown_labels"].examples)
+    assert "images_all_ignored" not in found
 
 
 def test_trainval_may_hold_val(voc, tmp_path):
@@ -234,8 +244,6 @@ def test_the_page_is_complete_and_escapes_names(voc, tmp_path):
 
 
 def test_several_processes_count_as_one(tmp_path, monkeypatch):
-    from datasets import audit_counts
-
     folder = make_records(tmp_path, train=9, val=2)
     monkeypatch.setattr(audit_counts, "_FEWEST_PER_PROCESS", 1)
     monkeypatch.setattr(audit_counts, "_SAMPLES_PER_TASK", 2)
