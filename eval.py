@@ -193,7 +193,7 @@ def _evaluate(flagged: _Flagged, prefixes, logdir: str) -> dict:
         report.check_available()
     for one in joined:
         model.check(one.model, crop_size=data_options.eval_size)
-    members = [Member(path, one.model) for path, one in zip(prefixes, joined)]
+    members = [Member(path, one.model, options.use_ema) for path, one in zip(prefixes, joined)]
     info = dataset_info.load(data_options, flagged.given)
     num_images = _count_images(data_options, options.eval_split, info, flagged.given)
     backend = backends.create(flagged.device)

@@ -131,7 +131,7 @@ def _memory_of(fetch) -> float:
     from utils.compat import tf
 
     with tf.Session(config=_backend().session_config()) as session:
-        session.run(tf.global_variables_initializer())
+        session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
         before = _resident_mb()
         session.run(fetch)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0 - before

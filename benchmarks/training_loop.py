@@ -130,7 +130,7 @@ def _session(backend):
     from utils.compat import tf
 
     session = tf.Session(config=backend.session_config())
-    session.run(tf.global_variables_initializer())
+    session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
     return session
 
 

@@ -48,7 +48,7 @@ def main(flag_values):
             fetch = _training_step(options, flag_values, backend)
             gflop = _training_gflop(options, flag_values)
         with tf.Session(config=backend.session_config()) as session:
-            session.run(tf.global_variables_initializer())
+            session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
             session.run(fetch)
             worker.serve(
                 lambda: session.run(fetch),

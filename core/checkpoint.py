@@ -17,6 +17,7 @@ import re
 
 import numpy as np
 
+from core import averaging
 from core.heads import logits
 from utils.compat import tf
 from utils.errors import UserError
@@ -26,7 +27,9 @@ PREFIX = "model.ckpt"
 BEST_FOLDER = "best"
 BEST_FILE = "best.json"
 # Names that optimizers add behind a variable's name.
-_SLOT_SUFFIXES = ("/Momentum", "/Adam", "/Adam_1", "/ExponentialMovingAverage")
+_SLOT_SUFFIXES = ("/Momentum", "/Adam", "/Adam_1", averaging.SUFFIX)
+# Tensors of the loop and of optimizers that belong to no variable.
+_LOOP_NAMES = ("global_step", "beta1_power", "beta2_power")
 _SHOWN_NAMES = 8
 
 
@@ -50,6 +53,7 @@ class Match:
     skipped: tuple
     missing: tuple
     misshapen: tuple
+    averages: frozenset = frozenset()
     other_classes: tuple = ()
 
     def report(self) -> str:
@@ -106,18 +110,21 @@ def _scopes(names) -> str:
     )
 
 
-def match(path: str, variables, exclude=()) -> Match:
+def match(path: str, variables, exclude=(), averaged: bool = False) -> Match:
     """Compares a checkpoint with variables, by name and shape.
 
     Args:
       path: Prefix of a checkpoint.
       variables: The network's variables.
       exclude: Regular expressions; variables whose names match one at their start stay new.
+      averaged: Whether variables take their averages over training where the checkpoint holds
+        one; what was frozen has none.
 
     Raises:
-      UserError: If there is no readable checkpoint at the path.
+      UserError: If there is no readable checkpoint at the path, or none with averages.
     """
     stored = shapes(path)
+    averages = _averages(path, stored) if averaged else frozenset()
     loaded, new, missing, misshapen = [], [], [], []
     for variable in variables:
         name = variable.op.name
@@ -132,7 +139,20 @@ def match(path: str, variables, exclude=()) -> Match:
             loaded.append(variable)
     taken = {variable.op.name for variable in variables} - set(new)
     skipped = [name for name in sorted(stored) if name not in taken]
-    return Match(path, tuple(loaded), tuple(new), tuple(skipped), tuple(missing), tuple(misshapen))
+    found = (tuple(loaded), tuple(new), tuple(skipped), tuple(missing), tuple(misshapen))
+    return Match(path, *found, averages)
+
+
+def _averages(path, stored) -> frozenset:
+    """Returns the names of the variables that a checkpoint holds averages of."""
+    suffix = averaging.SUFFIX
+    names = frozenset(name[: -len(suffix)] for name in stored if name.endswith(suffix))
+    if not names:
+        raise UserError(
+            f"checkpoint {path} holds no averages of the weights; leave out --use_ema, or train "
+            "with --ema_decay."
+        )
+    return names
 
 
 def shapes(path: str) -> dict:
@@ -178,7 +198,7 @@ def reading(path: str):
         ) from error
 
 
-def restore_op(path: str, variables, exclude=()) -> tf.Operation:
+def restore_op(path: str, variables, exclude=(), averaged: bool = False) -> tf.Operation:
     """Returns an operation that fills variables from a checkpoint.
 
     Run it inside `reading(path)`, which turns a damaged file into a sentence.
@@ -187,11 +207,12 @@ def restore_op(path: str, variables, exclude=()) -> tf.Operation:
       path: Prefix of a checkpoint.
       variables: The variables; all of them must be in it with the same shape.
       exclude: As in `match`.
+      averaged: As in `match`.
 
     Raises:
       UserError: If a variable is missing or has another shape.
     """
-    matched = match(path, variables, exclude)
+    matched = match(path, variables, exclude, averaged)
     matched.raise_if_unexpected("Give the options of the network that the checkpoint was made by.")
     return assign_op(matched)
 
@@ -201,7 +222,10 @@ def assign_op(matched: Match) -> tf.Operation:
     if not matched.loaded:
         return tf.no_op()
     dtypes = reader(matched.path).get_variable_to_dtype_map()
-    names = [variable.op.name for variable in matched.loaded]
+    names = [
+        variable.op.name + (averaging.SUFFIX if variable.op.name in matched.averages else "")
+        for variable in matched.loaded
+    ]
     with tf.device("/cpu:0"), tf.name_scope("restore"):
         values = tf.raw_ops.RestoreV2(
             prefix=matched.path,
@@ -366,7 +390,7 @@ def step_of(path: str) -> int | None:
 
 def is_of_network(name: str) -> bool:
     """Whether a tensor belongs to the network, not to the optimizer or the loop."""
-    return name != "global_step" and not name.endswith(_SLOT_SUFFIXES)
+    return name not in _LOOP_NAMES and not name.endswith(_SLOT_SUFFIXES)
 
 
 def write_compact(source: str, target: str) -> int:

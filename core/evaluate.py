@@ -90,7 +90,7 @@ def run(
     Raises:
       UserError: If a checkpoint or the data is not as it must be.
     """
-    members = (Member(checkpoint_path, model_options), *others)
+    members = (Member(checkpoint_path, model_options, options.use_ema), *others)
     for member in members:
         predictor.check_classes(member.checkpoint_path, info.num_classes, f"data set {info.name}")
     step = checkpoint.step_of(checkpoint_path)
@@ -141,7 +141,9 @@ def _pass_in_one_graph(make_batches, members, options, crop_size, unused_windows
         if options.calibration_bins:
             confidences = tf.reduce_max(prediction.probabilities, axis=3)
         fetches = _fetches(batch, prediction.labels, confidences, options, info)
-        restore = checkpoint.restore_op(member.checkpoint_path, train.network_variables())
+        restore = checkpoint.restore_op(
+            member.checkpoint_path, train.network_variables(), averaged=member.averaged
+        )
         graph.finalize()
         with tf.Session(config=backend.session_config()) as session:
             with checkpoint.reading(member.checkpoint_path):

@@ -84,6 +84,7 @@ def batch_norm(
     decay: float = 0.9997,
     epsilon: float = 1e-5,
     is_training: bool = False,
+    is_frozen=None,
     scope: str | None = None,
 ) -> tf.Tensor:
     """Normalizes each channel; equal to `slim.batch_norm(scale=True, fused=True)`.
@@ -97,6 +98,8 @@ def batch_norm(
       decay: Weight of the old moving average in each update.
       epsilon: Added to the variance.
       is_training: Whether batch statistics are used, and moving averages updated.
+      is_frozen: Function from a variable's name to whether it is frozen: with a frozen gamma
+        moving averages are used in any case. None freezes nothing.
       scope: Name of the scope of gamma, beta, moving_mean and moving_variance.
     """
     with tf.variable_scope(scope, "BatchNorm", [inputs]):
@@ -109,7 +112,7 @@ def batch_norm(
         variance = slim.model_variable(
             "moving_variance", channels, initializer=tf.ones_initializer(), trainable=False
         )
-        if not is_training:
+        if not is_training or (is_frozen and is_frozen(gamma.op.name)):
             return tf.nn.fused_batch_norm(
                 inputs, gamma, beta, mean, variance, epsilon=epsilon, is_training=False
             )[0]

@@ -19,15 +19,41 @@ _HEAD_SCOPES = (
 
 
 def create(options: TrainOptions, learning_rate: tf.Tensor) -> tf.train.Optimizer:
-    """Returns the optimizer.
+    """Returns the optimizer; of adamw the part without weight decay, see `decay_weights`.
 
     Args:
       options: The training: which optimizer, and its numbers.
       learning_rate: float32 scalar, `schedules.learning_rate(options, ...)`.
     """
-    if options.optimizer == "adam":
+    if options.optimizer == "sgd":
+        return tf.train.GradientDescentOptimizer(learning_rate)
+    if options.optimizer in ("adam", "adamw"):
         return tf.train.AdamOptimizer(learning_rate, epsilon=options.adam_epsilon)
     return tf.train.MomentumOptimizer(learning_rate, options.momentum)
+
+
+def decay_weights(variables, learning_rate: tf.Tensor, options: TrainOptions) -> tf.Operation:
+    """Returns the operation that makes weights smaller beside the gradients: adamw's decay.
+
+    With the other optimizers it does nothing, as weight decay is part of their loss there.
+    Source: arXiv 1711.05101, algorithm 2, with the factor learning_rate * weight_decay.
+
+    Args:
+      variables: What decays.
+      learning_rate: float32 scalar.
+      options: The training.
+    """
+    if not has_decoupled_decay(options) or not options.weight_decay:
+        return tf.no_op()
+    factor = learning_rate * options.weight_decay
+    return tf.group(
+        *(tf.assign_sub(variable, factor * variable.read_value()).op for variable in variables)
+    )
+
+
+def has_decoupled_decay(options: TrainOptions) -> bool:
+    """Whether weight decay acts on the weights themselves and not through the loss."""
+    return options.optimizer == "adamw"
 
 
 def last_layer_scopes(logits_only: bool) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ their meaning; `docs/compatibility.md` lists what differs.
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from absl import flags
 
@@ -178,6 +179,15 @@ def _joined(values) -> str:
     return ",".join(str(value) for value in values)
 
 
+def _check_expression(name: str, pattern: str):
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise OptionError(
+            f"--{name}={pattern} is no regular expression ({error}); see Python's re."
+        ) from None
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainOptions(Options):
     """How the network learns, and what a training run leaves behind."""
@@ -200,15 +210,18 @@ class TrainOptions(Options):
         changeable=True,
     )
     optimizer: str = option(
-        flags.DEFINE_string, "momentum", "The optimizer.", choices=("momentum", "adam")
+        flags.DEFINE_string,
+        "momentum",
+        "The optimizer. Adam has adam_learning_rate, the others base_learning_rate and its policy.",
+        choices=("momentum", "adam", "adamw", "sgd"),
     )
     momentum: float = option(flags.DEFINE_float, 0.9, "Momentum.", minimum=0.0, maximum=1.0)
     adam_learning_rate: float = option(
         flags.DEFINE_float, 0.001, "Learning rate of Adam, constant.", above=0.0
     )
-    adam_epsilon: float = option(flags.DEFINE_float, 1e-8, "Epsilon of Adam.", above=0.0)
+    adam_epsilon: float = option(flags.DEFINE_float, 1e-8, "Epsilon of Adam and AdamW.", above=0.0)
     base_learning_rate: float = option(
-        flags.DEFINE_float, 0.0001, "Learning rate of momentum at step zero.", minimum=0.0
+        flags.DEFINE_float, 0.0001, "Learning rate at step zero, not of adam.", minimum=0.0
     )
     learning_policy: str = option(
         flags.DEFINE_string, "poly", "How the rate falls.", choices=("poly", "step", "cosine")
@@ -236,7 +249,11 @@ class TrainOptions(Options):
         flags.DEFINE_float, 1e-4, "Rate during slow_start_step.", minimum=0.0
     )
     weight_decay: float = option(
-        flags.DEFINE_float, 4e-5, "L2 regularisation of convolution weights.", minimum=0.0
+        flags.DEFINE_float,
+        4e-5,
+        "L2 regularisation of convolution weights; with adamw the share of the learning rate by "
+        "which they shrink each step (try 0.01).",
+        minimum=0.0,
     )
     bias_multiplier: float = option(
         flags.DEFINE_float, 2.0, "Factor on the gradients of biases.", minimum=0.0
@@ -246,6 +263,30 @@ class TrainOptions(Options):
     )
     last_layers_contain_logits_only: bool = option(
         flags.DEFINE_bool, False, "Whether 'the head' above and below means the logits layer only."
+    )
+    clip_gradient_norm: float = option(
+        flags.DEFINE_float,
+        0.0,
+        "Largest norm of all gradients together, before the factors above; 0: no limit.",
+        minimum=0.0,
+    )
+    accumulate_batches: int = option(
+        flags.DEFINE_integer,
+        1,
+        "Batches of train_batch_size images whose mean gradient makes one step.",
+        minimum=1,
+    )
+    ema_decay: float = option(
+        flags.DEFINE_float,
+        0.0,
+        "Decay of averages of the weights, such as 0.999, for evaluation with use_ema; 0: none.",
+        minimum=0.0,
+    )
+    freeze: tuple[str, ...] | None = option(
+        flags.DEFINE_multi_string,
+        None,
+        "What training leaves as it is: backbone, head, decoder, or a regular expression that "
+        "matches variables' names at their start; repeat the flag for more.",
     )
     fine_tune_batch_norm: bool = option(
         flags.DEFINE_bool,
@@ -284,6 +325,14 @@ class TrainOptions(Options):
         flags.DEFINE_bool,
         True,
         "Whether the head is taken from the checkpoint too (where it has one).",
+    )
+    recover_from_nan: int = option(
+        flags.DEFINE_integer,
+        0,
+        "Times that a run may go back to its last checkpoint, and on with other images, when a "
+        "loss or gradient is not finite.",
+        minimum=0,
+        changeable=True,
     )
     max_to_save: int = option(
         flags.DEFINE_integer, 5, "Newest checkpoints to keep.", minimum=1, changeable=True
@@ -346,16 +395,31 @@ class TrainOptions(Options):
         flags.DEFINE_string, "training.log", "Name of the log file.", changeable=True
     )
     profile_logdir: str | None = option(
-        flags.DEFINE_string, None, "Folder for a profile of the run.", changeable=True
+        flags.DEFINE_string,
+        None,
+        "Folder for a trace of the second loop, for TensorBoard.",
+        changeable=True,
     )
     seed: int = option(
         flags.DEFINE_integer, 0, "Seed of weights, order, augmentation and dropout.", minimum=0
     )
 
+    @property
+    def images_per_step(self) -> int:
+        """Images that make one step on each device."""
+        return self.train_batch_size * self.accumulate_batches
+
     def check(self):
         """Raises OptionError for settings that cannot train."""
-        if self.profile_logdir is not None:
-            raise OptionError("--profile_logdir is not available in this version; leave it out.")
+        if not self.ema_decay < 1.0:
+            raise OptionError(
+                f"--ema_decay is {self.ema_decay:g}, but must be below 1; 0.999 averages over "
+                "about the last 1000 steps."
+            )
+        for pattern in self.freeze or ():
+            _check_expression("freeze", pattern)
+        if self.recover_from_nan and not self.do_checkpoint:
+            raise OptionError("--recover_from_nan needs checkpoints; leave --nodo_checkpoint out.")
         if self.early_stopping_patience and not self.eval_interval_steps:
             raise OptionError(
                 f"--early_stopping_patience={self.early_stopping_patience} counts evaluations; "
@@ -431,6 +495,11 @@ class EvalOptions(Options):
         0,
         "Seconds without a new checkpoint after which watching ends; 0: never.",
         minimum=0,
+    )
+    use_ema: bool = option(
+        flags.DEFINE_bool,
+        False,
+        "Whether the averages of the weights are used that training with ema_decay left.",
     )
     max_number_of_evaluations: int = option(
         flags.DEFINE_integer,

@@ -30,10 +30,11 @@ _WINDOWS_AT_ONCE = 4
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """One network: the prefix of its checkpoint, and its options."""
+    """One network: the prefix of its checkpoint, its options, whether averaged weights are used."""
 
     checkpoint_path: str
     options: ModelOptions
+    averaged: bool = False
 
 
 class Predictor:
@@ -84,7 +85,9 @@ class Predictor:
             whole = self._end(member.options, self._crop_size)
             if self._windows is not None:
                 window = self._end(member.options, self._windows.size)
-            restore = checkpoint.restore_op(member.checkpoint_path, train.network_variables())
+            restore = checkpoint.restore_op(
+                member.checkpoint_path, train.network_variables(), averaged=member.averaged
+            )
             graph.finalize()
         session = tf.Session(graph=graph, config=session_config)
         network = _Network(session, whole, window, model.pad_color(member.options))

@@ -1,13 +1,24 @@
-"""One training step as a graph: batch -> logits -> loss -> gradients -> update.
+"""One training step as a graph: batches -> logits -> loss -> gradients -> update.
 
 Nothing here knows sessions or files; `core/loop.py` runs what is built here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
-from core import layers, model, optimizers, recompute, schedules
+from core import (
+    averaging,
+    freezing,
+    gradients,
+    layers,
+    model,
+    optimizers,
+    recompute,
+    schedules,
+    update,
+)
 from core.losses import softmax_cross_entropy
 from core.options import ModelOptions, TrainOptions
 from deployment.backend import Backend
@@ -23,12 +34,16 @@ class TrainStep:
       global_step: int64 scalar variable.
       learning_rate: float32 scalar, the rate of the step that is being made.
       loss: float32 scalar, without regularisation.
-      reg_loss: float32 scalar, weight decay.
+      reg_loss: float32 scalar, weight decay as a part of the loss.
       total_loss: float32 scalar, what is minimised.
-      images: float32 [N, h, w, 3], the batch.
-      labels: int32 [N, h, w, 1], the batch.
+      images: float32 [N, h, w, 3], the batches of the step.
+      labels: int32 [N, h, w, 1], the batches of the step.
       logits: Scale name -> [N, h, w, classes] float32; "merged" is the output.
-      gradients: (gradient, variable) pairs of total_loss before the multipliers.
+      gradients: (gradient, variable) pairs of total_loss before clipping and multipliers.
+      gradient_norm: float32 scalar, their norm.
+      bad_step: The first step that was not finite.
+      seconds: "input", "device" -> float64 scalar, seconds that steps took since the session was
+        made; empty where they are not measured.
     """
 
     train_op: tf.Operation
@@ -41,6 +56,9 @@ class TrainStep:
     labels: tf.Tensor
     logits: dict
     gradients: list
+    gradient_norm: tf.Tensor | None = None
+    bad_step: update.BadStep | None = None
+    seconds: dict = dataclasses.field(default_factory=dict)
 
 
 def build(
@@ -56,28 +74,82 @@ def build(
     """Builds the training graph in the default graph.
 
     Args:
-      images: float32 [N, h, w, 3], 0..255, static shape.
+      images: float32 [N, h, w, 3], 0..255, static shape; N holds all batches of a step.
       labels: int32 [N, h, w, 1], class ids or ignore_label.
       model_options: The network.
       options: The training.
       num_classes: Number of classes.
       ignore_label: Label of pixels without loss.
       backend: The device; it averages gradients over ranks.
+
+    Raises:
+      OptionError: If a pattern to freeze matches nothing, or everything is frozen.
     """
     global_step = tf.train.get_or_create_global_step()
+    learning_rate = schedules.learning_rate(options, global_step)
+    frozen = freezing.Frozen(options.freeze, model.backbone(model_options).scope)
+    parts, logits = [], []
+    for part_images, part_labels in zip(
+        gradients.split(images, options.accumulate_batches),
+        gradients.split(labels, options.accumulate_batches),
+    ):
+        with _arg_scope(options, backend, frozen):
+            logits.append(_logits(part_images, model_options, options, num_classes))
+        loss = _loss(logits[-1], part_labels, options, num_classes, ignore_label, global_step)
+        parts.append(gradients.Part(part_images, loss))
+    variables = frozen.trained(tf.trainable_variables())
+    frozen.report(tf.trainable_variables())
+    loss = _mean([part.loss for part in parts])
+    reg_loss = _weight_decay(variables, options)
+    total_loss = loss + reg_loss
+
+    optimizer = optimizers.create(options, learning_rate)
+    if len(parts) > 1:
+        optimizer = gradients.InTurn(optimizer, parts, reg_loss)
+    optimizer = backend.wrap_optimizer(optimizer)
+    pairs = optimizer.compute_gradients(total_loss, variables)
+    step = TrainStep(
+        train_op=None,
+        global_step=global_step,
+        learning_rate=learning_rate,
+        loss=loss,
+        reg_loss=reg_loss,
+        total_loss=total_loss,
+        images=images,
+        labels=labels,
+        logits={name: _joined([part[name] for part in logits]) for name in logits[0]},
+        gradients=pairs,
+        gradient_norm=gradients.global_norm(pairs),
+        bad_step=None,
+    )
+    return _with_update(step, optimizer, options, backend)
+
+
+@contextlib.contextmanager
+def _arg_scope(options, backend, frozen):
+    """Tells the layers what device and options ask of them."""
     with slim.arg_scope([layers.conv2d], formulation=backend.formulation), slim.arg_scope(
         [recompute.unit], recompute=options.gradient_checkpointing
-    ), slim.arg_scope([layers.dropout], of_device=backend.dropout):
-        logits = model.logits(
-            images,
-            model_options,
-            num_classes,
-            crop_size=images.shape.as_list()[1:3],
-            is_training=True,
-            fine_tune_batch_norm=options.fine_tune_batch_norm,
-            weight_decay=options.weight_decay,
-        )
-    loss = softmax_cross_entropy.loss(
+    ), slim.arg_scope([layers.dropout], of_device=backend.dropout), slim.arg_scope(
+        [layers.batch_norm], is_frozen=frozen.matches
+    ):
+        yield
+
+
+def _logits(images, model_options, options, num_classes):
+    return model.logits(
+        images,
+        model_options,
+        num_classes,
+        crop_size=images.shape.as_list()[1:3],
+        is_training=True,
+        fine_tune_batch_norm=options.fine_tune_batch_norm,
+        weight_decay=options.weight_decay,
+    )
+
+
+def _loss(logits, labels, options, num_classes, ignore_label, global_step):
+    return softmax_cross_entropy.loss(
         logits,
         labels,
         num_classes=num_classes,
@@ -88,29 +160,72 @@ def build(
         top_k_percent_pixels=options.top_k_percent_pixels,
         global_step=global_step,
     )
-    reg_loss = tf.add_n(tf.losses.get_regularization_losses() or [tf.constant(0.0)])
-    total_loss = loss + reg_loss
 
-    learning_rate = schedules.learning_rate(options, global_step)
-    optimizer = backend.wrap_optimizer(optimizers.create(options, learning_rate))
-    gradients = optimizer.compute_gradients(total_loss, tf.trainable_variables())
-    multiplied = optimizers.multiply_gradients(gradients, options)
+
+def _mean(losses):
+    return losses[0] if len(losses) == 1 else tf.add_n(losses) / len(losses)
+
+
+def _joined(batches):
+    return batches[0] if len(batches) == 1 else tf.concat(batches, 0)
+
+
+def _weight_decay(variables, options):
+    """Returns weight decay as a part of the loss: the L2 terms of what is trained."""
+    terms = [] if optimizers.has_decoupled_decay(options) else _l2_terms(variables).values()
+    return tf.add_n(list(terms) or [tf.constant(0.0)])
+
+
+def _l2_terms(variables) -> dict:
+    """Returns variable name -> its L2 term, for those of the variables that have one."""
+    names = {variable.op.name for variable in variables}
+    # TensorFlow's name of a regularizer's result begins with the variable's.
+    terms = {
+        term.op.name.split("/Regularizer/")[0]: term
+        for term in tf.losses.get_regularization_losses()
+    }
+    return {name: term for name, term in terms.items() if name in names}
+
+
+def _with_update(step, optimizer, options, backend) -> TrainStep:
+    """Returns the step with its operation: all that changes weights, averages and global step."""
+    variables = [variable for _, variable in step.gradients]
+    decaying = _l2_terms(variables)
+    averaged = [*variables, *_moving_averages()] if options.ema_decay else []
+    averages = averaging.create(averaged)
+
+    def apply():
+        clipped = gradients.clip(step.gradients, step.gradient_norm, options.clip_gradient_norm)
+        decay = averaging.decay_at(step.global_step, options.ema_decay)
+        decayed = optimizers.decay_weights(
+            [variable for variable in variables if variable.op.name in decaying],
+            step.learning_rate,
+            options,
+        )
+        with tf.control_dependencies([decayed, decay]):
+            applied = optimizer.apply_gradients(
+                optimizers.multiply_gradients(clipped, options), global_step=step.global_step
+            )
+        with tf.control_dependencies([applied]):
+            return averaging.update(averages, averaged, decay)
+
     # The moving averages of batch norm are part of the step; the losses are read before weights
     # change, so that the values reported are those of the step.
-    before = [*tf.get_collection(tf.GraphKeys.UPDATE_OPS), total_loss]
-    with tf.control_dependencies(before):
-        train_op = optimizer.apply_gradients(multiplied, global_step=global_step)
-    return TrainStep(
-        train_op=train_op,
-        global_step=global_step,
-        learning_rate=learning_rate,
-        loss=loss,
-        reg_loss=reg_loss,
-        total_loss=total_loss,
-        images=images,
-        labels=labels,
-        logits=logits,
-        gradients=gradients,
+    before = tf.group(*tf.get_collection(tf.GraphKeys.UPDATE_OPS), step.total_loss)
+    with tf.control_dependencies([before]):
+        values = {name: getattr(step, name) for name in update.REPORTED}
+        # An optimizer that scales the loss leaves out steps whose gradients overflow.
+        excused = ("gradient_norm",) if backend.skips_overflow else ()
+        bad_step = update.note_bad_step(step.global_step, values, excused=excused)
+    train_op = update.unless_bad(bad_step, apply, can_branch=not backend.runs_loop_on_device())
+    return dataclasses.replace(step, train_op=train_op, bad_step=bad_step)
+
+
+def _moving_averages() -> list:
+    """Returns the moving averages of batch norm that training updates, each once."""
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+    return list(
+        {update.updated_variable.op.name: update.updated_variable for update in updates}.values()
     )
 
 

@@ -21,6 +21,8 @@ class Backend:
       name: The device, as in `--device`.
       rank: Number of this process, 0 to ranks - 1.
       ranks: Number of processes that train together.
+      skips_overflow: Whether the optimizer that `wrap_optimizer` gives leaves out steps whose
+        gradients are not finite by itself, as one that scales the loss does.
       formulation: How convolutions are computed in training, one of
         `core.convolution.FORMULATIONS`; "native" suits what has kernels for everything.
       dropout: The device's own dropout, a function of inputs and the share of elements that stays;
@@ -32,6 +34,7 @@ class Backend:
     name = "cpu"
     rank = 0
     ranks = 1
+    skips_overflow = False
     formulation = "products"
     dropout = None
 

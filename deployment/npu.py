@@ -156,6 +156,7 @@ class NpuBackend(Backend):
         super().__init__(options)
         self.rank = ranks.rank
         self.ranks = ranks.ranks
+        self.skips_overflow = options.loss_scale != "none"
         # The first is what auto means: an Ascend 910A multiplies matrices in fp16 only.
         modes = ("allow_mix_precision", *npu_keys.PRECISION_MODES, *npu_keys.PRECISION_MODES_V2)
         self.precision_modes = dict.fromkeys((*modes, *_COMMON_PRECISION))

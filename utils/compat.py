@@ -53,12 +53,15 @@ with _quiet_standard_error():
 
 __all__ = [
     "VERSION",
+    "add_control_input",
     "has_native_atrous_gradient",
     "has_new_tflite_converter",
     "is_tested",
     "matmul_prefers_wide_results",
     "pythons_of_npu_adapter",
     "slim",
+    "start_profile",
+    "stop_profile",
     "tf",
     "why_no_bf16_on_cpu",
 ]
@@ -85,6 +88,46 @@ def has_new_tflite_converter() -> bool:
     operations (a ReLU6 that it does not merge with a convolution).
     """
     return VERSION[0] > 1
+
+
+def add_control_input(operation: tf.Operation, earlier: tf.Operation):
+    """Makes an operation that exists already wait for another one.
+
+    The same private method on every version; the public ways order only what is built later.
+    """
+    operation._add_control_input(earlier)
+
+
+def start_profile(folder: str):
+    """Starts to trace what this process runs; `stop_profile` writes it for TensorBoard.
+
+    Args:
+      folder: TensorBoard finds the trace in its folder `plugins/profile`.
+    """
+    if VERSION[0] == 1:
+        from tensorflow.python.eager import profiler
+
+        profiler.start()
+    else:
+        from tensorflow import profiler
+
+        profiler.experimental.start(folder)
+
+
+def stop_profile(folder: str):
+    """Ends a trace and writes it.
+
+    Args:
+      folder: As given to `start_profile`.
+    """
+    if VERSION[0] == 1:
+        from tensorflow.python.eager import profiler
+
+        profiler.save(folder, profiler.stop())
+    else:
+        from tensorflow import profiler
+
+        profiler.experimental.stop()
 
 
 def matmul_prefers_wide_results() -> bool:

@@ -9,7 +9,7 @@ import signal
 import numpy as np
 import pytest
 
-from core import checkpoint, loop, run_records
+from core import checkpoint, loop, run_records, update
 from core.hooks import log_training
 from core.hooks.save_checkpoints import SaveCheckpoints
 from core.hooks.stop_on_bad_loss import StopOnBadLoss
@@ -30,10 +30,15 @@ def _linear_step(bad_after=None):
     if bad_after is not None:
         loss = tf.where(global_step > bad_after, tf.constant(float("nan")), loss)
     rate = tf.constant(0.1)
-    with tf.control_dependencies([loss]):
-        train_op = tf.train.MomentumOptimizer(rate, 0.9).minimize(
+    values = {name: tf.constant(0.1) for name in update.REPORTED}
+    bad_step = update.note_bad_step(global_step, dict(values, loss=loss))
+    train_op = update.unless_bad(
+        bad_step,
+        lambda: tf.train.MomentumOptimizer(rate, 0.9).minimize(
             tf.square(weight - 1.0), global_step=global_step
-        )
+        ),
+        can_branch=True,
+    )
     return TrainStep(
         train_op=train_op,
         global_step=global_step,
@@ -45,6 +50,8 @@ def _linear_step(bad_after=None):
         labels=None,
         logits={},
         gradients=[],
+        gradient_norm=values["gradient_norm"],
+        bad_step=bad_step,
     )
 
 
@@ -159,6 +166,8 @@ def _device_step(length):
         labels=None,
         logits={},
         gradients=[],
+        gradient_norm=zero,
+        bad_step=update.BadStep(tf.constant(0, tf.int64), {}),
     )
 
 
@@ -286,7 +295,9 @@ def test_the_log_line_has_its_values_in_the_columns_that_scripts_cut(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_steps(tmp_path):
-    with pytest.raises(UserError, match=r"the loss is nan .* a step from 13 to 16, .* rate 0\.1"):
+    with pytest.raises(
+        UserError, match=r"step 15 is not finite: loss nan, .* learning rate 0\.1\."
+    ):
         _train(tmp_path, 40, per_loop=4, bad_after=13, save_checkpoints_steps=4)
     assert _steps_of(tmp_path) == [4, 8, 12]
 

@@ -95,7 +95,7 @@ def test_a_training_step_has_the_same_loss_with_and_without():
             for i, variable in enumerate(tf.trainable_variables())
         ]
         with tf.Session() as session:
-            session.run(tf.global_variables_initializer())
+            session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
             session.run(start)
             losses.append([session.run([step.loss, step.train_op])[0] for _ in range(3)])
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)

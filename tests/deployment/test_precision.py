@@ -84,7 +84,7 @@ def _run(precision_mode, fetches=()):
     assert step.loss.dtype == tf.float32
     metadata = tf.RunMetadata()
     with tf.Session(config=backend.session_config()) as session:
-        session.run(tf.global_variables_initializer())
+        session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
         loss, _ = session.run(
             [step.loss, step.train_op],
             options=tf.RunOptions(output_partition_graphs=True),

@@ -15,7 +15,7 @@ from deployment import backend
 from deployment.options import DeviceOptions
 from tests.golden import logits as golden_logits
 from tests.golden import rules
-from utils.compat import tf
+from utils.compat import slim, tf
 from utils.errors import OptionError, UserError
 
 STEPS = 5
@@ -45,6 +45,7 @@ def recompute(manifest: dict, folder: pathlib.Path) -> dict:
             backend=backend.create(DeviceOptions(device="cpu")),
         )
         with tf.Session() as session:
+            session.run(tf.local_variables_initializer())
             golden_logits.load_weights(session, config.get("salt", ""))
             set_global_step(session, step.global_step, config.get("start_step", 0))
             return _run(session, step, manifest, train_options)
@@ -75,16 +76,16 @@ def dropout(kind: str):
       OptionError: If the kind is unknown.
     """
     replacements = {
-        "identity": lambda inputs, keep_prob, is_training: inputs,
+        "identity": lambda inputs, keep_prob, is_training, of_device=None: inputs,
         "mask": _masked,
     }
     if kind not in replacements:
         raise OptionError(f"dropout is {kind}, but must be one of {', '.join(replacements)}.")
-    with mock.patch.object(layers, "dropout", replacements[kind]):
+    with mock.patch.object(layers, "dropout", slim.add_arg_scope(replacements[kind])):
         yield
 
 
-def _masked(inputs, keep_prob, is_training):
+def _masked(inputs, keep_prob, is_training, of_device=None):
     if not is_training:
         return inputs
     drawn = np.random.RandomState(_DROPOUT_SEED).uniform(size=inputs.shape.as_list())

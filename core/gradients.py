@@ -1,0 +1,120 @@
+"""What happens to gradients between the loss and the optimizer.
+
+The order is: gradients of each batch in turn, their sum over the batches of a step, the mean over
+ranks (the backend's), the norm, clipping, multipliers. So clipping sees the gradient of the loss of
+the whole step, whatever the multipliers, and all ranks clip by the same norm.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from utils.compat import add_control_input, tf
+
+
+class Part(NamedTuple):
+    """One of the batches that make a step together.
+
+    Attributes:
+      images: Its share of the step's images; everything that is computed of it depends on this
+        tensor.
+      loss: float32 scalar, its loss.
+    """
+
+    images: tf.Tensor
+    loss: tf.Tensor
+
+
+class InTurn(tf.train.Optimizer):
+    """Computes the gradients of several batches one after the other, then passes on the sum.
+
+    Each batch waits until the gradients of the one before are there, so that a step needs the
+    memory of one batch. To others it is an optimizer like the one it holds: a backend that averages
+    gradients over ranks, or scales the loss, sees one loss and one set of gradients a step.
+    """
+
+    def __init__(self, optimizer: tf.train.Optimizer, parts, rest: tf.Tensor):
+        """Makes the optimizer.
+
+        Args:
+          optimizer: Computes and applies.
+          parts: The batches of the step, each a `Part`.
+          rest: What the loss has beside them, such as weight decay; a scalar.
+        """
+        super().__init__(use_locking=False, name="InTurn")
+        self._optimizer = optimizer
+        self._parts = parts
+        self._rest = rest
+
+    def compute_gradients(self, loss, var_list=None, **settings):
+        """Returns (gradient, variable) pairs of a scalar function of the batches' losses."""
+        losses = [*(part.loss for part in self._parts), self._rest]
+        factors = tf.gradients(loss, losses)
+        variables = tf.trainable_variables() if var_list is None else var_list
+        sums = [None] * len(variables)
+        for part, factor in zip(self._parts, factors):
+            known = [value for value in sums if value is not None]
+            if known:
+                add_control_input(part.images.op, tf.group(*known))
+            sums = self._added(sums, part.loss, variables, factor, settings)
+        sums = self._added(sums, self._rest, variables, factors[-1], settings)
+        return list(zip(sums, variables))
+
+    def _added(self, sums, loss, variables, factor, settings) -> list:
+        pairs = self._optimizer.compute_gradients(loss, variables, grad_loss=factor, **settings)
+        return [_sum(value, gradient) for value, (gradient, _) in zip(sums, pairs)]
+
+    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+        """Applies gradients as the optimizer that this one holds."""
+        return self._optimizer.apply_gradients(grads_and_vars, global_step=global_step, name=name)
+
+    def get_slot(self, var, name):
+        """Returns a slot of the optimizer that this one holds."""
+        return self._optimizer.get_slot(var, name)
+
+
+def _sum(first, second):
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second
+
+
+def split(tensor: tf.Tensor, parts: int) -> list:
+    """Returns a batch cut into equal batches, in its order; uncut for one part.
+
+    Args:
+      tensor: [parts * N, ...].
+      parts: How many.
+    """
+    if parts == 1:
+        return [tensor]
+    size = tensor.shape.as_list()[0] // parts
+    return [tensor[index * size : (index + 1) * size] for index in range(parts)]
+
+
+def global_norm(gradients) -> tf.Tensor:
+    """Returns the Euclidean norm over all gradients together, a float32 scalar.
+
+    Args:
+      gradients: (gradient, variable) pairs; None counts as zero.
+    """
+    return tf.global_norm([gradient for gradient, _ in gradients])
+
+
+def clip(gradients, norm: tf.Tensor, limit: float) -> list:
+    """Returns the pairs scaled by one factor so that their norm is at most the limit.
+
+    Source: arXiv 1211.5063, section 3.2.
+
+    Args:
+      gradients: (gradient, variable) pairs; None stays.
+      norm: Their `global_norm`.
+      limit: The largest norm; 0 does not clip.
+    """
+    if not limit:
+        return list(gradients)
+    factor = limit / tf.maximum(norm, limit)
+    return [
+        (None if gradient is None else gradient * factor, variable)
+        for gradient, variable in gradients
+    ]
