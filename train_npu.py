@@ -102,14 +102,20 @@ def train(
     model.check(model_options, crop_size=data_options.train_crop_size)
     info = dataset_info.load(data_options, given)
     softmax_cross_entropy.check(train_options.label_weights, info.num_classes)
-    num_images = input_fn.count_images(data_options, train_options.train_split)
-    _check_count("num_training_samples", data_options.num_training_samples, num_images, given)
     num_images = input_fn.count_images(data_options, train_options.train_split, info)
+    _check_count("num_training_samples", data_options.num_training_samples, num_images, given)
     eval_options = eval_options or EvalOptions()
     if train_options.eval_interval_steps:
+        if eval_options.use_ema and not train_options.ema_decay:
+            raise OptionError("--use_ema needs averages to evaluate; pass --ema_decay too.")
         model.check(model_options, crop_size=data_options.eval_crop_size)
         input_fn.check_evaluation(data_options, info, eval_options.eval_split)
     backend = backends.create(device_options)
+    if train_options.recover_from_nan and backend.ranks > 1:
+        raise OptionError(
+            f"--recover_from_nan={train_options.recover_from_nan} needs a single process, but "
+            f"{backend.ranks} train together; leave it out and start the command again instead."
+        )
 
     sections = {
         "model": model_options,
@@ -127,7 +133,7 @@ def train(
 
 def _train_in_folder(sections, eval_options, info, num_images, backend, extra_hooks):
     """Starts or continues the run in its folder, which is this process's own."""
-    from core import intervals, loop, run_folder
+    from core import intervals, run_folder
     from datasets import fingerprint, input_fn
     from utils.compat import tf
 
@@ -135,26 +141,11 @@ def _train_in_folder(sections, eval_options, info, num_images, backend, extra_ho
     data = fingerprint.of_split(sections["data"].dataset_dir, options.train_split)
     run = run_folder.describe_run(info, options.train_split, num_images, data, backend.name)
     resume_from = run_folder.prepare(options.train_logdir, sections, run, is_chief=backend.is_chief)
-    start_step = _start_step(resume_from, options)
-    loop.check(backend, start_step, options)
+    if intervals.notice(options):
+        logging.info("%s", intervals.notice(options))
     backend.start()
     try:
-        with tf.Graph().as_default():
-            tf.set_random_seed(options.seed)
-            step = _training_graph(sections, info, backend, start_step)
-            _describe(sections["model"], options, info, run, backend)
-            _warn_of_batch_norm(sections["model"], options)
-            if intervals.notice(options):
-                logging.info("%s", intervals.notice(options))
-            hooks = _hooks(step, sections, eval_options, backend, info, num_images)
-            loop.run(
-                step,
-                options=options,
-                backend=backend,
-                hooks=[*hooks, *extra_hooks],
-                resume_from=resume_from,
-                initial=None if resume_from else _initial_weights(options),
-            )
+        _train_until_done(sections, eval_options, info, run, backend, resume_from, extra_hooks)
     except tf.errors.OpError:
         input_fn.explain_failure(sections["data"], info, options.train_split, training=True)
         raise
@@ -162,39 +153,88 @@ def _train_in_folder(sections, eval_options, info, num_images, backend, extra_ho
         backend.stop()
 
 
-def _training_graph(sections, info, backend, start_step):
-    """Builds input and training step in the default graph."""
-    from core import model
-    from core import train as train_step
-    from datasets import input_fn
+def _train_until_done(sections, eval_options, info, run, backend, resume_from, extra_hooks):
+    """Trains, and starts again from the last checkpoint where that was asked for."""
+    from core import checkpoint, recoveries
+    from core.hooks.stop_on_bad_loss import NonFiniteError
+
+    options = sections["train"]
+    while True:
+        try:
+            _train_from(sections, eval_options, info, run, backend, resume_from, extra_hooks)
+            return
+        except NonFiniteError as error:
+            recoveries.roll_back(error, options)
+        resume_from = (checkpoint.find_all(options.train_logdir) or [None])[-1]
+
+
+def _train_from(sections, eval_options, info, run, backend, resume_from, extra_hooks):
+    """Trains from a checkpoint, or from the start for None."""
+    from core import loop, recoveries
     from utils.compat import tf
 
     options = sections["train"]
-    dataset = input_fn.train_batches(
+    skipped = recoveries.skipped_batches(options.train_logdir)
+    start_step = _start_step(resume_from, options)
+    loop.check(backend, start_step, options)
+    with tf.Graph().as_default():
+        tf.set_random_seed(options.seed)
+        step = _training_graph(sections, info, backend, start_step + skipped)
+        _describe(sections["model"], options, info, run, backend)
+        _warn_of_batch_norm(sections["model"], options)
+        hooks = _hooks(step, sections, eval_options, backend, info, run, skipped)
+        loop.run(
+            step,
+            options=options,
+            backend=backend,
+            hooks=[*hooks, *extra_hooks],
+            resume_from=resume_from,
+            initial=None if resume_from else _initial_weights(options),
+        )
+
+
+def _batches(sections, info, backend, first_batch):
+    """Returns the batches of steps, from the one with a number on."""
+    from core import model
+    from datasets import input_fn
+
+    options = sections["train"]
+    return input_fn.train_batches(
         sections["data"],
         info,
         split=options.train_split,
-        batch_size=options.train_batch_size,
+        batch_size=options.images_per_step,
         pad_color=model.pad_color(sections["model"]),
         seed=options.seed,
-        start_step=start_step,
+        start_step=first_batch,
         rank=backend.rank,
         ranks=backend.ranks,
         with_names=not backend.runs_loop_on_device(),
     )
-    iterator = tf.data.make_initializable_iterator(dataset)
+
+
+def _training_graph(sections, info, backend, first_batch):
+    """Builds input and training step in the default graph."""
+    from core import step_timer
+    from core import train as train_step
+    from utils.compat import tf
+
+    iterator = tf.data.make_initializable_iterator(_batches(sections, info, backend, first_batch))
     # The session runs these initializers; an NPU's loop needs the iterator made this way.
     tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, iterator.initializer)
-    batch = iterator.get_next()
-    return train_step.build(
+    timer = step_timer.create(backend)
+    with timer.waiting():
+        batch = iterator.get_next()
+    step = train_step.build(
         batch["image"],
         batch["label"],
         sections["model"],
-        options,
+        sections["train"],
         num_classes=info.num_classes,
         ignore_label=info.ignore_label,
         backend=backend,
     )
+    return timer.around(step, batch["image"])
 
 
 def _chief_hooks(step, options, backend, info, num_images) -> list:
@@ -204,7 +244,7 @@ def _chief_hooks(step, options, backend, info, num_images) -> list:
     from core.hooks.save_checkpoints import SaveCheckpoints
 
     folder = options.train_logdir
-    images_per_step = options.train_batch_size * backend.ranks
+    images_per_step = options.images_per_step * backend.ranks
     chosen = [
         LogTraining(folder, step, options, images_per_step=images_per_step, num_images=num_images)
     ]
@@ -221,6 +261,34 @@ def _chief_hooks(step, options, backend, info, num_images) -> list:
     if options.do_checkpoint:
         chosen.append(SaveCheckpoints(folder, step, options))
     return chosen
+
+
+def _watching_hooks(step, sections, info, backend, skipped) -> list:
+    """Returns the hooks that watch over the training, in every process."""
+    from core import diagnosis
+    from core.hooks.profile_steps import ProfileSteps
+    from core.hooks.stop_on_bad_loss import StopOnBadLoss
+    from core.hooks.watch_loss import WatchLoss
+    from utils.compat import tf
+
+    options = sections["train"]
+
+    def explain(session, number):
+        with tf.Graph().as_default(), tf.Session() as other:
+            batches = _batches(sections, info, backend, number - 1 + skipped)
+            iterator = tf.data.make_initializable_iterator(batches)
+            other.run(iterator.initializer)
+            batch = other.run(iterator.get_next())
+        return diagnosis.explain(session, step, batch, alone=backend.ranks == 1)
+
+    # A device that runs loops by itself has changed the weights since.
+    hooks = [StopOnBadLoss(step, None if backend.runs_loop_on_device() else explain)]
+    if backend.is_chief:
+        total_steps = options.training_number_of_steps
+        hooks.append(WatchLoss(step, total_steps=total_steps, num_classes=info.num_classes))
+        if options.profile_logdir:
+            hooks.append(ProfileSteps(options.profile_logdir))
+    return hooks
 
 
 def _evaluation(sections, eval_options, info, backend):
@@ -262,16 +330,15 @@ def _evaluation(sections, eval_options, info, backend):
     return Evaluation(run, options.eval_split, info.class_names)
 
 
-def _hooks(step, sections, eval_options, backend, info, num_images) -> list:
+def _hooks(step, sections, eval_options, backend, info, run, skipped) -> list:
     """Returns the hooks of a run in the order in which they must be called."""
     from core.hooks.evaluate_while_training import EvaluateWhileTraining
-    from core.hooks.stop_on_bad_loss import StopOnBadLoss
 
     options = sections["train"]
-    hooks = [StopOnBadLoss(step)]
+    hooks = _watching_hooks(step, sections, info, backend, skipped)
     log = None
     if backend.is_chief:
-        log, *others = _chief_hooks(step, options, backend, info, num_images)
+        log, *others = _chief_hooks(step, options, backend, info, run["num_images"])
         hooks += [log, *others]
     if options.eval_interval_steps:
         evaluation = _evaluation(sections, eval_options, info, backend)
@@ -324,7 +391,7 @@ def _describe(model_options, options, info, run, backend):
     from core import train as train_step
 
     parameters = sum(variable.shape.num_elements() for variable in train_step.network_variables())
-    images_per_step = options.train_batch_size * backend.ranks
+    images_per_step = options.images_per_step * backend.ranks
     logging.info(
         "%s at output stride %d, %s parameters.",
         model_options.model_variant,
@@ -372,7 +439,8 @@ def _warn_of_batch_norm(model_options: ModelOptions, options: TrainOptions):
             head_left,
         )
     backbone_left = 100 * model.backbone(model_options).batch_norm_decay ** steps
-    if options.tf_initial_checkpoint is None and backbone_left > _STALE_PERCENT:
+    is_new = options.tf_initial_checkpoint is None and "backbone" not in (options.freeze or ())
+    if is_new and backbone_left > _STALE_PERCENT:
         logging.warning(
             "After %d steps the moving averages of %s still consist to %.0f %% of what they "
             "started with, so that evaluation will differ from training; start from a checkpoint, "

@@ -44,7 +44,6 @@ READ_BY_NOBODY = {
     "nas_remove_os32_stride": "refused unless it has no effect",
     "nas_stem_output_num_conv_filters": "refused unless it has no effect",
     "nas_use_classification_head": "refused unless it has no effect",
-    "profile_logdir": "refused in this version",
     "quantize_delay_step": "refused unless it has no effect",
     "label_format": "masks are PNG; the flag is the reference's",
     "segmentation_format": "masks are PNG; the flag is the reference's",

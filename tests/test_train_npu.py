@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import train_npu
 from core import checkpoint
 from core.options import ModelOptions, TrainOptions
 from datasets import info as dataset_info
-from datasets import shards, tfrecord
+from datasets import input_fn, shards, tfrecord
 from datasets.options import DataOptions
 from deployment.options import DeviceOptions
 from utils.compat import tf
@@ -166,6 +167,68 @@ def test_a_given_count_that_the_records_contradict_is_refused(records, tmp_path)
             DeviceOptions(device="cpu"),
             given=frozenset({"num_training_samples"}),
         )
+
+
+def _with_bad_batch(number):
+    """Replaces the input by one whose batch of this number (from 0 on) is not finite."""
+    original = input_fn.train_batches
+
+    def batches(*arguments, start_step=0, **settings):
+        def spoil(count, batch):
+            factor = tf.where(tf.equal(count, number), float("nan"), 1.0)
+            return dict(batch, image=batch["image"] * factor)
+
+        dataset = original(*arguments, start_step=start_step, **settings)
+        counts = tf.data.Dataset.range(start_step, 1 << 40)
+        return tf.data.Dataset.zip((counts, dataset)).map(spoil)
+
+    return mock.patch.object(input_fn, "train_batches", batches)
+
+
+def test_a_step_that_is_not_finite_is_explained_and_the_last_checkpoint_is_kept(records, tmp_path):
+    message = (
+        r"step 6 is not finite: .*gradient norm nan at learning rate 0\.0\d+\. "
+        r"Its images were image_\d, image_\d; the images themselves are not finite\."
+    )
+    with _with_bad_batch(5), pytest.raises(UserError, match=message):
+        _train(records, tmp_path, 8, save_checkpoints_steps=2)
+    assert checkpoint.step_of(checkpoint.newest(str(tmp_path))) == 4
+
+
+def test_a_run_goes_back_and_on_without_the_bad_batches_and_can_be_continued(records, tmp_path):
+    settings = {"save_checkpoints_steps": 4, "recover_from_nan": 1, "learning_power": 0.0}
+    with _with_bad_batch(5):
+        _train(records, tmp_path, 6, **settings)
+        _train(records, tmp_path, 8, **settings)
+    (record,) = json.loads((tmp_path / "recoveries.json").read_text())
+    assert [record[name] for name in ("from_step", "bad_step", "skipped_batches")] == [4, 6, 2]
+    assert "recovery 1 of 1: step 6 is not finite" in (tmp_path / "training.log").read_text()
+    assert [entry["step"] for entry in _metrics(tmp_path)] == [2, 4, 6, 8]
+
+
+def test_a_run_goes_back_only_so_often(records, tmp_path):
+    settings = {"base_learning_rate": 1e30, "recover_from_nan": 1, "iterations_per_loop": 1}
+    with pytest.raises(UserError, match="is not finite"):
+        _train(records, tmp_path, 20, **settings)
+    assert len(json.loads((tmp_path / "recoveries.json").read_text())) == 1
+
+
+def test_averages_are_trained_and_evaluated(records, tmp_path):
+    _train(records, tmp_path, 4, ema_decay=0.9, accumulate_batches=2, freeze=("backbone",))
+    path = checkpoint.newest(str(tmp_path))
+    stored = checkpoint.reader(path)
+    name = "logits/semantic/weights"
+    average = stored.get_tensor(name + "/ExponentialMovingAverage")
+    with tf.Graph().as_default(), tf.Session() as session:
+        variables = [
+            tf.get_variable(name, average.shape),
+            tf.get_variable("MobilenetV2/Conv/weights", [3, 3, 3, 8]),
+        ]
+        session.run(checkpoint.restore_op(path, variables, averaged=True))
+        head, backbone = session.run(variables)
+    np.testing.assert_array_equal(head, average)
+    np.testing.assert_array_equal(backbone, stored.get_tensor("MobilenetV2/Conv/weights"))
+    assert not np.array_equal(head, stored.get_tensor(name))
 
 
 def _command(*arguments):
