@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 from absl import logging
 
-from core import best_checkpoint, interruption, intervals, metrics, run_records
+from core import best_checkpoint, collapse, interruption, intervals, metrics, run_records
 from core.options import TrainOptions
 from core.train import TrainStep
 from deployment.backend import Backend
@@ -115,6 +115,8 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
             "eval_mean_accuracy": metrics.mean_accuracy(result.confusion),
             "eval_iou_per_class": scores.iou,
         }
+        if not self._history:
+            self._warn_of_collapse(result.confusion)
         is_best = not self._history or miou > max(miou for _, miou in self._history)
         if self._log is not None:
             # The record comes last: where it is missing, all of this is done again.
@@ -122,6 +124,11 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
                 best_checkpoint.keep(folder, record)
             self._log.add_evaluation(record, self._evaluation.class_names, is_best)
         self._history.append((step, miou))
+
+    def _warn_of_collapse(self, confusion):
+        problem = collapse.describe(confusion, self._evaluation.class_names)
+        if problem and self._backend.is_chief:
+            logging.warning("First evaluation: %s", problem)
 
     def _is_enough(self) -> bool:
         """Whether the patience is used up; says so."""

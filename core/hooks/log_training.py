@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 
-from core import intervals, run_records
+from core import intervals, run_records, time_shares
 from core.options import TrainOptions
 from core.train import TrainStep
 from utils.compat import tf
@@ -30,7 +30,9 @@ class LogTraining(tf.train.SessionRunHook):
         self._options = options
         self._images_per_step = images_per_step
         self._num_images = num_images
-        self._first_step = None
+        self._times = {
+            name: time_shares.TimeShares(step, warns=name == "log") for name in ("log", "display")
+        }
 
     def after_create_session(self, session, unused_coordinator):
         """Opens the files, and drops lines behind the step that training continues from."""
@@ -68,11 +70,14 @@ class LogTraining(tf.train.SessionRunHook):
         for name in self._clock:
             if self._clock[name] is None:
                 self._clock[name] = (step, time.time())
+                self._times[name].look(run_context.session, step)
         if self._is_due("log_steps", self._logged_step, step):
-            self._log_metrics(step, values)
+            shares = self._times["log"].look(run_context.session, step)
+            self._log_metrics(step, {**values, **shares})
             self._logged_step = step
         if self._is_due("display_every", self._displayed_step, step):
-            self._log_line(step, values)
+            shares = self._times["display"].look(run_context.session, step)
+            self._log_line(step, values, shares)
             self._displayed_step = step
         self._progress.update(
             step, loss=values["total_loss"], images_per_second=self._rate("log", step)
@@ -87,6 +92,7 @@ class LogTraining(tf.train.SessionRunHook):
         for name, since in self._clock.items():
             if since is not None:
                 self._clock[name] = (since[0], since[1] + waited)
+            self._times[name].leave_out(waited)
 
     def add_evaluation(self, record: dict, class_names, is_best: bool):
         """Writes what an evaluation measured.
@@ -142,7 +148,7 @@ class LogTraining(tf.train.SessionRunHook):
         self._writer.add_summary(summary, step)
         self._writer.flush()
 
-    def _log_line(self, step, values):
+    def _log_line(self, step, values, shares):
         # Columns are separated by blanks and the losses follow their names directly: scripts of
         # this recipe's users cut the sixth column (FPS) and what stands behind "loss:".
         epoch = step * self._images_per_step / self._num_images
@@ -150,5 +156,6 @@ class LogTraining(tf.train.SessionRunHook):
             f"step: {step}  epoch: {epoch:.2f}  FPS: {self._rate('display', step):.2f}  "
             f"loss:{values['loss']:.4f}  reg_loss:{values['reg_loss']:.4f}  "
             f"total_loss:{values['total_loss']:.4f}  lr:{values['learning_rate']:.7f}"
+            + "".join(f"  {column}" for column in time_shares.columns(shares))
         )
         self._clock["display"] = (step, time.time())
