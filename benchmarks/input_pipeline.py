@@ -148,6 +148,7 @@ def _parts(records: str) -> dict:
     from datasets import info as dataset_info
     from datasets import input_fn, preprocess, shards, tfrecord
     from datasets.options import DataOptions
+    from utils import image_ops
     from utils.compat import tf
 
     options = DataOptions(dataset_dir=records)
@@ -176,7 +177,7 @@ def _parts(records: str) -> dict:
         size = tfrecord.image_size(parsed["image"])
         return parsed, size, tfrecord.decode_label(parsed["label"], size, 255)
 
-    def prepared(serialized, decodes_image: bool):
+    def prepared(serialized, decodes_image: bool, border):
         parsed, size, label = label_of(serialized)
         read_image = functools.partial(tfrecord.decode_window, parsed["image"], size)
         if not decodes_image:
@@ -188,15 +189,21 @@ def _parts(records: str) -> dict:
             pad_color=_PAD_COLOR,
             ignore_label=255,
             random=tf.random_uniform([preprocess.NUM_RANDOM]),
+            border=border,
         )[:2]
+
+    def mapped_prepared(decodes_image: bool):
+        # Outside of the data set's function, as the pipeline has it: computed once.
+        border = image_ops.border(*options.train_crop_size, _PAD_COLOR)
+        return _mapped(read(), lambda record: prepared(record, decodes_image, border))
 
     return {
         "pipeline": pipeline,
         "decode alone": decode_alone,
         "read": lambda: _mapped(read(), lambda record: (record,)),
         "read, decode mask": lambda: _mapped(read(), lambda record: (label_of(record)[2],)),
-        "all but decode image": lambda: _mapped(read(), lambda record: prepared(record, False)),
-        "all but batch": lambda: _mapped(read(), lambda record: prepared(record, True)),
+        "all but decode image": lambda: mapped_prepared(False),
+        "all but batch": lambda: mapped_prepared(True),
     }
 
 

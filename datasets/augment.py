@@ -113,7 +113,7 @@ def rotate(image, label, options: DataOptions, random, *, pad_color, ignore_labe
 
     Args:
       image: float32 [h, w, 3]; interpolated, `pad_color` outside.
-      label: int32 [h, w, 1]; the nearest pixel, `ignore_label` outside.
+      label: uint8 [h, w, 1]; the nearest pixel, `ignore_label` outside.
       options: `max_rotation` in degrees.
       random: float32 [NUM_ROTATION] in [0, 1).
       pad_color: (r, g, b).
@@ -142,7 +142,7 @@ def rotate(image, label, options: DataOptions, random, *, pad_color, ignore_labe
             color = tf.constant(pad_color, tf.float32)
             turned += weight[..., tf.newaxis] * pixels(image, row, column, color)
     nearest = [tf.cast(tf.floor(position + 0.5), tf.int32) for position in (rows, columns)]
-    turned_label = pixels(label, *nearest, tf.constant([ignore_label], tf.int32))
+    turned_label = pixels(label, *nearest, tf.constant([ignore_label], label.dtype))
     turned.set_shape(image.shape)
     turned_label.set_shape(label.shape)
     return turned, turned_label

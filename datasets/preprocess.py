@@ -31,7 +31,9 @@ FLIP_PROBABILITY = 0.5
 IMAGENET = "imagenet"
 
 
-def for_training(read_image, label, options: DataOptions, *, pad_color, ignore_label, random):
+def for_training(
+    read_image, label, options: DataOptions, *, pad_color, ignore_label, random, border=None
+):
     """Prepares an image and its label for training.
 
     The crop is chosen before anything is resized, and only its part of the image is decoded and
@@ -45,9 +47,10 @@ def for_training(read_image, label, options: DataOptions, *, pad_color, ignore_l
       pad_color: (r, g, b), 0..255, beside the image.
       ignore_label: The label there.
       random: float32 [NUM_RANDOM] in [0, 1).
+      border: `image_ops.border` of the crop's size and `pad_color`, where it is at hand.
 
     Returns:
-      The image, float32 [crop height, crop width, 3]; the label, int32 [.., .., 1]; the height and
+      The image, float32 [crop height, crop width, 3]; the label, uint8 [.., .., 1]; the height and
       width of the part that is not padding, int32.
     """
     if options.min_resize_value is not None:
@@ -67,8 +70,9 @@ def for_training(read_image, label, options: DataOptions, *, pad_color, ignore_l
     height, width = options.train_crop_size
     # What is padding at the right becomes padding at the left in a mirrored sample.
     left = tf.where(mirrored, width - valid[1], 0)
-    image = image_ops.pad(image, height, width, pad_color, left=left)
-    label = image_ops.pad(label, height, width, [ignore_label], left=left)
+    color = pad_color if border is None else border
+    image = image_ops.pad(image, height, width, color, left=left)
+    label = image_ops.pad_labels(label, height, width, ignore_label, left=left)
     image.set_shape([height, width, 3])
     label.set_shape([height, width, 1])
     if options.max_rotation:
@@ -120,9 +124,9 @@ def reader(image: tf.Tensor):
 
 
 def _cut(read_image, label, window, mirrored) -> tuple:
-    """Returns a window of an image and its label, float32 and int32, mirrored or not."""
+    """Returns a window of an image and its label, float32 and uint8, mirrored or not."""
     image, label = flip(read_image(*window), crop(label, *window), mirrored)
-    return tf.cast(image, tf.float32), tf.cast(label, tf.int32)
+    return tf.cast(image, tf.float32), label
 
 
 def _axes(size, scaled, offset, length, first=(0, 0)) -> tuple:
@@ -144,7 +148,7 @@ def _axes(size, scaled, offset, length, first=(0, 0)) -> tuple:
 
 
 def _resample(read_image, label, axes, mirrored) -> tuple:
-    """Returns a window of the resized image and label, float32 and int32, mirrored or not."""
+    """Returns a window of the resized image and label, float32 and uint8, mirrored or not."""
     rows, columns = axes
     part = tf.stack([rows.first, columns.first]), tf.stack([rows.count, columns.count])
     columns = columns.mirrored(mirrored)
@@ -176,7 +180,7 @@ def _centre(image, label, options: DataOptions) -> tuple:
     scaled = tf.cast(tf.round(tf.cast(size, tf.float32) * tf.reduce_max(ratio)), tf.int32)
     axes = _axes(size, scaled, (scaled - wanted) // 2, wanted)
     image, label = _resample(reader(image), label, axes, tf.constant(False))
-    return image, label, tf.constant(wanted[0]), tf.constant(wanted[1])
+    return image, tf.cast(label, tf.int32), tf.constant(wanted[0]), tf.constant(wanted[1])
 
 
 def resize_to_range(image, label, options: DataOptions) -> tuple:
@@ -279,7 +283,7 @@ def pad_both(image, label, size, pad_color, ignore_label: int) -> tuple:
     """Pads at the bottom and right to a size (height, width); gives float32 and int32."""
     height, width = size
     image = image_ops.pad(tf.cast(image, tf.float32), height, width, pad_color)
-    label = image_ops.pad(label, height, width, [ignore_label])
+    label = image_ops.pad_labels(label, height, width, ignore_label)
     return image, tf.cast(label, tf.int32)
 
 

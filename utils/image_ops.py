@@ -69,36 +69,53 @@ def size_in_range(
     return new_height, new_width
 
 
-def pad(image: tf.Tensor, height, width, value, left=0) -> tf.Tensor:
+def border(height: int, width: int, color) -> tf.Tensor:
+    """Returns an area of one colour, [height * width, channels], for `pad`.
+
+    Args:
+      height: Rows.
+      width: Columns.
+      color: One number for each channel.
+    """
+    # Whole rows are repeated: TensorFlow repeats single pixels ten times more slowly.
+    row = tf.tile(tf.convert_to_tensor(color), [width])[tf.newaxis]
+    return tf.reshape(tf.tile(row, [height, 1]), [height * width, -1])
+
+
+def pad(image: tf.Tensor, height, width, color, left=0) -> tf.Tensor:
     """Pads at the bottom and at the right, or some of it at the left.
 
     Args:
       image: [h, w, channels].
       height: Rows afterwards, at least h.
       width: Columns afterwards, at least w.
-      value: One number for each channel.
+      color: One number for each channel, or the `border` of this height and width: made outside of
+        a tf.data function, it is computed once and not for each image.
       left: How many of the new columns are put at the left.
     """
     rows, columns, channels = tf.unstack(tf.shape(image))
-    value = tf.cast(tf.convert_to_tensor(value), image.dtype)
+    color = tf.cast(tf.convert_to_tensor(color), image.dtype)
+    pixels = border(height, width, color) if color.shape.ndims == 1 else color
 
-    # Whole rows are repeated: TensorFlow repeats single pixels ten times more slowly.
-    def beside(count):
-        row = tf.tile(value, [count])[tf.newaxis]
-        return tf.reshape(tf.tile(row, [rows, 1]), tf.stack([rows, count, channels]))
-
-    def below(count):
-        row = tf.tile(value, [width])[tf.newaxis]
-        return tf.reshape(tf.tile(row, [count, 1]), tf.stack([count, width, channels]))
+    # The first pixels of a tensor are no copy of them.
+    def part(height, width):
+        return tf.reshape(pixels[: height * width], tf.stack([height, width, channels]))
 
     right = width - columns - left
     image = tf.cond(
         tf.equal(columns, width),
         lambda: image,
-        lambda: tf.concat([beside(left), image, beside(right)], axis=1),
+        lambda: tf.concat([part(rows, left), image, part(rows, right)], axis=1),
     )
     return tf.cond(
         tf.equal(rows, height),
         lambda: image,
-        lambda: tf.concat([image, below(height - rows)], axis=0),
+        lambda: tf.concat([image, part(height - rows, width)], axis=0),
     )
+
+
+def pad_labels(label: tf.Tensor, height, width, value: int, left=0) -> tf.Tensor:
+    """Pads labels, [h, w, 1], as `pad` does images."""
+    rows, columns = tf.unstack(tf.shape(label)[:2])
+    beside = [left, width - columns - left]
+    return tf.pad(label, [[0, height - rows], beside, [0, 0]], constant_values=value)

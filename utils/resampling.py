@@ -116,7 +116,7 @@ def _bilinear_rows(pixels: tf.Tensor, axis: Axis) -> tf.Tensor:
 
 
 def nearest(labels: tf.Tensor, rows: Axis, columns: Axis) -> tf.Tensor:
-    """Returns a window of labels, int32 [rows.length, columns.length].
+    """Returns a window of labels, uint8 [rows.length, columns.length].
 
     Args:
       labels: uint8 [rows.count, columns.count].
@@ -126,4 +126,4 @@ def nearest(labels: tf.Tensor, rows: Axis, columns: Axis) -> tf.Tensor:
     # As in `bilinear`.
     labels = tf.minimum(tf.cast(labels, tf.float32), 255.0)
     turned = tf.gather(tf.transpose(labels), columns.nearest)
-    return tf.cast(tf.gather(tf.transpose(turned), rows.nearest), tf.int32)
+    return tf.cast(tf.gather(tf.transpose(turned), rows.nearest), tf.uint8)
