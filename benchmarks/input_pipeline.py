@@ -148,7 +148,6 @@ def _parts(records: str) -> dict:
     from datasets import info as dataset_info
     from datasets import input_fn, preprocess, shards, tfrecord
     from datasets.options import DataOptions
-    from utils import image_ops
     from utils.compat import tf
 
     options = DataOptions(dataset_dir=records)
@@ -194,7 +193,7 @@ def _parts(records: str) -> dict:
 
     def mapped_prepared(decodes_image: bool):
         # Outside of the data set's function, as the pipeline has it: computed once.
-        border = image_ops.border(*options.train_crop_size, _PAD_COLOR)
+        border = preprocess.borders(options, _PAD_COLOR, 255)
         return _mapped(read(), lambda record: prepared(record, decodes_image, border))
 
     return {

@@ -7,7 +7,8 @@ the same whatever the number of threads or ranks, and a run that starts at step 
 an uninterrupted one would.
 
 Records are read by their place in the file, in the shuffled order: nothing is buffered but the
-next batches, and all of a split is shuffled, over all its shards.
+next batches, and all of a split is shuffled, over all its shards. What `--cache` keeps is read in
+the same way.
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ import os
 import numpy as np
 from absl import logging
 
-from datasets import preprocess, record_checks, shards, split_names, tfrecord
+from datasets import preprocess, record_checks, sample_cache, shards, split_names, tfrecord
 from datasets.info import DATASET_FILE, DatasetInfo
 from datasets.options import DataOptions
-from utils import image_ops
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
@@ -197,23 +197,22 @@ def train_batches(
     """
     check_training(options, info, split)
     index = _open(options, info, split, needs_label=True)
+    index, read = _cached(index, options, info, split, _read_window)
     first = start_step * batch_size * ranks
-    border = image_ops.border(*options.train_crop_size, pad_color)
+    border = preprocess.borders(options, pad_color, info.ignore_label)
 
     def prepare(sample, serialized):
-        parsed = tfrecord.parse(serialized)
-        size = tfrecord.image_size(parsed["image"])
-        label = tfrecord.decode_label(parsed["label"], size, info.ignore_label)
+        read_window, label, name = read(serialized)
         image, label, height, width = preprocess.for_training(
-            functools.partial(tfrecord.decode_window, parsed["image"], size),
-            _of_size(label, size, parsed["name"]),
+            read_window,
+            label,
             options,
             pad_color=pad_color,
             ignore_label=info.ignore_label,
             random=_uniform(preprocess.NUM_RANDOM, seed, sample, _AUGMENTATION),
             border=border,
         )
-        sample = _sample_dict(image, label, parsed["name"], height, width, tf.constant(1.0))
+        sample = _sample_dict(image, label, name, height, width, tf.constant(1.0))
         return sample if with_names else _without_name(sample)
 
     samples = tf.data.Dataset.range(first + rank, np.iinfo(np.int64).max, ranks)
@@ -247,13 +246,11 @@ def eval_batches(
     """
     check_evaluation(options, info, split)
     index = _open(options, info, split, needs_label=False)
+    records, valid = _eval_order(index, options, batch_size, rank, ranks)
+    index, read = _cached(index, options, info, split, _read_whole)
 
     def prepare(valid, serialized):
-        parsed = tfrecord.parse(serialized)
-        image = tfrecord.decode_image(parsed["image"])
-        size = tf.shape(image)[:2]
-        label = tfrecord.decode_label(parsed["label"], size, info.ignore_label)
-        label = _of_size(label, size, parsed["name"])
+        image, label, name = read(serialized)
         image, label, height, width = preprocess.for_evaluation(
             image, label, options, pad_color=pad_color, ignore_label=info.ignore_label
         )
@@ -261,23 +258,26 @@ def eval_batches(
         image.set_shape([*size, 3])
         label.set_shape([*size, 1])
         label = tf.where(valid > 0, label, tf.fill(tf.shape(label), info.ignore_label))
-        name = tf.where(valid > 0, parsed["name"], tf.constant(""))
+        name = tf.where(valid > 0, name, tf.constant(""))
         sample = _sample_dict(image, label, name, height, width, valid)
         return sample if with_names else _without_name(sample)
 
-    if options.eval_size is None and batch_size > 1:
-        records, valid = _same_sizes(_eval_sizes(index, options)[0], batch_size, rank, ranks)
-    else:
-        mine = np.arange(rank, len(index), ranks)
-        padding = -(-len(index) // (ranks * batch_size)) * batch_size - len(mine)
-        # Padding samples decode record 0 and are not counted.
-        records = np.pad(mine, [0, padding], "constant")
-        valid = np.repeat(np.float32([1, 0]), [len(mine), padding])
     order = tf.data.Dataset.from_tensor_slices(records)
     dataset = tf.data.Dataset.zip(
         (tf.data.Dataset.from_tensor_slices(valid), read_records(index, order))
     )
     return _batches(dataset, prepare, batch_size)
+
+
+def _eval_order(index, options: DataOptions, batch_size: int, rank: int, ranks: int) -> tuple:
+    """Returns a rank's records in order, filled up, and which of them count; see `_same_sizes`."""
+    if options.eval_size is None and batch_size > 1:
+        return _same_sizes(_eval_sizes(index, options)[0], batch_size, rank, ranks)
+    mine = np.arange(rank, len(index), ranks)
+    padding = -(-len(index) // (ranks * batch_size)) * batch_size - len(mine)
+    # Padding samples decode record 0 and are not counted.
+    valid = np.repeat(np.float32([1, 0]), [len(mine), padding])
+    return np.pad(mine, [0, padding], "constant"), valid
 
 
 def _same_sizes(sizes, batch_size: int, rank: int, ranks: int) -> tuple:
@@ -303,6 +303,58 @@ def _same_sizes(sizes, batch_size: int, rank: int, ranks: int) -> tuple:
     fill = (batches[-1][0], np.zeros([batch_size], np.float32))
     batches += [fill] * (-len(batches) % ranks)
     return tuple(np.concatenate(column) for column in zip(*batches[rank::ranks]))
+
+
+def _cached(index, options: DataOptions, info: DatasetInfo, split: str, read) -> tuple:
+    """Returns where samples are read from, and how: records, or what is cached of them.
+
+    Args:
+      index: The records.
+      options: Whether there is a cache.
+      info: The ignore label.
+      split: The split.
+      read: `_read_window` or `_read_whole`.
+
+    Returns:
+      An index, and the function from a serialized record to image (or the function that reads a
+      window of it), label and name.
+    """
+    from_record = functools.partial(read, ignore_label=info.ignore_label)
+    if options.cache == "none":
+        return index, from_record
+
+    def decoded():
+        records = read_records(index, tf.data.Dataset.range(len(index)))
+        whole = functools.partial(_read_whole, ignore_label=info.ignore_label)
+        return records.map(whole, num_parallel_calls=_PARALLEL_CALLS).prefetch(2)
+
+    def from_cache(content):
+        image, label, name = sample_cache.parse(content)
+        return preprocess.reader(image) if read is _read_window else image, label, name
+
+    directory = options.cache_dir or options.dataset_dir
+    cached = sample_cache.open_index(
+        options.cache, options.dataset_dir, split, index, decoded, directory
+    )
+    return cached, from_cache
+
+
+def _read_window(serialized: tf.Tensor, ignore_label: int) -> tuple:
+    """Returns the function that decodes a window of a record's image, its label and name."""
+    parsed = tfrecord.parse(serialized)
+    size = tfrecord.image_size(parsed["image"])
+    label = tfrecord.decode_label(parsed["label"], size, ignore_label)
+    read_window = functools.partial(tfrecord.decode_window, parsed["image"], size)
+    return read_window, _of_size(label, size, parsed["name"]), parsed["name"]
+
+
+def _read_whole(serialized: tf.Tensor, ignore_label: int) -> tuple:
+    """Returns a record's image, label and name."""
+    parsed = tfrecord.parse(serialized)
+    image = tfrecord.decode_image(parsed["image"])
+    size = tf.shape(image)[:2]
+    label = tfrecord.decode_label(parsed["label"], size, ignore_label)
+    return image, _of_size(label, size, parsed["name"]), parsed["name"]
 
 
 def _shuffled(number: int, seed: int, first: int) -> tf.data.Dataset:

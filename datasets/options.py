@@ -147,6 +147,20 @@ class DataOptions(Options):
         "With --on_bad_record=skip: how many bad records of a split are accepted.",
         minimum=0,
     )
+    cache: str = option(
+        flags.DEFINE_string,
+        "none",
+        "Where decoded images are kept after the start: none, memory (of each process) or disk. "
+        "Batches are the same; the room that it takes is said at the start.",
+        choices=("none", "memory", "disk"),
+        changeable=True,
+    )
+    cache_dir: str | None = option(
+        flags.DEFINE_string,
+        None,
+        "Folder of --cache=disk; unset: that of the records.",
+        changeable=True,
+    )
     shard: bool = option(
         flags.DEFINE_bool,
         False,
@@ -181,6 +195,10 @@ class DataOptions(Options):
             raise OptionError(
                 f"--eval_crop_size is {','.join(map(str, size))}, but must be HEIGHT,WIDTH in "
                 "pixels, or auto for each image's own size."
+            )
+        if self.cache_dir is not None and self.cache != "disk":
+            raise OptionError(
+                f"--cache_dir={self.cache_dir} does nothing without --cache=disk; pass both."
             )
         if self.min_scale_factor > self.max_scale_factor:
             raise OptionError(

@@ -47,7 +47,7 @@ def for_training(
       pad_color: (r, g, b), 0..255, beside the image.
       ignore_label: The label there.
       random: float32 [NUM_RANDOM] in [0, 1).
-      border: `image_ops.border` of the crop's size and `pad_color`, where it is at hand.
+      border: What `borders` returns, where it is at hand.
 
     Returns:
       The image, float32 [crop height, crop width, 3]; the label, uint8 [.., .., 1]; the height and
@@ -70,9 +70,9 @@ def for_training(
     height, width = options.train_crop_size
     # What is padding at the right becomes padding at the left in a mirrored sample.
     left = tf.where(mirrored, width - valid[1], 0)
-    color = pad_color if border is None else border
+    color, label_color = border or (pad_color, [ignore_label])
     image = image_ops.pad(image, height, width, color, left=left)
-    label = image_ops.pad_labels(label, height, width, ignore_label, left=left)
+    label = image_ops.pad(label, height, width, label_color, left=left)
     image.set_shape([height, width, 3])
     label.set_shape([height, width, 1])
     if options.max_rotation:
@@ -85,6 +85,14 @@ def for_training(
             ignore_label=ignore_label,
         )
     return image, label, valid[0], valid[1]
+
+
+def borders(options: DataOptions, pad_color, ignore_label: int) -> tuple:
+    """Returns what is beside images and labels of training; made once for all of them."""
+    return (
+        image_ops.border(*options.train_crop_size, pad_color),
+        tf.cast(image_ops.border(*options.train_crop_size, [ignore_label]), tf.uint8),
+    )
 
 
 def _scale_and_crop(read_image, label, options: DataOptions, mirrored, random) -> tuple:
@@ -283,7 +291,7 @@ def pad_both(image, label, size, pad_color, ignore_label: int) -> tuple:
     """Pads at the bottom and right to a size (height, width); gives float32 and int32."""
     height, width = size
     image = image_ops.pad(tf.cast(image, tf.float32), height, width, pad_color)
-    label = image_ops.pad_labels(label, height, width, ignore_label)
+    label = image_ops.pad(label, height, width, [ignore_label])
     return image, tf.cast(label, tf.int32)
 
 

@@ -112,10 +112,3 @@ def pad(image: tf.Tensor, height, width, color, left=0) -> tf.Tensor:
         lambda: image,
         lambda: tf.concat([image, part(height - rows, width)], axis=0),
     )
-
-
-def pad_labels(label: tf.Tensor, height, width, value: int, left=0) -> tf.Tensor:
-    """Pads labels, [h, w, 1], as `pad` does images."""
-    rows, columns = tf.unstack(tf.shape(label)[:2])
-    beside = [left, width - columns - left]
-    return tf.pad(label, [[0, height - rows], beside, [0, 0]], constant_values=value)
