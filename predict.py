@@ -18,14 +18,14 @@ from absl import logging
 
 import common
 from core import saved_options
-from core.options import ModelOptions
+from core.options import ModelOptions, WindowOptions
 from core.prediction_options import PredictOptions
 from datasets import photo_listing
 from datasets.options import DataOptions
 from deployment.options import DeviceOptions
 from utils.errors import OptionError, UserError
 
-OPTION_CLASSES = (PredictOptions, ModelOptions, DataOptions, DeviceOptions)
+OPTION_CLASSES = (PredictOptions, WindowOptions, ModelOptions, DataOptions, DeviceOptions)
 
 SUMMARY_FILE = "predictions.json"
 _SHOWN_FILES = 3
@@ -38,6 +38,7 @@ def main(flag_values):
         common.from_flags(ModelOptions, flag_values),
         common.from_flags(DataOptions, flag_values),
         common.from_flags(DeviceOptions, flag_values),
+        window_options=common.from_flags(WindowOptions, flag_values),
         given=common.given_flags(flag_values),
     )
 
@@ -48,6 +49,7 @@ def predict(
     data_options: DataOptions,
     device_options: DeviceOptions,
     *,
+    window_options: WindowOptions | None = None,
     given: frozenset = frozenset(),
 ) -> dict:
     """Predicts images and writes the results.
@@ -57,6 +59,7 @@ def predict(
       model_options: The network; what is not in `given` is taken from the checkpoint's folder.
       data_options: Sizes and classes; the same.
       device_options: The device.
+      window_options: How large images are cut; unset: not at all.
       given: Names of the options that were given on purpose.
 
     Returns:
@@ -81,7 +84,7 @@ def predict(
     backend.start()
     try:
         with _segmenter(
-            source, options, model_options, data_options, given, backend
+            source, options, window_options, model_options, data_options, given, backend
         ) as network, prediction_files.PredictionFiles(
             options.output_dir, options.save, network.classes, plain_names=options.plain_names
         ) as files:
@@ -94,12 +97,19 @@ def predict(
     return summary
 
 
-def _segmenter(source, options, model_options, data_options, given, backend):
+def _segmenter(source, options, window_options, model_options, data_options, given, backend):
     """Returns the network, with the classes that the options name."""
-    from core import segmenter
+    from core import exported_model, segmenter, watch
 
     if options.model:
         _refuse_network_flags(model_options, given)
+        if not exported_model.is_exported_model(options.model):
+            raise UserError(
+                f"--model={options.model} is neither a frozen graph (a .pb file) nor the folder of "
+                "a SavedModel; a checkpoint is named by --checkpoint_path."
+            )
+    if options.checkpoint_dir:
+        (source,) = watch.chosen(options.checkpoint_dir, options.checkpoint)
     named, usual = _named_classes(data_options, given)
     network = segmenter.load(
         source,
@@ -109,6 +119,7 @@ def _segmenter(source, options, model_options, data_options, given, backend):
         data_options=data_options,
         scales=options.eval_scales,
         flip=options.add_flipped_images,
+        windows=_windows(window_options),
         given=given,
         change_network=options.change_network,
         session_config=backend.session_config(),
@@ -116,6 +127,15 @@ def _segmenter(source, options, model_options, data_options, given, backend):
     if options.label_ids:
         network.classes = network.classes.with_mask_values(_label_ids(options.label_ids))
     return network
+
+
+def _windows(options):
+    """Returns how large images are cut, None if they are not."""
+    from core.windows import Windows
+
+    if options is None or not options.cuts:
+        return None
+    return Windows(options.window_size, options.window_overlap, options.max_pixels)
 
 
 def _refuse_network_flags(model_options, given):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 
 from absl import logging
 
@@ -43,7 +44,7 @@ def visualize(
     *,
     given: frozenset = frozenset(),
 ):
-    """Draws the predictions of the newest checkpoint.
+    """Draws the predictions of one checkpoint, or of each new one.
 
     Args:
       options: What is drawn.
@@ -62,7 +63,7 @@ def visualize(
             raise OptionError(f"--{name} is missing; see --help.")
 
     # TensorFlow is loaded after the options were found good.
-    from core import checkpoint, segmenter, vis_files
+    from core import segmenter, vis_files
     from datasets import info as dataset_info
     from datasets import shards
     from deployment import backend as backends
@@ -91,9 +92,21 @@ def visualize(
     )
     backend.start()
     try:
-        _draw(checkpoint.newest(options.checkpoint_dir), load, index, files)
+        for path in _checkpoints(options):
+            _draw(path, load, index, files)
     finally:
         backend.stop()
+
+
+def _checkpoints(options):
+    """Yields the newest checkpoint, or each new one while a training writes them."""
+    from core import watch
+
+    if options.max_number_of_iterations <= 1:
+        yield from watch.chosen(options.checkpoint_dir, "newest")
+        return
+    found = watch.new_checkpoints(options.checkpoint_dir, interval=options.eval_interval_secs)
+    yield from itertools.islice(found, options.max_number_of_iterations)
 
 
 def _classes(options, info, given):

@@ -31,7 +31,13 @@ class PredictOptions(Options):
         convert=str,
     )
     checkpoint_dir: str | None = option(
-        flags.DEFINE_string, None, "Folder of a run; its newest checkpoint is used."
+        flags.DEFINE_string, None, "Folder of a run; --checkpoint says which of its checkpoints."
+    )
+    checkpoint: str = option(
+        flags.DEFINE_string,
+        "newest",
+        "Which checkpoint of --checkpoint_dir: newest, best (the one that training kept as best) "
+        "or a step.",
     )
     model: str | None = option(
         flags.DEFINE_string, None, "Frozen graph (.pb) or folder of a SavedModel."
@@ -88,6 +94,12 @@ class PredictOptions(Options):
             )
         if not self.save:
             raise OptionError(f"--save is empty; name some of {', '.join(KINDS)}.")
+        if self.checkpoint not in ("newest", "best") and not self.checkpoint.isdigit():
+            raise OptionError(
+                f"--checkpoint is {self.checkpoint!r}, but must be newest, best or a step."
+            )
+        if self.checkpoint != "newest" and not self.checkpoint_dir:
+            raise OptionError(f"--checkpoint={self.checkpoint} is for --checkpoint_dir; pass that.")
         masks = {"index", "palette"}.intersection(self.save)
         if self.plain_names and len(masks) != 1:
             raise OptionError(
@@ -161,11 +173,12 @@ class VisOptions(Options):
     max_number_of_iterations: int = option(
         flags.DEFINE_integer,
         0,
-        "Checkpoints to show; 0 and 1 both mean the newest, once.",
-        choices=(0, 1),
+        "Checkpoints to show, waiting for new ones while a training writes them; 0 and 1 both mean "
+        "the newest, once.",
+        minimum=0,
     )
     eval_interval_secs: int = option(
-        flags.DEFINE_integer, 300, "Accepted from older commands: there is one pass."
+        flags.DEFINE_integer, 300, "Seconds between two looks for a checkpoint.", minimum=1
     )
     change_network: bool = option(
         flags.DEFINE_bool,

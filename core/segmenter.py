@@ -160,7 +160,8 @@ def load(
       data_options: A `DataOptions` record with the sizes, for such checkpoints.
       scales: Factors on the input size; their probabilities are averaged.
       flip: Whether each scale is run on the mirrored images too.
-      windows: How large images are cut, instead of being shrunk.
+      windows: How large images are cut, instead of being shrunk; without a size they have that of
+        the training's crop.
       given: Names of the options in those records that win over saved ones.
       change_network: Whether they may contradict what was saved about the network.
       session_config: From the backend.
@@ -196,6 +197,14 @@ def load(
             of_the_network=saved_options.DATA_OF_THE_NETWORK,
             change_network=change_network,
         ).to_dict()
+    if windows is not None:
+        if "eval_crop_size" in given and _crop_size(sizes.get("eval_crop_size")) is not None:
+            raise OptionError(
+                "--window_size and --max_pixels cut images at their own size; pass "
+                "--eval_crop_size=auto with them, or leave it out."
+            )
+        size = windows.size or sizes.get("train_crop_size") or USUAL_CROP
+        windows = dataclasses.replace(windows, size=tuple(size))
     return _of_checkpoints(
         found,
         _classes(found[0].num_classes, classes, saved.section("run"), usual_classes),

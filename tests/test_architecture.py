@@ -48,7 +48,6 @@ READ_BY_NOBODY = {
     "label_format": "masks are PNG; the flag is the reference's",
     "segmentation_format": "masks are PNG; the flag is the reference's",
     "master": "refused unless empty",
-    "max_number_of_iterations": "only values that mean one pass are accepted",
     "vis_batch_size": "images go one by one; other values are refused",
     "shard": "each rank reads its share with either value",
 }

@@ -12,7 +12,7 @@ from PIL import Image
 import common
 import predict as command
 from core import predict as prediction
-from core.options import ModelOptions
+from core.options import ModelOptions, WindowOptions
 from core.prediction_options import PredictOptions
 from core.predictor import Predictor
 from datasets import info as dataset_info
@@ -157,6 +157,23 @@ def test_scales_flip_and_several_checkpoints_are_used(run, photos, tmp_path, mon
     assert summary["model"]["add_flipped_images"] is True
 
 
+def test_large_photos_are_cut_into_windows_on_request(run, photos, tmp_path):
+    summary = command.predict(
+        PredictOptions(
+            input=[str(photos / "more" / "a.jpg")],
+            output_dir=str(tmp_path / "results"),
+            checkpoint_dir=run,
+            checkpoint="1",
+        ),
+        ModelOptions(),
+        DataOptions(),
+        DeviceOptions(device="cpu"),
+        window_options=WindowOptions(window_size=(49, 49)),
+    )
+    assert summary["model"]["windows"] == {"size": (49, 49), "overlap": 0.25, "max_pixels": None}
+    assert _labels(tmp_path / "results" / "a_palette.png").shape == (90, 70)
+
+
 def test_bad_photos_do_not_stop_the_others_and_are_reported(frozen, photos, tmp_path):
     content = (photos / "a.jpg").read_bytes()
     (photos / "broken.jpg").write_bytes(content[: len(content) * 4 // 5])
@@ -228,6 +245,8 @@ def test_masks_are_ready_for_the_server_of_a_benchmark(photos, tmp_path):
     [
         ({}, "none of them is given"),
         ({"model": "m.pb", "checkpoint_dir": "run"}, "2 of them are given"),
+        ({"checkpoint_dir": "run", "checkpoint": "last"}, "must be newest, best or a step"),
+        ({"model": "m.pb", "checkpoint": "best"}, "is for --checkpoint_dir; pass that"),
         ({"model": "m.pb", "output_dir": None}, "--output_dir is missing"),
         ({"model": "m.pb", "input": None}, "--input is missing"),
         ({"save": ["mask"]}, "--save is 'mask', but must be one of index, palette"),
@@ -248,6 +267,11 @@ def test_options_that_cannot_be_meant_are_refused(options, message, photos, tmp_
             DeviceOptions(device="cpu"),
             given=frozenset(given),
         )
+
+
+def test_a_model_that_is_none_is_a_sentence(photos, tmp_path):
+    with pytest.raises(UserError, match=r"a.jpg is neither a frozen graph .* nor the folder"):
+        _predict(photos, tmp_path / "results", model=str(photos / "a.jpg"))
 
 
 @pytest.mark.parametrize(

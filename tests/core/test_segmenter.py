@@ -128,6 +128,14 @@ def test_images_keep_their_size_without_a_crop_and_in_windows(bare, made, tmp_pa
     assert made[2:] == [(None, None), (60, 100)]
 
 
+def test_windows_have_the_size_of_the_training_crop_and_go_without_another(run, made):
+    with segmenter.load(run, windows=Windows(None)) as network:
+        assert network.description["windows"]["size"] == (513, 513)
+    crop = {"data_options": DataOptions(eval_crop_size=(33, 33)), "given": {"eval_crop_size"}}
+    with pytest.raises(OptionError, match="cut images at their own size; pass --eval_crop"):
+        segmenter.load(run, windows=Windows((49, 49)), **crop)
+
+
 def test_a_range_of_training_is_kept_in_prediction(tmp_path_factory, made):
     folder = _folder(tmp_path_factory, min_resize_value=33, resize_factor=16)
     image = _image(20, 30)
