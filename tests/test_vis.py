@@ -8,6 +8,7 @@ from PIL import Image
 
 import common
 import vis
+from core import watch
 from core.options import ModelOptions
 from core.prediction_options import VisOptions
 from datasets import info as dataset_info
@@ -108,6 +109,19 @@ def test_a_damaged_record_does_not_stop_the_others(tiny, tmp_path):
     with pytest.raises(UserError, match="1 of 3 images could not be predicted"):
         _visualize(tmp_path, tmp_path / "vis", checkpoint_dir=str(tiny))
     assert len(os.listdir(str(tmp_path / "vis" / "segmentation_results"))) == 4
+
+
+def test_new_checkpoints_are_waited_for_where_several_are_asked_for(monkeypatch):
+    seen = {}
+
+    def new_checkpoints(folder, interval):
+        seen.update(folder=folder, interval=interval)
+        return iter(["a", "b", "c"])
+
+    monkeypatch.setattr(watch, "new_checkpoints", new_checkpoints)
+    options = VisOptions(checkpoint_dir="run", max_number_of_iterations=2, eval_interval_secs=7)
+    assert list(vis._checkpoints(options)) == ["a", "b"]
+    assert seen == {"folder": "run", "interval": 7}
 
 
 @pytest.mark.parametrize(
