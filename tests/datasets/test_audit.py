@@ -314,3 +314,20 @@ def test_masks_of_salt_have_16_bits_and_some_images_are_blank(tmp_path):
     assert "blank_images" in found
     with_salt = [split["images_with_class"][1] for split in content["splits"].values()]
     assert sum(with_salt) == 178
+
+
+def test_pixels_of_voc_are_those_of_its_palette_indices(tmp_path):
+    folder = data_folder("voc") / "VOC2012"
+    options = {
+        "image_folder": str(folder / "JPEGImages"),
+        "semantic_segmentation_folder": str(folder / "SegmentationClass"),
+        "list_folder": str(folder / "ImageSets" / "Segmentation"),
+        "splits": ("train",),
+        "output_dir": str(tmp_path),
+    }
+    _, content = run("pascal_voc", **options)
+    masks = [np.asarray(Image.open(path)) for path in (folder / "SegmentationClass").glob("*.png")]
+    expected = sum(np.bincount(mask.ravel(), minlength=256) for mask in masks)
+    assert len(masks) == content["splits"]["train"]["images"] == 3
+    assert content["splits"]["train"]["pixels"] == expected[:21].tolist()
+    assert content["splits"]["train"]["ignored_pixels"] == expected[255]
