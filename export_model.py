@@ -280,11 +280,11 @@ def _given_images(flag: str, folder: str | None, count: int):
 def _of_split(data_options, info, split: str, count: int):
     """Returns images of a split, spread evenly over it; None without a data set."""
     from core.export import images, run
-    from datasets import shards, tfrecord
+    from datasets import raw_records, shards, tfrecord
 
     if info is None:
         return None
-    index = shards.index(data_options.dataset_dir, split)
+    index = shards.index(raw_records.folder(data_options), split)
     found = []
     for number in images.spread(len(index), count):
         name = index.name(number)

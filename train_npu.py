@@ -134,11 +134,11 @@ def train(
 def _train_in_folder(sections, eval_options, info, num_images, backend, extra_hooks):
     """Starts or continues the run in its folder, which is this process's own."""
     from core import intervals, run_folder
-    from datasets import fingerprint, input_fn
+    from datasets import fingerprint, input_fn, raw_records
     from utils.compat import tf
 
     options = sections["train"]
-    data = fingerprint.of_split(sections["data"].dataset_dir, options.train_split)
+    data = fingerprint.of_split(raw_records.folder(sections["data"]), options.train_split)
     run = run_folder.describe_run(info, options.train_split, num_images, data, backend.name)
     resume_from = run_folder.prepare(options.train_logdir, sections, run, is_chief=backend.is_chief)
     if intervals.notice(options):

@@ -11,7 +11,7 @@ import json
 import os
 
 import common
-from datasets import class_names, shards
+from datasets import class_names, raw_records, shards
 from datasets.options import DataOptions
 from utils import colormap, variants
 from utils.errors import OptionError, UserError
@@ -130,15 +130,16 @@ def load(options: DataOptions, given: frozenset = frozenset()) -> DatasetInfo:
 
 
 def _dataset_dir(options: DataOptions) -> str:
-    if options.dataset_dir is None:
+    folder = raw_records.folder(options)
+    if folder is None:
         raise OptionError("--dataset_dir is missing; pass the folder of the TFRecord shards.")
-    if not os.path.isdir(options.dataset_dir):
+    if not os.path.isdir(folder):
         raise UserError(
-            f"--dataset_dir={options.dataset_dir} is no folder; pass the folder of the TFRecord "
-            "shards, which python -m datasets.convert writes."
+            f"--dataset_dir={folder} is no folder; pass the folder of the TFRecord shards, which "
+            "python -m datasets.convert writes."
         )
-    shards.check_complete(options.dataset_dir)
-    return options.dataset_dir
+    shards.check_complete(folder)
+    return folder
 
 
 def _check_given(options: DataOptions, given: frozenset, info: DatasetInfo, path: str):

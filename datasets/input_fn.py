@@ -19,7 +19,15 @@ import os
 import numpy as np
 from absl import logging
 
-from datasets import preprocess, record_checks, sample_cache, shards, split_names, tfrecord
+from datasets import (
+    preprocess,
+    raw_records,
+    record_checks,
+    sample_cache,
+    shards,
+    split_names,
+    tfrecord,
+)
 from datasets.info import DATASET_FILE, DatasetInfo
 from datasets.options import DataOptions
 from utils.compat import tf
@@ -52,7 +60,7 @@ def count_images(
     """
     if info is not None and options.on_bad_record == "skip":
         return len(_open(options, info, split, needs_label=needs_label))
-    return len(shards.index(options.dataset_dir, split))
+    return len(shards.index(raw_records.folder(options), split))
 
 
 def check_training(options: DataOptions, info: DatasetInfo, split: str):
@@ -63,9 +71,9 @@ def check_training(options: DataOptions, info: DatasetInfo, split: str):
     """
     index = _open(options, info, split, needs_label=True)
     record_checks.check_sample(index, info, needs_label=True)
-    for other in shards.splits(options.dataset_dir):
+    for other in shards.splits(raw_records.folder(options)):
         if other != split and split_names.must_be_apart(split, other):
-            _compare(index, options.dataset_dir, split, other)
+            _compare(index, raw_records.folder(options), split, other)
 
 
 def _compare(index: shards.Index, folder: str, split: str, other: str):
@@ -110,20 +118,21 @@ def _eval_sizes(index: shards.Index, options: DataOptions) -> tuple:
 
 def explain_failure(options: DataOptions, info: DatasetInfo, split: str, *, training: bool):
     """Raises UserError that names the record which made the pipeline fail, if there is one."""
-    index = shards.index(options.dataset_dir, split)
+    index = shards.index(raw_records.folder(options), split)
     record_checks.explain_failure(index, info, needs_label=training)
 
 
 def _open(options: DataOptions, info: DatasetInfo, split: str, *, needs_label: bool):
     """Returns the index of a split whose number of images is as stated, without bad records."""
-    index = shards.index(options.dataset_dir, split)
+    index = shards.index(raw_records.folder(options), split)
     if not len(index):
-        raise UserError(f"split {split} of {options.dataset_dir} has no images.")
+        raise UserError(f"split {split} of {raw_records.folder(options)} has no images.")
     stated = info.splits.get(split)
     if stated is not None and stated != len(index):
-        if os.path.exists(os.path.join(options.dataset_dir, DATASET_FILE)):
+        folder = raw_records.folder(options)
+        if os.path.exists(os.path.join(folder, DATASET_FILE)):
             raise UserError(
-                f"the shards of split {split} in {options.dataset_dir} hold {len(index)} images, "
+                f"the shards of split {split} in {folder} hold {len(index)} images, "
                 f"but {DATASET_FILE} says {stated}; convert the data again."
             )
         logging.warning(
@@ -332,9 +341,9 @@ def _cached(index, options: DataOptions, info: DatasetInfo, split: str, read) ->
         image, label, name = sample_cache.parse(content)
         return preprocess.reader(image) if read is _read_window else image, label, name
 
-    directory = options.cache_dir or options.dataset_dir
+    directory = options.cache_dir or raw_records.folder(options)
     cached = sample_cache.open_index(
-        options.cache, options.dataset_dir, split, index, decoded, directory
+        options.cache, raw_records.folder(options), split, index, decoded, directory
     )
     return cached, from_cache
 

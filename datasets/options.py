@@ -22,7 +22,11 @@ class DataOptions(Options):
     """The data set and its preprocessing."""
 
     dataset_dir: str | None = option(
-        flags.DEFINE_string, None, "Folder of the TFRecord shards and their dataset.json."
+        flags.DEFINE_string,
+        None,
+        "Folder of the TFRecord shards and their dataset.json. Or data as they are: a format of "
+        'datasets.convert with its flags, in quotes, such as "folders --image_folder=DIR ..."; '
+        "their records are made at the start, in the system's temporary folder.",
     )
     dataset: str = option(
         flags.DEFINE_string,
@@ -168,6 +172,11 @@ class DataOptions(Options):
     )
 
     @property
+    def is_raw(self) -> bool:
+        """Whether `dataset_dir` is a format with its flags, not a folder of records."""
+        return " --" in (self.dataset_dir or "")
+
+    @property
     def eval_size(self) -> tuple[int, int] | None:
         """(height, width) that evaluation images are padded to; None: each has its own size."""
         return None if self.eval_crop_size == (AUTO,) else self.eval_crop_size
@@ -196,6 +205,8 @@ class DataOptions(Options):
                 f"--eval_crop_size is {','.join(map(str, size))}, but must be HEIGHT,WIDTH in "
                 "pixels, or auto for each image's own size."
             )
+        if self.is_raw and self.cache == "disk" and self.cache_dir is None:
+            raise OptionError("--cache=disk of data that are not converted needs --cache_dir.")
         if self.cache_dir is not None and self.cache != "disk":
             raise OptionError(
                 f"--cache_dir={self.cache_dir} does nothing without --cache=disk; pass both."
