@@ -442,6 +442,7 @@ def _batches(dataset: tf.data.Dataset, prepare, batch_size: int) -> tf.data.Data
     return (
         dataset.map(prepare, num_parallel_calls=_PARALLEL_CALLS)
         .batch(batch_size, drop_remainder=True)
-        .map(with_wide_labels, num_parallel_calls=_PARALLEL_CALLS)
+        # One after the other: side by side, whole batches would wait in a buffer.
+        .map(with_wide_labels)
         .prefetch(_PREFETCHED_BATCHES)
     )
