@@ -12,7 +12,8 @@ are random. Measured are
 
 The six scales with mirrored images have 17.4 times the arithmetic of one scale (each scale s
 counts s^2, all twice). The ratio is evaluated images/s, times that factor, over bare images/s: 1
-means that nothing but the network costs time, and that large scales run as efficiently as one.
+means that nothing but the network costs time, and that large scales run as efficiently as one. On
+a machine with other work the same ratio of processor times says more.
 
 `--usual` measures the formulation of the DeepLab family beside ours: SpaceToBatch around atrous
 convolutions (on TensorFlow 1.15), a run of its own for every scale and mirrored image, all side by
@@ -25,7 +26,9 @@ import contextlib
 import dataclasses
 import io
 import os
+import statistics
 import tempfile
+import time
 
 import numpy as np
 from absl import flags
@@ -103,32 +106,33 @@ def _measure(options, model_options, device_options, folder) -> list:
             for label, function in functions.items():
                 run = _timed(function, prefix, model_options, settings, data[count], crop, backend)
                 cases[label] = (run, count, factor)
-        seconds = {name: [] for name in cases}
+        found = {name: [] for name in cases}
         # In turn, so that a busy moment of the machine does not hit only one of them.
         for _ in range(options.repetitions):
             for name, (function, _, _) in cases.items():
-                seconds[name].append(_seconds_of(function))
-    return _rows(cases, seconds)
+                found[name].append(_times_of(function))
+    return _rows(cases, found)
 
 
-def _seconds_of(function) -> float:
-    """Returns what a function says it took, or how long it took."""
-    import time
-
-    begin = time.perf_counter()
+def _times_of(function) -> tuple:
+    """Returns the seconds and the processor seconds of a function, or what it says they are."""
+    begin, processor = time.perf_counter(), time.process_time()
     own = function()
-    return own if isinstance(own, float) else time.perf_counter() - begin
+    if isinstance(own, tuple):
+        return own
+    return time.perf_counter() - begin, time.process_time() - processor
 
 
 def _timed(function, *arguments):
     return lambda: function(*arguments)
 
 
-def _rows(cases, seconds) -> list:
-    rows, bare = [], None
+def _rows(cases, found) -> list:
+    rows, bare, bare_processor = [], None, None
     for name, (_, count, factor) in cases.items():
-        rate = measure.rate(seconds[name], count)
-        bare = bare or rate["median"]
+        rate = measure.rate([wall for wall, _ in found[name]], count)
+        processor = statistics.median(used for _, used in found[name]) / count
+        bare, bare_processor = bare or rate["median"], bare_processor or processor
         rows.append(
             {
                 "what": name,
@@ -136,6 +140,8 @@ def _rows(cases, seconds) -> list:
                 "lowest": rate["lowest"],
                 "highest": rate["highest"],
                 "of the bare rate": rate["median"] * factor / bare,
+                "processor s per image": processor,
+                "of the bare rate, by processor time": bare_processor * factor / processor,
             }
         )
     return rows
@@ -204,14 +210,14 @@ def _bare(prefix, model_options, crop, backend):
             yield lambda: session.run(outputs.op)
 
 
-def _ours(prefix, model_options, options, data_options, crop, backend) -> float:
-    """Evaluates once; returns the seconds without building and restoring."""
+def _ours(prefix, model_options, options, data_options, crop, backend) -> tuple:
+    """Evaluates once; returns seconds and processor seconds without building and restoring."""
     from core import evaluate, model
     from datasets import info as dataset_info
     from datasets import input_fn
 
     info = dataset_info.load(data_options, frozenset())
-    return evaluate.run(
+    result = evaluate.run(
         lambda: input_fn.eval_batches(
             data_options,
             info,
@@ -225,13 +231,12 @@ def _ours(prefix, model_options, options, data_options, crop, backend) -> float:
         crop_size=crop,
         info=info,
         backend=backend,
-    ).seconds
+    )
+    return result.seconds, result.processor_seconds
 
 
-def _usual(prefix, model_options, options, data_options, crop, backend) -> float:
-    """Evaluates in the DeepLab family's formulation; returns the seconds of the pass."""
-    import time
-
+def _usual(prefix, model_options, options, data_options, crop, backend) -> tuple:
+    """Evaluates in the DeepLab family's formulation; returns seconds and processor seconds."""
     from core import checkpoint, model, train
     from datasets import info as dataset_info
     from datasets import input_fn
@@ -252,11 +257,11 @@ def _usual(prefix, model_options, options, data_options, crop, backend) -> float
         restore = checkpoint.restore_op(prefix, train.network_variables())
         with tf.Session(config=backend.session_config()) as session:
             session.run([tf.local_variables_initializer(), restore])
-            begin = time.perf_counter()
+            begin, processor = time.perf_counter(), time.process_time()
             with contextlib.suppress(tf.errors.OutOfRangeError):
                 while True:
                     session.run(update)
-            return time.perf_counter() - begin
+            return time.perf_counter() - begin, time.process_time() - processor
 
 
 def _mean_of_all_runs(images, model_options, options, crop):

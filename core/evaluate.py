@@ -46,6 +46,7 @@ class Result:
       checkpoints: Prefixes of all checkpoints whose probabilities were averaged.
       boundary: From `boundary.scores`, None if it was not measured.
       calibration: From `calibration.scores`, None if it was not measured.
+      processor_seconds: Time of all processors in the same pass.
     """
 
     confusion: np.ndarray
@@ -57,6 +58,7 @@ class Result:
     checkpoints: tuple = ()
     boundary: dict | None = None
     calibration: dict | None = None
+    processor_seconds: float = 0.0
 
 
 def run(
@@ -99,7 +101,7 @@ def run(
     totals = _Totals(info, options)
     progress = Progress(None if num_images is None else -(-num_images // backend.ranks))
     with open_pass(make_batches, members, options, crop_size, windows, info, backend) as batches:
-        begin = time.time()
+        begin, processor = time.time(), time.process_time()
         try:
             for batch in batches:
                 totals.add(batch)
@@ -107,7 +109,7 @@ def run(
         finally:
             progress.close()
         samples = totals.samples.groups()
-        seconds = time.time() - begin
+        seconds, processor = time.time() - begin, time.process_time() - processor
     totals.sum_over_ranks(backend)
     _check_counted(totals.confusion, totals.counted, num_images, options.eval_split, info)
     return Result(
@@ -119,6 +121,7 @@ def run(
         seconds,
         tuple(member.checkpoint_path for member in members),
         *totals.further_scores(),
+        processor,
     )
 
 
