@@ -108,7 +108,7 @@ def train(
     if train_options.eval_interval_steps:
         if eval_options.use_ema and not train_options.ema_decay:
             raise OptionError("--use_ema needs averages to evaluate; pass --ema_decay too.")
-        model.check(model_options, crop_size=data_options.eval_crop_size)
+        model.check(model_options, crop_size=data_options.eval_size)
         input_fn.check_evaluation(data_options, info, eval_options.eval_split)
     backend = backends.create(device_options)
     if train_options.recover_from_nan and backend.ranks > 1:
@@ -321,7 +321,7 @@ def _evaluation(sections, eval_options, info, backend):
             checkpoint_path=path,
             model_options=sections["model"],
             options=options,
-            crop_size=data_options.eval_crop_size,
+            crop_size=data_options.eval_size,
             info=info,
             backend=backend,
             num_images=num_images,
