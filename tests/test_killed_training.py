@@ -62,8 +62,9 @@ def _learned(folder):
     tensors = {name: opened.get_tensor(name) for name in opened.get_variable_to_shape_map()}
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for record in records:
-        for name in ("time", "images_per_second"):
-            record.pop(name, None)
+        for name in list(record):
+            if name in ("time", "images_per_second") or name.endswith("_share"):
+                del record[name]
     best = json.loads((folder / "best" / "best.json").read_text())
     return tensors, records, best
 

@@ -18,7 +18,7 @@ def test_a_convolution_counts_two_operations_per_multiply_add():
     images = tf.zeros([1, 8, 8, 3])
     layers.conv2d(images, 5, 3, stride=2)
     layers.depthwise_conv2d(images, 3)
-    counted = [networks._operations(op) for op in tf.get_default_graph().get_operations()]
+    counted = [networks.operations_of(op) for op in tf.get_default_graph().get_operations()]
     assert sorted(count for count in counted if count) == [
         2 * 8 * 8 * 3 * 9,
         2 * 4 * 4 * 5 * 9 * 3,

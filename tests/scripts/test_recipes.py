@@ -144,7 +144,7 @@ def test_the_second_round_starts_from_the_first_whatever_the_first_starts_from()
         (
             {"DEVICES": "2"},
             (),
-            "--devices=2 --rank_logs=results/s8/r1/logs --rank_table=scripts/8p",
+            "--devices=2 --rank_logs=results/s8/r1/logs --bind",
         ),
         ({"RANK_TABLE": "my.json"}, (), "--rank_table=my.json -- train_npu.py"),
         (
