@@ -113,7 +113,7 @@ def test_averages_hold_the_weights_of_the_steps_behind_each_other():
 def test_adamw_shrinks_exactly_the_weights_that_l2_would():
     settings = {"steps": 1, "base_learning_rate": 0.01}
     (_, reg_loss, *_), with_decay, start = run(optimizer="adamw", weight_decay=0.1, **settings)
-    _, without, _ = run(optimizer="adamw", weight_decay=0.0, **settings)
+    _, without, _ = run(optimizer="adamw", weight_decay=0.0, start=start, **settings)
     assert reg_loss == 0
     for name in start:
         decays = name.endswith("/weights")

@@ -265,12 +265,18 @@ def check_operations(operations):
         for tensor in operation.outputs[:3] if is_batch_norm else operation.outputs:
             if tensor.dtype.base_dtype in _FORBIDDEN_TYPES:
                 raise AdapterError(f"{tensor.name} is {tensor.dtype.name}")
-            if not tensor.shape.is_fully_defined():
+            if not tensor.shape.is_fully_defined() and not _is_folded(operation):
                 raise AdapterError(f"{tensor.name} has shape {tensor.shape}, which is not static")
         if operation.type == "Const" and operation.get_attr("dtype").is_floating:
             value = tf.make_ndarray(operation.get_attr("value"))
             if not np.all(np.isfinite(value.astype(np.float64))):
                 raise AdapterError(f"{operation.name} holds what is no finite number")
+
+
+def _is_folded(operation):
+    """Whether a shape is unknown only until TensorFlow 1 folds what broadcasting did to it."""
+    sources = [operation, *(tensor.op for tensor in operation.inputs)]
+    return any(source.type == "BroadcastGradientArgs" for source in sources)
 
 
 def _check_iterator(operation):
