@@ -95,34 +95,39 @@ def run(
     members = (Member(checkpoint_path, model_options, options.use_ema), *others)
     for member in members:
         predictor.check_classes(member.checkpoint_path, info.num_classes, f"data set {info.name}")
-    step = checkpoint.step_of(checkpoint_path)
     one_graph = windows is None and not others
     open_pass = _pass_in_one_graph if one_graph else _pass_with_predictor
     totals = _Totals(info, options)
     progress = Progress(None if num_images is None else -(-num_images // backend.ranks))
     with open_pass(make_batches, members, options, crop_size, windows, info, backend) as batches:
-        begin, processor = time.time(), time.process_time()
-        try:
-            for batch in batches:
-                totals.add(batch)
-                progress.update(totals.counted, mIoU=metrics.mean_iou(totals.confusion))
-        finally:
-            progress.close()
-        samples = totals.samples.groups()
-        seconds, processor = time.time() - begin, time.process_time() - processor
+        measured = _add_up(batches, totals, progress)
     totals.sum_over_ranks(backend)
     _check_counted(totals.confusion, totals.counted, num_images, options.eval_split, info)
     return Result(
-        totals.confusion,
-        totals.counted,
-        samples,
-        checkpoint_path,
-        step,
-        seconds,
-        tuple(member.checkpoint_path for member in members),
-        *totals.further_scores(),
-        processor,
+        confusion=totals.confusion,
+        num_images=totals.counted,
+        checkpoint=checkpoint_path,
+        step=checkpoint.step_of(checkpoint_path),
+        checkpoints=tuple(member.checkpoint_path for member in members),
+        **totals.further_scores(),
+        **measured,
     )
+
+
+def _add_up(batches, totals, progress) -> dict:
+    """Adds the batches to the totals; returns the images to look at, and the times it took."""
+    begin, processor = time.time(), time.process_time()
+    try:
+        for batch in batches:
+            totals.add(batch)
+            progress.update(totals.counted, mIoU=metrics.mean_iou(totals.confusion))
+    finally:
+        progress.close()
+    return {
+        "samples": totals.samples.groups(),
+        "seconds": time.time() - begin,
+        "processor_seconds": time.process_time() - processor,
+    }
 
 
 @contextlib.contextmanager
@@ -293,13 +298,13 @@ class _Totals:
         if self._options.calibration_bins:
             self._calibration = backend.sum_over_ranks(self._calibration)
 
-    def further_scores(self) -> tuple:
+    def further_scores(self) -> dict:
         """Returns the scores of boundaries and calibration, None where not measured."""
         width, bins = self._options.boundary_width, self._options.calibration_bins
-        return (
-            boundary.scores(self._boundary.sums, width) if width else None,
-            calibration.scores(self._calibration) if bins else None,
-        )
+        return {
+            "boundary": boundary.scores(self._boundary.sums, width) if width else None,
+            "calibration": calibration.scores(self._calibration) if bins else None,
+        }
 
 
 def _check_labels(batch, info):
