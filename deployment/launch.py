@@ -2,11 +2,13 @@
 
   python -m deployment.launch --devices=8 --rank_table=scripts/8p.json -- train_npu.py --rank=8 ...
   python -m deployment.launch --devices=1 --device_ids=3 -- train_npu.py ...
+  python -m deployment.launch --device=cpu --devices=2 -- train_npu.py --device=cpu ...
+  python -m deployment.launch --device=gpu --hosts=a:4,b:4 -- train_npu.py --device=gpu ...
 
 Each process gets the environment that its device needs, and cores of its own. Rank 0 is shown;
 every rank writes `rank_N.log`. When one fails, it is named with its last lines, the others are
-stopped, and its exit status becomes that of the launcher. Ctrl-C reaches all of them, and training
-then saves and ends.
+stopped, and its exit status becomes that of the launcher; with --max_restarts all are started
+again first. Ctrl-C reaches all of them, and training then saves and ends.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from absl import flags, logging
 
 import common
 from common import Options, option
-from deployment import npu_environment, rank_table, supervisor
+from deployment import cluster_environment, npu_environment, rank_table, supervisor
 from utils.errors import OptionError, UserError
 
 
@@ -67,6 +69,39 @@ class LaunchOptions(Options):
         "(CM_CHIEF_IP and its companions are set).",
         minimum=0,
     )
+    hosts: tuple[str, ...] | None = option(
+        flags.DEFINE_list,
+        None,
+        "CPU and GPU: all hosts of the job and their processes, such as 10.0.0.1:2,10.0.0.2:2, the "
+        "same on each host; it starts its own. Unset: this host only.",
+    )
+    host_index: int | None = option(
+        flags.DEFINE_integer,
+        None,
+        "Which of --hosts this is, from 0; unset: the one whose address is this machine's.",
+        minimum=0,
+    )
+    interface: str | None = option(
+        flags.DEFINE_string,
+        None,
+        "CPU and GPU on one host: interface or address by which the processes reach each other; "
+        "127.0.0.1 if unset.",
+    )
+    port: int | None = option(
+        flags.DEFINE_integer,
+        None,
+        "CPU and GPU: port of a host's first process, the others count up from it; unset: free "
+        "ones on one host, 29600 on several.",
+        minimum=1,
+        maximum=65535,
+    )
+    max_restarts: int = option(
+        flags.DEFINE_integer,
+        0,
+        "How often all ranks are started again when one has failed; training continues from its "
+        "last checkpoint. Wrong flags (status 2) start nothing again.",
+        minimum=0,
+    )
     bind_cores: bool = option(
         flags.DEFINE_bool, True, "Whether each process gets an equal share of the cores."
     )
@@ -89,18 +124,55 @@ class LaunchOptions(Options):
 
     def check(self):
         """Raises OptionError for contradictions."""
-        if self.device_ids is not None and len(self.device_ids) != self.devices:
+        self._check_kind()
+        named = self.device_ids is not None and not self.hosts
+        if named and len(self.device_ids) != self.devices:
             raise OptionError(
                 f"--device_ids names {len(self.device_ids)} devices, but --devices={self.devices}."
             )
-        if self.device_ids is not None and len(set(self.device_ids)) != self.devices:
+        if self.device_ids is not None and len(set(self.device_ids)) != len(self.device_ids):
             raise OptionError("--device_ids names a device twice; one process has it for itself.")
+
+    def _check_kind(self):
+        """Raises OptionError for a flag of another kind of device."""
+        if self.device == "npu":
+            names = ("hosts", "host_index", "interface", "port")
+        else:
+            names = ("rank_table", "server", "first_rank")
+            names += ("device_ids",) if self.device == "cpu" else ()
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and value != 0:
+                raise OptionError(
+                    f"--{name} means nothing with --device={self.device}; leave one of them out."
+                )
+        if self.host_index is not None and not self.hosts:
+            raise OptionError("--host_index needs --hosts.")
 
 
 def main(flag_values, command: list):
-    """Reads the flags and runs the command on every device."""
+    """Reads the flags and runs the command on every device, again after failures if allowed."""
     options = common.from_flags(LaunchOptions, flag_values)
     _make_folder(options.rank_logs)
+    status = _run(options, command)
+    restarts = 0
+    while status not in (0, common.STATUS_USAGE) and restarts < options.max_restarts:
+        restarts += 1
+        logging.warning(
+            "Restart %d of %d: all ranks are started again; training continues from its last "
+            "checkpoint.",
+            restarts,
+            options.max_restarts,
+        )
+        status = _run(options, command)
+    if status:
+        if restarts:
+            logging.error("Given up after %d restart%s.", restarts, "s" * (restarts > 1))
+        sys.exit(status)
+
+
+def _run(options: LaunchOptions, command: list) -> int:
+    """Runs all ranks of this host until they have ended; returns the exit status."""
     environments = _environments(options, dict(os.environ))
     ranks = _ranks(options, environments, _program(command))
     logging.info(
@@ -110,14 +182,12 @@ def main(flag_values, command: list):
         options.device,
         options.rank_logs,
     )
-    status = supervisor.run(
+    return supervisor.run(
         ranks,
         options.rank_logs,
         failure_seconds=options.failure_seconds,
         signal_seconds=options.signal_seconds,
     )
-    if status:
-        sys.exit(status)
 
 
 def _make_folder(path: str):
@@ -129,14 +199,9 @@ def _make_folder(path: str):
 
 def _environments(options: LaunchOptions, base: dict) -> list:
     """Returns the environment of each process of this host."""
-    device_ids = options.device_ids or tuple(range(options.devices))
     if options.device != "npu":
-        if options.devices > 1:
-            raise OptionError(
-                f"--devices={options.devices} on {options.device}: several processes train "
-                "together on NPUs only in this version; pass --devices=1."
-            )
-        return [base]
+        return cluster_environment.environments(options, base)
+    device_ids = options.device_ids or tuple(range(options.devices))
     path = options.rank_table or base.get("RANK_TABLE_FILE")
     if options.devices == 1 and options.rank_table is None and "CM_CHIEF_IP" not in base:
         return [npu_environment.single(base, device_ids[0])]
@@ -191,12 +256,19 @@ def _first_devices(options: LaunchOptions, table, path: str):
 def _ranks(options: LaunchOptions, environments: list, command: tuple) -> list:
     shares = _core_shares(len(environments)) if options.bind_cores else [()] * len(environments)
     ranks = []
-    for index, (environment, cores) in enumerate(zip(environments, shares)):
-        number = int(environment.get("DEVICE_INDEX", index))
-        device = environment.get("DEVICE_ID")
-        name = f"rank {number}" + (f" (device {device})" if device is not None else "")
+    for environment, cores in zip(environments, shares):
+        number, device = _place(options.device, environment)
+        name = f"rank {number}" + (f" ({device})" if device else "")
         ranks.append(supervisor.Rank(number, name, command, environment, cores))
     return ranks
+
+
+def _place(kind: str, environment: dict):
+    """Returns the rank of a process and the name of its device, empty where it has none."""
+    if kind == "npu":
+        return int(environment["DEVICE_INDEX"]), f"device {environment['DEVICE_ID']}"
+    gpu = environment.get(cluster_environment.VISIBLE_GPUS) if kind == "gpu" else None
+    return int(environment.get(cluster_environment.RANK, 0)), f"GPU {gpu}" if gpu else ""
 
 
 def _core_shares(number: int) -> list:

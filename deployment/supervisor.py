@@ -186,12 +186,12 @@ def _wait(processes, signals) -> _Process | None:
     """Returns the first process that fails; None when all have ended well or a signal came."""
     running = list(processes)
     while running and not signals.number:
-        for process in list(running):
-            status = process.status()
-            if status:
-                return process
-            if status == 0:
-                running.remove(process)
+        statuses = [(process.status(), process) for process in running]
+        failed = [process for status, process in statuses if status]
+        if failed:
+            # One that was killed is why the others fail, should they do so in the same moment.
+            return max(failed, key=lambda process: process.status() > 128)
+        running = [process for status, process in statuses if status is None]
         time.sleep(_POLL_SECONDS)
     return None
 

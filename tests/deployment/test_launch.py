@@ -201,7 +201,8 @@ def test_logs_are_appended_to(tmp_path):
         ({"device_ids": "3", "rank_table": None}, {}, "names 1 devices, but --devices=2"),
         ({}, {"JOB_ID": "007"}, "JOB_ID is '007'; it must"),
         ({}, {"CM_CHIEF_IP": "10.0.0.1"}, "CM_CHIEF_IP is set, which means"),
-        ({"device": "gpu"}, {}, "--devices=2 on gpu"),
+        ({"device": "gpu"}, {}, "--rank_table means nothing with --device=gpu"),
+        ({"hosts": "a:1,b:1"}, {}, "--hosts means nothing with --device=npu"),
         ({"rank_logs": "/proc/logs"}, {}, "/proc/logs cannot be made"),
     ],
 )
