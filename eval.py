@@ -20,7 +20,7 @@ from absl import logging
 
 import common
 from core import saved_options
-from core.options import CHECKPOINT_RULE, EvalOptions, ModelOptions, WindowOptions
+from core.options import EvalOptions, ModelOptions, WindowOptions
 from datasets.options import AUTO, DataOptions
 from deployment.options import DeviceOptions
 from utils.errors import OptionError, UserError
@@ -66,8 +66,7 @@ def evaluate(
       OptionError: If an option cannot be used with this checkpoint or data.
       UserError: If the checkpoint, the data or the folder is not as it must be.
     """
-    if not options.checkpoint_path and not options.checkpoint_dir:
-        raise OptionError(f"{CHECKPOINT_RULE}; neither is given.")
+    first_folder = options.folders()[0]
     watches = options.watch or options.max_number_of_evaluations > 1
     if watches and (options.checkpoint_path or options.checkpoint != "newest"):
         raise OptionError(
@@ -76,18 +75,17 @@ def evaluate(
         )
     windows = window_options or WindowOptions()
     flagged = _Flagged(model_options, options, data_options, device_options, windows, given)
-    flagged.join(_folders(options)[0])
+    flagged.join(first_folder)
 
     # TensorFlow is loaded after the options were found good.
     from core import results, watch
 
-    folder = options.checkpoint_dir or _folders(options)[0]
-    logdir = options.eval_logdir or os.path.join(folder, "eval")
+    logdir = options.eval_logdir or os.path.join(first_folder, "eval")
     if watches:
-        return _watch(flagged, folder, logdir)
+        return _watch(flagged, first_folder, logdir)
     if options.checkpoint_path:
         return _evaluate(flagged, options.checkpoint_path, logdir)
-    chosen = watch.chosen(folder, options.checkpoint)
+    chosen = watch.chosen(first_folder, options.checkpoint)
     if len(chosen) == 1:
         return _evaluate(flagged, chosen, logdir)
     for prefix in chosen:
@@ -143,13 +141,6 @@ class _Joined:
     model: ModelOptions
     data: DataOptions
     saved: saved_options.SavedOptions
-
-
-def _folders(options: EvalOptions) -> list:
-    """Returns the folder of each checkpoint, where its options lie."""
-    if options.checkpoint_dir:
-        return [options.checkpoint_dir]
-    return [os.path.dirname(path) or "." for path in options.checkpoint_path]
 
 
 def _watch(flagged: _Flagged, folder: str, logdir: str) -> dict:
@@ -304,6 +295,7 @@ def _settings(options: EvalOptions, data_options: DataOptions, windows, info) ->
         "eval_split": options.eval_split,
         "eval_scales": list(options.eval_scales),
         "add_flipped_images": options.add_flipped_images,
+        "use_ema": options.use_ema,
         "eval_crop_size": list(data_options.eval_crop_size),
         "eval_batch_size": options.eval_batch_size,
         "min_resize_value": data_options.min_resize_value,

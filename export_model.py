@@ -10,8 +10,8 @@ compared with the checkpoint before it gets its name. `docs/export.md` describes
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import os
 
 from absl import logging
 
@@ -63,7 +63,7 @@ def export(
       UserError: If the checkpoint or the images are not as they must be, or an artefact does not
         agree with the checkpoint.
     """
-    folder = _checkpoint_folder(options)
+    folder = options.folders()[0]
     if not options.export_path or options.export_path.endswith("/"):
         raise OptionError("--export_path is missing; name the file, such as OUT/model.pb.")
     _check_device(device_options)
@@ -73,17 +73,49 @@ def export(
     crop_size = _crop_size(options, data_options, saved, given)
 
     # TensorFlow is loaded after the options were found good.
-    from core import model
-    from core.export import graph, run
-    from deployment import backend as backends
+    from core import checkpoint, model, watch
+    from core.export import run
 
     run.check_available(options)
     model.check(model_options, crop_size=crop_size)
-    path = options.checkpoint_path or _find_checkpoint(folder, options.checkpoint)
+    path = options.checkpoint_path or watch.chosen(folder, options.checkpoint)[0]
+    if options.use_ema:
+        checkpoint.averages_of(path)
     # Only a folder given now: the one of the training may be gone, and is not needed.
     info = _dataset_info(data_options, given) if dataset_dir else None
     num_classes = _num_classes(path, data_options, info, saved, given)
-    network = graph.Network(
+    samples, representative = _samples(options, data_options, info)
+    with _started(device_options) as backend:
+        return run.run(
+            _network(model_options, num_classes, crop_size, options, data_options),
+            checkpoint_path=path,
+            export_options=options,
+            classes=_classes(num_classes, info, saved, data_options),
+            samples=samples,
+            representative=representative,
+            backend=backend,
+        )
+
+
+@contextlib.contextmanager
+def _started(device_options: DeviceOptions):
+    """Gives the started device, in full precision."""
+    from deployment import backend as backends
+
+    backend = backends.create(dataclasses.replace(device_options, precision_mode="fp32"))
+    backend.start()
+    try:
+        yield backend
+    finally:
+        backend.stop()
+
+
+def _network(model_options, num_classes, crop_size, options, data_options):
+    """Returns the network as it is exported."""
+    from core import model
+    from core.export import graph
+
+    return graph.Network(
         options=model_options,
         num_classes=num_classes,
         crop_size=crop_size,
@@ -92,41 +124,6 @@ def export(
         pad_color=model.pad_color(model_options),
         resize=_resize(data_options),
     )
-    samples, representative = _samples(options, data_options, info)
-    backend = backends.create(dataclasses.replace(device_options, precision_mode="fp32"))
-    backend.start()
-    try:
-        return run.run(
-            network,
-            checkpoint_path=path,
-            export_options=options,
-            classes=_classes(num_classes, info, saved, data_options),
-            samples=samples,
-            representative=representative,
-            backend=backend,
-        )
-    finally:
-        backend.stop()
-
-
-def _checkpoint_folder(options: ExportOptions) -> str:
-    """Returns the folder of the checkpoint.
-
-    Raises:
-      OptionError: Unless exactly one of the two options names a checkpoint.
-    """
-    if bool(options.checkpoint_path) == bool(options.checkpoint_dir):
-        problem = "both are given" if options.checkpoint_path else "neither is given"
-        raise OptionError(
-            "pass --checkpoint_dir=RUN for a checkpoint of a folder, or "
-            f"--checkpoint_path=RUN/model.ckpt-STEP for a certain one; {problem}."
-        )
-    if options.checkpoint_path and options.checkpoint != "newest":
-        raise OptionError(
-            f"--checkpoint={options.checkpoint} chooses among those of --checkpoint_dir, but "
-            "--checkpoint_path names one; leave one of them out."
-        )
-    return options.checkpoint_dir or os.path.dirname(options.checkpoint_path) or "."
 
 
 def _check_device(device_options: DeviceOptions):
@@ -140,15 +137,6 @@ def _check_device(device_options: DeviceOptions):
             f"--precision_mode={device_options.precision_mode}: exports are compared with the "
             "checkpoint in fp32; leave the flag out."
         )
-
-
-def _find_checkpoint(folder: str, which: str) -> str:
-    """Returns the newest or best checkpoint of a folder, or that of a step."""
-    from core import checkpoint
-
-    if which.isdigit():
-        return os.path.join(folder, f"{checkpoint.PREFIX}-{which}")
-    return checkpoint.best(folder) if which == "best" else checkpoint.newest(folder)
 
 
 def _with_saved(saved, model_options, options, data_options, given):

@@ -70,7 +70,7 @@ def predict(
       UserError: If the model, the input or the folder is not as it must be, or, after all others
         are written, if an image could not be predicted.
     """
-    source = options.source()
+    options.require_model()
     if options.output_dir is None or not options.input:
         missing = "--output_dir" if options.output_dir is None else "--input"
         raise OptionError(f"{missing} is missing; see --help.")
@@ -84,7 +84,7 @@ def predict(
     backend.start()
     try:
         with _segmenter(
-            source, options, window_options, model_options, data_options, given, backend
+            options, window_options, model_options, data_options, given, backend
         ) as network, prediction_files.PredictionFiles(
             options.output_dir, options.save, network.classes, plain_names=options.plain_names
         ) as files:
@@ -97,22 +97,15 @@ def predict(
     return summary
 
 
-def _segmenter(source, options, window_options, model_options, data_options, given, backend):
+def _segmenter(options, window_options, model_options, data_options, given, backend):
     """Returns the network, with the classes that the options name."""
-    from core import exported_model, segmenter, watch
+    from core import segmenter
 
     if options.model:
         _refuse_network_flags(model_options, given)
-        if not exported_model.is_exported_model(options.model):
-            raise UserError(
-                f"--model={options.model} is neither a frozen graph (a .pb file) nor the folder of "
-                "a SavedModel; a checkpoint is named by --checkpoint_path."
-            )
-    if options.checkpoint_dir:
-        (source,) = watch.chosen(options.checkpoint_dir, options.checkpoint)
     named, usual = _named_classes(data_options, given)
     network = segmenter.load(
-        source,
+        _source(options),
         classes=named,
         usual_classes=usual,
         options=model_options,
@@ -120,6 +113,7 @@ def _segmenter(source, options, window_options, model_options, data_options, giv
         scales=options.eval_scales,
         flip=options.add_flipped_images,
         windows=_windows(window_options),
+        use_ema=options.use_ema,
         given=given,
         change_network=options.change_network,
         session_config=backend.session_config(),
@@ -127,6 +121,22 @@ def _segmenter(source, options, window_options, model_options, data_options, giv
     if options.label_ids:
         network.classes = network.classes.with_mask_values(_label_ids(options.label_ids))
     return network
+
+
+def _source(options):
+    """Returns the path of the model, or those of the checkpoints."""
+    from core import exported_model, watch
+
+    if options.checkpoint_dir:
+        return watch.chosen(options.checkpoint_dir, options.checkpoint)
+    if options.checkpoint_path:
+        return options.checkpoint_path
+    if not exported_model.is_exported_model(options.model):
+        raise UserError(
+            f"--model={options.model} is neither a frozen graph (a .pb file) nor the folder of a "
+            "SavedModel; a checkpoint is named by --checkpoint_path."
+        )
+    return options.model
 
 
 def _windows(options):

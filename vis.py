@@ -58,7 +58,8 @@ def visualize(
       UserError: If the checkpoint, the data or the folder is not as it must be, or if an image
         could not be predicted.
     """
-    for name in ("checkpoint_dir", "vis_logdir", "dataset_dir"):
+    options.folders()
+    for name in ("vis_logdir", "dataset_dir"):
         if getattr(data_options if name == "dataset_dir" else options, name) is None:
             raise OptionError(f"--{name} is missing; see --help.")
 
@@ -87,26 +88,31 @@ def visualize(
         scales=options.eval_scales,
         flip=options.add_flipped_images,
         given=given,
+        use_ema=options.use_ema,
         change_network=options.change_network,
         session_config=backend.session_config(),
     )
     backend.start()
     try:
-        for path in _checkpoints(options):
-            _draw(path, load, index, files)
+        for paths in _checkpoints(options):
+            _draw(paths, load, index, files)
     finally:
         backend.stop()
 
 
 def _checkpoints(options):
-    """Yields the newest checkpoint, or each new one while a training writes them."""
+    """Yields the checkpoints that are named, or each new one while a training writes them."""
     from core import watch
 
-    if options.max_number_of_iterations <= 1:
-        yield from watch.chosen(options.checkpoint_dir, "newest")
+    if options.checkpoint_path:
+        yield list(options.checkpoint_path)
+        return
+    if not options.watches:
+        yield watch.chosen(options.checkpoint_dir, options.checkpoint)
         return
     found = watch.new_checkpoints(options.checkpoint_dir, interval=options.eval_interval_secs)
-    yield from itertools.islice(found, options.max_number_of_iterations)
+    for path in itertools.islice(found, options.max_number_of_iterations):
+        yield [path]
 
 
 def _classes(options, info, given):
@@ -129,8 +135,8 @@ def _classes(options, info, given):
     return made
 
 
-def _draw(path, load, index, files):
-    """Draws the predictions of one checkpoint.
+def _draw(paths, load, index, files):
+    """Draws the predictions of one checkpoint, or of the mean of several.
 
     Raises:
       UserError: If images could not be predicted; the others are drawn.
@@ -148,9 +154,9 @@ def _draw(path, load, index, files):
     def write(number, image, result):
         files.write(number, names[number], image, result.labels)
 
-    names = {}
-    logging.info("Drawing the predictions of %s.", path)
-    with load(path) as network, photos.PhotoReader() as reader:
+    names, shown = {}, " + ".join(paths)
+    logging.info("Drawing the predictions of %s.", shown)
+    with load(paths) as network, photos.PhotoReader() as reader:
         outcome = prediction_run.run(
             range(len(index)),
             read=read,
@@ -158,7 +164,7 @@ def _draw(path, load, index, files):
             write=write,
             bad_photo=(photos.BadFileError, ValueError),
         )
-    log.message(f"{len(outcome.done)} images of {path} are drawn in {files.folder}.")
+    log.message(f"{len(outcome.done)} images of {shown} are drawn in {files.folder}.")
     for _, reason in outcome.failed:
         logging.error("%s.", reason)
     if outcome.failed:

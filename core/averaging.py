@@ -1,7 +1,8 @@
 """Averages of the weights over training (exponential moving averages, EMA).
 
 An average lies in the checkpoint under TensorFlow's usual name, the variable's with
-`/ExponentialMovingAverage` behind it. Evaluation takes the averages with `--use_ema`.
+`/ExponentialMovingAverage` behind it. Evaluation, prediction and export take the averages with
+`--use_ema`.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def match(path: str, variables, exclude=(), averaged: bool = False) -> Match:
       UserError: If there is no readable checkpoint at the path, or none with averages.
     """
     stored = shapes(path)
-    averages = _averages(path, stored) if averaged else frozenset()
+    averages = averages_of(path) if averaged else frozenset()
     loaded, new, missing, misshapen = [], [], [], []
     for variable in variables:
         name = variable.op.name
@@ -143,10 +143,14 @@ def match(path: str, variables, exclude=(), averaged: bool = False) -> Match:
     return Match(path, *found, averages)
 
 
-def _averages(path, stored) -> frozenset:
-    """Returns the names of the variables that a checkpoint holds averages of."""
+def averages_of(path: str) -> frozenset:
+    """Returns the names of the variables that a checkpoint holds averages of.
+
+    Raises:
+      UserError: If there is no readable checkpoint at the path, or none with averages.
+    """
     suffix = averaging.SUFFIX
-    names = frozenset(name[: -len(suffix)] for name in stored if name.endswith(suffix))
+    names = frozenset(name[: -len(suffix)] for name in shapes(path) if name.endswith(suffix))
     if not names:
         raise UserError(
             f"checkpoint {path} holds no averages of the weights; leave out --use_ema, or train "

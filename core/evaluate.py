@@ -95,6 +95,8 @@ def run(
     members = (Member(checkpoint_path, model_options, options.use_ema), *others)
     for member in members:
         predictor.check_classes(member.checkpoint_path, info.num_classes, f"data set {info.name}")
+        if member.averaged:
+            checkpoint.averages_of(member.checkpoint_path)
     one_graph = windows is None and not others
     open_pass = _pass_in_one_graph if one_graph else _pass_with_predictor
     totals = _Totals(info, options)

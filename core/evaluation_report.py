@@ -82,6 +82,7 @@ def _how(settings: dict) -> str:
         else ("scales " + ", ".join(f"{scale:g}" for scale in scales))
     )
     text += " with mirrored images" if settings["add_flipped_images"] else ""
+    text += ", averaged weights" if settings["use_ema"] else ""
     if "window_size" in settings:
         height, width = settings["window_size"]
         text += f", in windows of {height}x{width}"

@@ -12,6 +12,7 @@ import re
 from absl import flags
 
 from common import Options, option
+from core.inference_options import CheckpointOptions, ScaleOptions
 from utils.errors import OptionError
 
 
@@ -435,52 +436,17 @@ class TrainOptions(Options):
             )
 
 
-CHECKPOINT_RULE = (
-    "pass --checkpoint_dir=RUN for a checkpoint of a folder, or "
-    "--checkpoint_path=RUN/model.ckpt-STEP for a certain one"
-)
-
-
 @dataclasses.dataclass(frozen=True)
-class EvalOptions(Options):
+class EvalOptions(CheckpointOptions, ScaleOptions):
     """What is evaluated, and how."""
 
-    checkpoint_dir: str | None = option(
-        flags.DEFINE_string, None, "Folder of a run; --checkpoint says which of its checkpoints."
-    )
-    checkpoint: str = option(
-        flags.DEFINE_string,
-        "newest",
-        "Which checkpoint of --checkpoint_dir: newest, best (the one that training kept as best), "
-        "all (one evaluation each) or a step.",
-    )
-    checkpoint_path: tuple[str, ...] | None = option(
-        flags.DEFINE_multi_string,
-        None,
-        "Checkpoint, as a prefix such as FOLDER/model.ckpt-1000; repeat the flag to average the "
-        "probabilities of several.",
-        convert=str,
-    )
+    CHOICES = (*CheckpointOptions.CHOICES, "all")
+
     eval_logdir: str | None = option(
         flags.DEFINE_string, None, "Folder for results; eval/ beside the checkpoint if unset."
     )
     eval_split: str = option(flags.DEFINE_string, "val", "Split to evaluate on.")
     eval_batch_size: int = option(flags.DEFINE_integer, 1, "Images per step.", minimum=1)
-    eval_scales: tuple[float, ...] = option(
-        flags.DEFINE_multi_float,
-        (1.0,),
-        "Input scale; repeat the flag to average the probabilities of several.",
-        above=0.0,
-    )
-    add_flipped_images: bool = option(
-        flags.DEFINE_bool, False, "Whether each scale is also run on the mirrored image."
-    )
-    change_network: bool = option(
-        flags.DEFINE_bool,
-        False,
-        "Lets explicit network flags win over the options saved beside the checkpoint, for "
-        "example to evaluate at output stride 8 what was trained at 16.",
-    )
     watch: bool = option(
         flags.DEFINE_bool,
         False,
@@ -495,11 +461,6 @@ class EvalOptions(Options):
         0,
         "Seconds without a new checkpoint after which watching ends; 0: never.",
         minimum=0,
-    )
-    use_ema: bool = option(
-        flags.DEFINE_bool,
-        False,
-        "Whether the averages of the weights are used that training with ema_decay left.",
     )
     max_number_of_evaluations: int = option(
         flags.DEFINE_integer,
@@ -523,20 +484,6 @@ class EvalOptions(Options):
         maximum=1000,
     )
     report: bool = option(flags.DEFINE_bool, True, "Whether report.html is written.")
-
-    def check(self):
-        """Raises OptionError unless the options name checkpoints in one way."""
-        if bool(self.checkpoint_path) and bool(self.checkpoint_dir):
-            raise OptionError(f"{CHECKPOINT_RULE}; both are given.")
-        if self.checkpoint not in ("newest", "best", "all") and not self.checkpoint.isdigit():
-            raise OptionError(
-                f"--checkpoint is {self.checkpoint!r}, but must be newest, best, all or a step."
-            )
-        if self.checkpoint_path and self.checkpoint != "newest":
-            raise OptionError(
-                f"--checkpoint={self.checkpoint} chooses among those of --checkpoint_dir, but "
-                "--checkpoint_path names one; leave one of them out."
-            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,13 +6,17 @@ import dataclasses
 
 from absl import flags
 
-from common import Options, option
+from common import option
+from core.inference_options import CheckpointOptions, ScaleOptions
 from core.prediction_kinds import KINDS
 from utils.errors import OptionError
 
+# Options that mean nothing to an exported model, and their values where they are not given.
+_OF_CHECKPOINTS = {"checkpoint": "newest", "use_ema": False, "change_network": False}
+
 
 @dataclasses.dataclass(frozen=True)
-class PredictOptions(Options):
+class PredictOptions(CheckpointOptions, ScaleOptions):
     """What is predicted, by which model, and what is saved."""
 
     input: tuple[str, ...] | None = option(
@@ -23,22 +27,6 @@ class PredictOptions(Options):
         convert=str,
     )
     output_dir: str | None = option(flags.DEFINE_string, None, "Folder for the results.")
-    checkpoint_path: tuple[str, ...] | None = option(
-        flags.DEFINE_multi_string,
-        None,
-        "Checkpoint, as a prefix such as FOLDER/model.ckpt-1000; repeat the flag to average the "
-        "probabilities of several.",
-        convert=str,
-    )
-    checkpoint_dir: str | None = option(
-        flags.DEFINE_string, None, "Folder of a run; --checkpoint says which of its checkpoints."
-    )
-    checkpoint: str = option(
-        flags.DEFINE_string,
-        "newest",
-        "Which checkpoint of --checkpoint_dir: newest, best (the one that training kept as best) "
-        "or a step.",
-    )
     model: str | None = option(
         flags.DEFINE_string, None, "Frozen graph (.pb) or folder of a SavedModel."
     )
@@ -70,36 +58,18 @@ class PredictOptions(Options):
     overwrite: bool = option(
         flags.DEFINE_bool, False, "Whether results that are there are replaced."
     )
-    eval_scales: tuple[float, ...] = option(
-        flags.DEFINE_multi_float,
-        (1.0,),
-        "Input scale; repeat the flag to average the probabilities of several.",
-        above=0.0,
-    )
-    add_flipped_images: bool = option(
-        flags.DEFINE_bool, False, "Whether each scale is also run on the mirrored image."
-    )
-    change_network: bool = option(
-        flags.DEFINE_bool,
-        False,
-        "Lets explicit network flags win over the options saved beside the checkpoint, for "
-        "example to predict at output stride 8 what was trained at 16.",
-    )
 
     def check(self):
         """Raises OptionError for what cannot be meant."""
+        super().check()
         if self.skip_existing and self.overwrite:
             raise OptionError(
                 "--skip_existing keeps what is there and --overwrite replaces it; pass one of them."
             )
         if not self.save:
             raise OptionError(f"--save is empty; name some of {', '.join(KINDS)}.")
-        if self.checkpoint not in ("newest", "best") and not self.checkpoint.isdigit():
-            raise OptionError(
-                f"--checkpoint is {self.checkpoint!r}, but must be newest, best or a step."
-            )
-        if self.checkpoint != "newest" and not self.checkpoint_dir:
-            raise OptionError(f"--checkpoint={self.checkpoint} is for --checkpoint_dir; pass that.")
+        if self.model:
+            self._check_with_model()
         masks = {"index", "palette"}.intersection(self.save)
         if self.plain_names and len(masks) != 1:
             raise OptionError(
@@ -107,26 +77,30 @@ class PredictOptions(Options):
                 f"has {len(masks)}; save index or palette."
             )
 
-    def source(self):
-        """Returns the path of the model, or those of the checkpoints.
+    def _check_with_model(self):
+        if self.checkpoint_path or self.checkpoint_dir:
+            raise OptionError(
+                "--model is a network of its own, and --checkpoint_path or --checkpoint_dir names "
+                "another; pass one of them."
+            )
+        for name, unset in _OF_CHECKPOINTS.items():
+            if getattr(self, name) != unset:
+                raise OptionError(
+                    f"--{name} is for checkpoints, but --model={self.model} is a network as it was "
+                    "exported; leave it out."
+                )
 
-        Raises:
-          OptionError: Unless one option names it.
-        """
-        named = [
-            value for value in (self.checkpoint_path, self.checkpoint_dir, self.model) if value
-        ]
-        if len(named) != 1:
+    def require_model(self):
+        """Raises OptionError unless something to predict with is named."""
+        if not (self.model or self.checkpoint_path or self.checkpoint_dir):
             raise OptionError(
                 "pass one of --checkpoint_path=RUN/model.ckpt-STEP (repeated for several), "
-                f"--checkpoint_dir=RUN or --model=FILE.pb; {len(named) or 'none'} of them "
-                f"{'are' if len(named) > 1 else 'is'} given."
+                "--checkpoint_dir=RUN or --model=FILE.pb; none of them is given."
             )
-        return named[0]
 
 
 @dataclasses.dataclass(frozen=True)
-class VisOptions(Options):
+class VisOptions(CheckpointOptions, ScaleOptions):
     """What `vis.py` shows of a split; names, types and defaults are the DeepLab family's."""
 
     vis_logdir: str | None = option(flags.DEFINE_string, None, "Folder for the pictures.")
@@ -145,18 +119,6 @@ class VisOptions(Options):
         1,
         "Refused unless 1: images go one by one, each at its own size.",
         choices=(1,),
-    )
-    checkpoint_dir: str | None = option(
-        flags.DEFINE_string, None, "Folder of a run; its newest checkpoint is used."
-    )
-    eval_scales: tuple[float, ...] = option(
-        flags.DEFINE_multi_float,
-        (1.0,),
-        "Input scale; repeat the flag to average the probabilities of several.",
-        above=0.0,
-    )
-    add_flipped_images: bool = option(
-        flags.DEFINE_bool, False, "Whether each scale is also run on the mirrored image."
     )
     colormap_type: str = option(
         flags.DEFINE_string,
@@ -180,11 +142,6 @@ class VisOptions(Options):
     eval_interval_secs: int = option(
         flags.DEFINE_integer, 300, "Seconds between two looks for a checkpoint.", minimum=1
     )
-    change_network: bool = option(
-        flags.DEFINE_bool,
-        False,
-        "Lets explicit network flags win over the options saved beside the checkpoint.",
-    )
     master: str = option(
         flags.DEFINE_string, "", "Refused unless empty: there is no session of another machine."
     )
@@ -194,7 +151,18 @@ class VisOptions(Options):
 
     def check(self):
         """Raises OptionError for what cannot have an effect."""
+        super().check()
+        if self.watches and (self.checkpoint_path or self.checkpoint != "newest"):
+            raise OptionError(
+                f"--max_number_of_iterations={self.max_number_of_iterations} shows the newest "
+                "checkpoints of --checkpoint_dir; leave out --checkpoint and --checkpoint_path."
+            )
         if self.master:
             raise OptionError(f"--master={self.master} is not supported; leave it out.")
         if self.label_weights is not None:
             raise OptionError("--label_weights belongs to training; leave it out.")
+
+    @property
+    def watches(self) -> bool:
+        """Whether new checkpoints are waited for."""
+        return self.max_number_of_iterations > 1

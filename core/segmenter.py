@@ -145,6 +145,7 @@ def load(
     scales=(1.0,),
     flip: bool = False,
     windows: Windows | None = None,
+    use_ema: bool = False,
     given: frozenset = frozenset(),
     change_network: bool = False,
     session_config=None,
@@ -162,6 +163,7 @@ def load(
       flip: Whether each scale is run on the mirrored images too.
       windows: How large images are cut, instead of being shrunk; without a size they have that of
         the training's crop.
+      use_ema: Whether the weights' averages over training are taken.
       given: Names of the options in those records that win over saved ones.
       change_network: Whether they may contradict what was saved about the network.
       session_config: From the backend.
@@ -172,48 +174,75 @@ def load(
     """
     sources = [source] if isinstance(source, str) else list(source)
     if len(sources) == 1 and exported_model.is_exported_model(sources[0]):
-        if tuple(scales) != (1.0,) or flip or windows is not None:
-            raise OptionError(
-                f"{sources[0]} is an exported model, whose scales and flip were set when it was "
-                "exported; leave out --eval_scales, --add_flipped_images and windows, or use the "
-                "checkpoint."
-            )
-        crop_size = None if data_options is None else data_options.to_dict()["eval_crop_size"]
-        model = ExportedModel(sources[0], session_config)
-        try:
-            return _of_exported(model, (classes, usual_classes), crop_size, given)
-        except UserError:
-            model.close()
-            raise
-    found = trained_networks.find(sources, options or ModelOptions(), given, change_network)
+        _refuse_for_exported(sources[0], tuple(scales) != (1.0,) or flip or windows, use_ema)
+        return _load_exported(
+            sources[0], (classes, usual_classes), data_options, given, session_config
+        )
+    found = trained_networks.find(
+        sources, options or ModelOptions(), given, change_network, use_ema
+    )
     saved = found[0].saved
-    sizes = saved.section("data")
-    if data_options is not None:
-        sizes = saved_options.join(
-            data_options,
-            saved,
-            "data",
-            given=given,
-            of_the_network=saved_options.DATA_OF_THE_NETWORK,
-            change_network=change_network,
-        ).to_dict()
-    if windows is not None:
-        if "eval_crop_size" in given and _crop_size(sizes.get("eval_crop_size")) is not None:
-            raise OptionError(
-                "--window_size and --max_pixels cut images at their own size; pass "
-                "--eval_crop_size=auto with them, or leave it out."
-            )
-        size = windows.size or sizes.get("train_crop_size") or USUAL_CROP
-        windows = dataclasses.replace(windows, size=tuple(size))
+    sizes = _sizes(saved, data_options, given, change_network)
     return _of_checkpoints(
         found,
         _classes(found[0].num_classes, classes, saved.section("run"), usual_classes),
         sizes,
         scales=tuple(scales),
         flip=flip,
-        windows=windows,
+        windows=_windows(windows, sizes, given),
         session_config=session_config,
     )
+
+
+def _refuse_for_exported(path, sees_otherwise, use_ema):
+    """Raises OptionError for what an exported model cannot follow."""
+    if sees_otherwise:
+        raise OptionError(
+            f"{path} is an exported model, whose scales and flip were set when it was exported; "
+            "leave out --eval_scales, --add_flipped_images and windows, or use the checkpoint."
+        )
+    if use_ema:
+        raise OptionError(
+            f"{path} is an exported model, whose weights were chosen when it was exported; leave "
+            "out --use_ema, or use the checkpoint."
+        )
+
+
+def _load_exported(path, classes, data_options, given, session_config):
+    crop_size = None if data_options is None else data_options.to_dict()["eval_crop_size"]
+    model = ExportedModel(path, session_config)
+    try:
+        return _of_exported(model, classes, crop_size, given)
+    except UserError:
+        model.close()
+        raise
+
+
+def _sizes(saved, data_options, given, change_network) -> dict:
+    """Returns the sizes that the network saw, by the names of the options."""
+    if data_options is None:
+        return saved.section("data")
+    return saved_options.join(
+        data_options,
+        saved,
+        "data",
+        given=given,
+        of_the_network=saved_options.DATA_OF_THE_NETWORK,
+        change_network=change_network,
+    ).to_dict()
+
+
+def _windows(windows, sizes, given):
+    """Returns windows with their size, None if images are not cut."""
+    if windows is None:
+        return None
+    if "eval_crop_size" in given and _crop_size(sizes.get("eval_crop_size")) is not None:
+        raise OptionError(
+            "--window_size and --max_pixels cut images at their own size; pass "
+            "--eval_crop_size=auto with them, or leave it out."
+        )
+    size = windows.size or sizes.get("train_crop_size") or USUAL_CROP
+    return dataclasses.replace(windows, size=tuple(size))
 
 
 def _of_checkpoints(found, classes, sizes, **settings):
@@ -230,6 +259,7 @@ def _of_checkpoints(found, classes, sizes, **settings):
         )
     description = {
         "checkpoints": [item.member.checkpoint_path for item in found],
+        "use_ema": found[0].member.averaged,
         "network": found[0].member.options.to_dict(),
         "eval_scales": list(settings["scales"]),
         "add_flipped_images": settings["flip"],

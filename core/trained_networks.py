@@ -33,7 +33,9 @@ class Trained:
         return self.saved.section("run").get("num_classes") if biases is None else biases[-1]
 
 
-def find(sources, options: ModelOptions, given: frozenset, change_network: bool) -> list:
+def find(
+    sources, options: ModelOptions, given: frozenset, change_network: bool, averaged: bool = False
+) -> list:
     """Returns the checkpoints that are named, each with the options that were saved with it.
 
     Args:
@@ -41,9 +43,11 @@ def find(sources, options: ModelOptions, given: frozenset, change_network: bool)
       options: The network where nothing was saved.
       given: Names of the options that win over what was saved.
       change_network: Whether they may contradict it.
+      averaged: Whether the weights' averages over training are taken.
 
     Raises:
-      UserError: If there is no checkpoint, or they do not have the same classes and sizes.
+      UserError: If there is no checkpoint, it holds no averages, or they do not have the same
+        classes and sizes.
       OptionError: If an option contradicts what was saved.
     """
     found = []
@@ -54,7 +58,9 @@ def find(sources, options: ModelOptions, given: frozenset, change_network: bool)
             options, saved, "model", given=given, change_network=change_network
         )
         path = checkpoint.newest(source) if is_folder else source
-        found.append(Trained(Member(path, joined), saved))
+        if averaged:
+            checkpoint.averages_of(path)
+        found.append(Trained(Member(path, joined, averaged), saved))
     _check_alike(found)
     return found
 

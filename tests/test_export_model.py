@@ -15,7 +15,7 @@ from PIL import Image
 
 import common
 import export_model
-from core import model
+from core import model, segmenter
 from core.export import check, frozen, graph, images, tflite
 from core.export.options import FORMATS, ExportOptions
 from core.options import ModelOptions
@@ -23,6 +23,7 @@ from datasets.options import DataOptions
 from deployment.options import DeviceOptions
 from tests import resources, small_data
 from tests.golden import logits as golden_logits
+from tests.small_networks import SMALL, save_checkpoint
 from utils.compat import has_new_tflite_converter, tf
 from utils.errors import OptionError, UserError
 
@@ -440,6 +441,25 @@ def test_a_setting_that_cannot_work_is_refused(values, message):
         ExportOptions(**values)
 
 
+def test_averages_of_the_weights_are_exported_on_request(run, tmp_path):
+    checkpoint = save_checkpoint(tmp_path, 3, factor=-1.0, averages=True)
+    options = {"given": ["crop_size"], "crop_size": CROP, "model_options": SMALL}
+    described = export(
+        None, tmp_path / "net.pb", checkpoint_path=checkpoint, use_ema=True, **options
+    )
+    assert described["checkpoint"]["use_ema"] is True
+    image = small_data.pixels(0, *CROP)
+    settings = {"options": SMALL, "data_options": DataOptions(eval_crop_size=CROP)}
+    with segmenter.load(str(tmp_path / "net.pb")) as network:
+        found = network.segment(image, probabilities=True).probabilities
+    for use_ema in (True, False):
+        with segmenter.load(checkpoint, use_ema=use_ema, **settings) as network:
+            other = network.segment(image, probabilities=True).probabilities
+        assert np.allclose(found, other, atol=1e-5) == use_ema
+    with pytest.raises(UserError, match="holds no averages of the weights; leave out --use_ema"):
+        export(run, tmp_path / "net.pb", use_ema=True)
+
+
 def test_a_checkpoint_of_another_network_is_an_error(run, tmp_path):
     with pytest.raises(UserError, match="does not fit the network"):
         export(
@@ -474,7 +494,7 @@ def test_a_missing_checkpoint_is_an_error(tmp_path):
 
 @pytest.mark.parametrize(
     ("which", "message"),
-    [("7", r"no checkpoint at .*model\.ckpt-7"), ("best", "no best checkpoint")],
+    [("7", r"holds no checkpoint of step 7; there are"), ("best", "no best checkpoint")],
 )
 def test_a_checkpoint_that_a_run_does_not_have_is_an_error(run, tmp_path, which, message):
     with pytest.raises(UserError, match=message):

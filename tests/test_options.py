@@ -8,12 +8,16 @@ from absl import flags
 import common
 from core.export.options import ExportOptions
 from core.options import EvalOptions, ModelOptions, TrainOptions
+from core.prediction_options import PredictOptions, VisOptions
 from datasets.options import DataOptions
 from deployment.options import DeviceOptions
 from tests import resources
 from utils.errors import OptionError
 
-RECORDS = (ModelOptions, TrainOptions, EvalOptions, ExportOptions, DataOptions, DeviceOptions)
+RECORDS = (
+    *(ModelOptions, TrainOptions, EvalOptions, PredictOptions, VisOptions),
+    *(ExportOptions, DataOptions, DeviceOptions),
+)
 ROOT = pathlib.Path(common.__file__).parent
 ENTRY_POINTS = sorted(
     path.stem for path in ROOT.glob("*.py") if "OPTION_CLASSES" in path.read_text(encoding="utf-8")
@@ -95,6 +99,15 @@ def test_train_npu_allows_the_values_of_the_reference():
         (TrainOptions, {"top_k_percent_pixels": 0.0}, "must be above 0.0"),
         (TrainOptions, {"top_k_percent_pixels": 25.0}, "must be at most 1.0"),
         (EvalOptions, {"eval_scales": [1.0, 0.0]}, "--eval_scales is 0.0"),
+        (EvalOptions, {"checkpoint": "last"}, "must be newest, best, all or a step"),
+        (PredictOptions, {"checkpoint": "all"}, "must be newest, best or a step"),
+        (VisOptions, {"checkpoint_path": ["a"], "checkpoint_dir": "b"}, "both are given"),
+        (ExportOptions, {"checkpoint_path": "a", "checkpoint": "9"}, "names one; leave one of"),
+        (
+            VisOptions,
+            {"checkpoint": "best", "max_number_of_iterations": 2},
+            "--max_number_of_iterations=2 shows the newest checkpoints",
+        ),
         (DataOptions, {"min_scale_factor": 3.0}, "is above --max_scale_factor=2.0"),
         (DataOptions, {"min_resize_value": 9, "max_resize_value": 8}, "--max_resize_value=8"),
         (DataOptions, {"ignore_label": 256}, "--ignore_label is 256, but must be at most 255"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -157,6 +158,22 @@ def test_scales_flip_and_several_checkpoints_are_used(run, photos, tmp_path, mon
     assert summary["model"]["add_flipped_images"] is True
 
 
+def test_averages_of_the_weights_are_used_on_request(run, photos, tmp_path):
+    save_checkpoint(tmp_path, 3, factor=-1.0, averages=True)
+    shutil.copy(os.path.join(run, common.OPTIONS_FILE), str(tmp_path))
+    options = {"use_ema": True, "save": ["index"]}
+    summary = _predict(
+        photos / "a.jpg", tmp_path / "results", checkpoint_dir=str(tmp_path), **options
+    )
+    assert summary["model"]["use_ema"] is True
+    _predict(photos / "a.jpg", tmp_path / "plain", checkpoint_dir=run, save=["index"])
+    np.testing.assert_array_equal(
+        *(_labels(tmp_path / folder / "a_index.png") for folder in ("results", "plain"))
+    )
+    with pytest.raises(UserError, match="holds no averages of the weights"):
+        _predict(photos, tmp_path / "none", checkpoint_dir=run, **options)
+
+
 def test_large_photos_are_cut_into_windows_on_request(run, photos, tmp_path):
     summary = command.predict(
         PredictOptions(
@@ -244,9 +261,13 @@ def test_masks_are_ready_for_the_server_of_a_benchmark(photos, tmp_path):
     ("options", "message"),
     [
         ({}, "none of them is given"),
-        ({"model": "m.pb", "checkpoint_dir": "run"}, "2 of them are given"),
+        ({"model": "m.pb", "checkpoint_dir": "run"}, "names another; pass one of them"),
         ({"checkpoint_dir": "run", "checkpoint": "last"}, "must be newest, best or a step"),
-        ({"model": "m.pb", "checkpoint": "best"}, "is for --checkpoint_dir; pass that"),
+        (
+            {"model": "m.pb", "checkpoint": "best"},
+            "--checkpoint is for checkpoints, but --model=m.pb",
+        ),
+        ({"model": "m.pb", "use_ema": True}, "--use_ema is for checkpoints, but --model=m.pb"),
         ({"model": "m.pb", "output_dir": None}, "--output_dir is missing"),
         ({"model": "m.pb", "input": None}, "--input is missing"),
         ({"save": ["mask"]}, "--save is 'mask', but must be one of index, palette"),

@@ -8,7 +8,7 @@ from PIL import Image
 
 import common
 import vis
-from core import watch
+from core import segmenter, watch
 from core.options import ModelOptions
 from core.prediction_options import VisOptions
 from datasets import info as dataset_info
@@ -111,6 +111,20 @@ def test_a_damaged_record_does_not_stop_the_others(tiny, tmp_path):
     assert len(os.listdir(str(tmp_path / "vis" / "segmentation_results"))) == 4
 
 
+def test_certain_checkpoints_and_their_averaged_weights_are_drawn(tiny, tmp_path, monkeypatch):
+    seen = {}
+
+    def load(source, **settings):
+        seen.update(settings, source=source)
+        raise UserError("Seen.")
+
+    monkeypatch.setattr(segmenter, "load", load)
+    options = {"checkpoint_dir": None, "checkpoint_path": ["a", "b"], "use_ema": True}
+    with pytest.raises(UserError, match="Seen"):
+        _visualize(tiny, tmp_path, **options)
+    assert (seen["source"], seen["use_ema"]) == (["a", "b"], True)
+
+
 def test_new_checkpoints_are_waited_for_where_several_are_asked_for(monkeypatch):
     seen = {}
 
@@ -120,14 +134,17 @@ def test_new_checkpoints_are_waited_for_where_several_are_asked_for(monkeypatch)
 
     monkeypatch.setattr(watch, "new_checkpoints", new_checkpoints)
     options = VisOptions(checkpoint_dir="run", max_number_of_iterations=2, eval_interval_secs=7)
-    assert list(vis._checkpoints(options)) == ["a", "b"]
+    assert list(vis._checkpoints(options)) == [["a"], ["b"]]
     assert seen == {"folder": "run", "interval": 7}
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"checkpoint_dir": None}, "--checkpoint_dir is missing"),
+        ({"checkpoint_dir": None}, "pass --checkpoint_dir=RUN .* neither is given"),
+        ({"checkpoint": "best"}, "holds no best checkpoint"),
+        ({"checkpoint": "7"}, "holds no checkpoint of step 7; there are model.ckpt-1"),
+        ({"use_ema": True}, "holds no averages of the weights"),
         ({"vis_batch_size": 2}, "--vis_batch_size is 2, but must be one of 1"),
         ({"master": "grpc://host"}, "--master=grpc://host is not supported"),
         ({"label_weights": (1.0,)}, "--label_weights belongs to training"),

@@ -15,13 +15,16 @@ from utils.compat import tf
 FORMAT_VERSION = 1
 
 
-def describe(network: graph.Network, checkpoint_path: str, classes: dict) -> dict:
+def describe(
+    network: graph.Network, checkpoint_path: str, classes: dict, use_ema: bool = False
+) -> dict:
     """Returns everything that is known before anything is written, as plain values.
 
     Args:
       network: What is exported.
       checkpoint_path: Prefix of its checkpoint.
       classes: `dataset`, `class_names`, `colors` and `ignore_label`.
+      use_ema: Whether its weights are the averages over training.
     """
     return {
         "format_version": FORMAT_VERSION,
@@ -39,6 +42,7 @@ def describe(network: graph.Network, checkpoint_path: str, classes: dict) -> dic
             "name": os.path.basename(checkpoint_path),
             "path": os.path.abspath(checkpoint_path),
             "step": checkpoint.step_of(checkpoint_path),
+            "use_ema": use_ema,
         },
         "versions": {**run_folder.versions(), "commit": run_folder.git_commit()},
     }

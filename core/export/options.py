@@ -6,25 +6,18 @@ import dataclasses
 
 from absl import flags
 
-from common import Options, option
+from common import option
+from core.inference_options import CheckpointOptions, FlipOptions
 from utils.errors import OptionError
 
 FORMATS = ("frozen", "savedmodel", "tflite", "onnx", "om")
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportOptions(Options):
+class ExportOptions(CheckpointOptions, FlipOptions):
     """What is exported, in which forms, and how it is checked."""
 
-    checkpoint_dir: str | None = option(
-        flags.DEFINE_string, None, "Folder of a run; --checkpoint says which of its checkpoints."
-    )
-    checkpoint: str = option(
-        flags.DEFINE_string,
-        "newest",
-        "Which checkpoint of --checkpoint_dir: newest, best (the one that training kept as best) "
-        "or a step.",
-    )
+    # One, as in the reference: an export is one network.
     checkpoint_path: str | None = option(
         flags.DEFINE_string, None, "Checkpoint, as a prefix such as FOLDER/model.ckpt-1000."
     )
@@ -52,9 +45,6 @@ class ExportOptions(Options):
         "Input scale; repeat the flag to average the probabilities of several.",
         above=0.0,
     )
-    add_flipped_images: bool = option(
-        flags.DEFINE_bool, False, "Whether each scale is also run on the mirrored image."
-    )
     save_inference_graph: bool = option(
         flags.DEFINE_bool,
         False,
@@ -62,12 +52,6 @@ class ExportOptions(Options):
     )
     label_weights: tuple[float, ...] | None = option(
         flags.DEFINE_multi_float, None, "Refused: the weights of classes belong to training."
-    )
-    change_network: bool = option(
-        flags.DEFINE_bool,
-        False,
-        "Lets explicit network flags win over the options saved beside the checkpoint, for "
-        "example to export at output stride 8 what was trained at 16.",
     )
     check_images: str | None = option(
         flags.DEFINE_string,
@@ -106,18 +90,20 @@ class ExportOptions(Options):
 
     def check(self):
         """Raises OptionError for what cannot be exported."""
+        super().check()
         if self.label_weights is not None:
             raise OptionError(
                 "--label_weights belongs to training and means nothing to an export; leave it out."
-            )
-        if self.checkpoint not in ("newest", "best") and not self.checkpoint.isdigit():
-            raise OptionError(
-                f"--checkpoint is {self.checkpoint!r}, but must be newest, best or a step."
             )
         if not self.format:
             raise OptionError(f"--format is empty; name some of {', '.join(FORMATS)}.")
         if len(set(self.format)) != len(self.format):
             raise OptionError(f"--format={','.join(self.format)} names a format twice.")
+
+    @property
+    def prefixes(self) -> tuple:
+        """The prefix that --checkpoint_path names."""
+        return (self.checkpoint_path,) if self.checkpoint_path else ()
 
 
 def base_of(export_path: str) -> str:

@@ -100,7 +100,7 @@ def run(
         or an artefact does not agree with the checkpoint. Nothing is left behind then.
     """
     base = options.base_of(export_options.export_path)
-    described = metadata.describe(network, checkpoint_path, classes)
+    described = metadata.describe(network, checkpoint_path, classes, export_options.use_ema)
     with _staging(base) as folder:
         frozen, cases = _freeze(
             network, checkpoint_path, export_options, samples.images, folder, backend
@@ -163,7 +163,9 @@ def _freeze(network, path, export_options, samples, folder, backend) -> tuple:
     needed = {name in _ANY_SIZE for name in export_options.format}
     with tf.Graph().as_default() as live:
         inputs, *outputs = graph.build_live(network)
-        restore = checkpoint.restore_op(path, train.network_variables())
+        restore = checkpoint.restore_op(
+            path, train.network_variables(), averaged=export_options.use_ema
+        )
         if export_options.save_inference_graph:
             tf.io.write_graph(live.as_graph_def(add_shapes=True), folder, INFERENCE_GRAPH)
         with tf.Session(config=backend.session_config()) as session:

@@ -213,6 +213,7 @@ SETTINGS = {
     "eval_split": "val",
     "eval_scales": [1.0],
     "add_flipped_images": False,
+    "use_ema": False,
     "eval_crop_size": list(CROP),
 }
 

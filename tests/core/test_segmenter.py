@@ -152,6 +152,18 @@ def test_several_checkpoints_are_members_of_one_predictor(bare, run, made):
     assert len(made) == 1
 
 
+def test_averages_of_the_weights_are_taken_on_request(tmp_path, bare):
+    averaged, image = save_checkpoint(tmp_path, 3, factor=-1.0, averages=True), _image(40, 65)
+    settings = {"options": SMALL, "data_options": DataOptions(eval_crop_size=CROP)}
+    with segmenter.load(averaged, use_ema=True, **settings) as network:
+        found = network.segment(image, probabilities=True).probabilities
+        assert network.description["use_ema"] is True
+    np.testing.assert_array_equal(found, _predicted(bare, image))
+    assert (found != _predicted(averaged, image)).all()
+    with pytest.raises(UserError, match="holds no averages of the weights; leave out --use_ema"):
+        segmenter.load(bare, use_ema=True, **settings)
+
+
 def test_checkpoints_of_other_classes_or_sizes_are_not_averaged(tmp_path_factory, run):
     other = _folder(tmp_path_factory, run={**RUN, "class_names": ["sky", "car", "road"]})
     with pytest.raises(UserError, match="cannot be averaged: their class_names are"):
