@@ -34,22 +34,28 @@ class SetIterationsVarHook(tf.train.SessionRunHook):
         self._steps = iterations_per_loop
 
     def begin(self):
-        with tf.variable_scope(session.LOOP_SCOPE, reuse=tf.AUTO_REUSE):
-            self._variables = [
-                tf.get_variable(
-                    name,
-                    [],
-                    tf.int64,
-                    tf.zeros_initializer(),
-                    trainable=False,
-                    collections=[tf.GraphKeys.LOCAL_VARIABLES],
-                )
-                for name in session.LOOP_VARIABLES
-            ]
+        self._variables = [_loop_variable(name) for name in session.LOOP_VARIABLES]
 
     def after_create_session(self, active_session, unused_coordinator):
         for variable, value in zip(self._variables, (self._steps - 1, 0, 0, 1)):
             variable.load(value, session=active_session)
+
+
+def _loop_variable(name):
+    collection = session.loop_collection(name)
+    if not tf.get_collection(collection):
+        with tf.variable_scope(session.LOOP_SCOPE, reuse=tf.AUTO_REUSE):
+            tf.get_variable(
+                name,
+                [],
+                tf.int64,
+                tf.zeros_initializer(),
+                trainable=False,
+                collections=[collection, tf.GraphKeys.LOCAL_VARIABLES],
+                use_resource=True,
+            )
+    (variable,) = tf.get_collection(collection)
+    return variable
 
 
 class NPUBroadcastGlobalVariablesHook(tf.train.SessionRunHook):

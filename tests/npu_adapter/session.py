@@ -241,9 +241,16 @@ def _run(session, original_run, fetches, feed_dict, options, run_metadata):
     return original_run(session, fetches, feed_dict, options, run_metadata)
 
 
+def loop_collection(name):
+    """Returns the collection that holds one of the loop's variables."""
+    return f"{LOOP_SCOPE}_{name}"
+
+
 def _check_loop_variables(session, original_run, steps):
-    names = [f"{LOOP_SCOPE}/{name}:0" for name in LOOP_VARIABLES]
-    values = original_run(session, names)
+    collections = [session.graph.get_collection(loop_collection(name)) for name in LOOP_VARIABLES]
+    if any(len(variables) != 1 for variables in collections):
+        raise AdapterError("a loop needs SetIterationsVarHook, which makes its variables")
+    values = original_run(session, [variable for (variable,) in collections])
     if list(values) != [steps - 1, 0, 0, 1]:
         raise AdapterError(f"the loop's variables are {values}, the session's loop {steps}")
 
