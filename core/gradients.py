@@ -46,10 +46,17 @@ class InTurn(tf.train.Optimizer):
         self._parts = parts
         self._rest = rest
 
-    def compute_gradients(self, loss, var_list=None, **settings):
-        """Returns (gradient, variable) pairs of a scalar function of the batches' losses."""
+    def compute_gradients(self, loss, var_list=None, grad_loss=None, **settings):
+        """Returns (gradient, variable) pairs of a scalar function of the batches' losses.
+
+        Args:
+          loss: The function's value.
+          var_list: Variables; None takes all that can be trained.
+          grad_loss: Gradient of what follows with respect to loss, None for 1.
+          **settings: For the optimizer that this one holds.
+        """
         losses = [*(part.loss for part in self._parts), self._rest]
-        factors = tf.gradients(loss, losses)
+        factors = tf.gradients(loss, losses, grad_ys=grad_loss)
         variables = tf.trainable_variables() if var_list is None else var_list
         sums = [None] * len(variables)
         for part, factor in zip(self._parts, factors):
