@@ -143,6 +143,7 @@ def _train_in_folder(sections, eval_options, info, num_images, backend, extra_ho
     resume_from = run_folder.prepare(options.train_logdir, sections, run, is_chief=backend.is_chief)
     if intervals.notice(options):
         logging.info("%s", intervals.notice(options))
+    backend.trains = True
     backend.start()
     try:
         _train_until_done(sections, eval_options, info, run, backend, resume_from, extra_hooks)

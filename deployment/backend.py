@@ -27,6 +27,8 @@ class Backend:
         `core.convolution.FORMULATIONS`; "native" suits what has kernels for everything.
       dropout: The device's own dropout, a function of inputs and the share of elements that stays;
         None where it has none.
+      trains: Whether the process trains; who does says so before `start`, as a device may have to
+        know it from the beginning.
       precision_modes: What `--precision_mode` can be, besides auto: name -> why this machine
         cannot do it, or None. The first is what auto means.
     """
@@ -37,6 +39,7 @@ class Backend:
     skips_overflow = False
     formulation = "products"
     dropout = None
+    trains = False
 
     def __init__(self, options: DeviceOptions):
         self.options = options
@@ -113,7 +116,11 @@ class Backend:
         return not self.runs_loop_on_device()
 
     def sum_over_ranks(self, array):
-        """Returns the sum of a numpy array over all ranks."""
+        """Returns the sum of a numpy array over all ranks.
+
+        Args:
+          array: Whole numbers, summed exactly, or floats, to at least single precision.
+        """
         return array
 
 

@@ -7,6 +7,7 @@ adapter's entry in its configuration compiles what comes behind the input pipeli
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import importlib.util
@@ -31,7 +32,7 @@ _COMMON_PRECISION = {
     "fp16": "allow_mix_precision",
     "bf16": "allow_mix_precision_bf16",
 }
-# Confusion counts travel as two int32 halves: every version of HCCL can sum those.
+# Whole numbers travel as two int32 halves.
 _HALF_BITS = 16
 
 
@@ -51,7 +52,19 @@ def create(options: DeviceOptions) -> Backend:
     parameters = _parameters(options)
     npu_loss_scale.check(options.loss_scale)
     ranks = npu_ranks.read(os.environ, options.rank)
-    return NpuBackend(options, _load(), ranks, parameters)
+    adapter = _load()
+    if ranks.ranks > 1 and "RANK_SIZE" not in os.environ:
+        _check_start_without_table(adapter)
+    return NpuBackend(options, adapter, ranks, parameters)
+
+
+def _check_start_without_table(adapter: _Adapter):
+    """Raises UserError if gradients would silently not be averaged."""
+    if not hasattr(adapter.util, "get_ranksize"):
+        raise UserError(
+            "CM_WORKER_SIZE is set, but this version of the Ascend adapter reads RANK_SIZE only "
+            "and would train each rank for itself; start with a rank table, or update the adapter."
+        )
 
 
 def _installed() -> str | None:
@@ -69,6 +82,23 @@ class _Adapter:
     optimizers: object
     collectives: object
     ops: object
+    util: object
+
+
+@contextlib.contextmanager
+def _sessions_as_they_are():
+    """Takes back what an adapter from 2021 on does to sessions when it is imported.
+
+    It sends every session of the process to the device, those too that read photographs or write a
+    checkpoint on the host. Ours say themselves that they run on the device.
+    """
+    kinds = (tf.Session, tf.InteractiveSession)
+    constructors = [kind.__init__ for kind in kinds]
+    try:
+        yield
+    finally:
+        for kind, constructor in zip(kinds, constructors):
+            kind.__init__ = constructor
 
 
 def _load() -> _Adapter:
@@ -82,7 +112,8 @@ def _load() -> _Adapter:
     parts = _ADAPTERS[package]
     try:
         root = importlib.import_module(package)
-        importlib.import_module(f"{parts}.npu_init")
+        with _sessions_as_they_are():
+            importlib.import_module(f"{parts}.npu_init")
         if package == "npu_device":
             # Loads the operations of TensorFlow 1 style graphs.
             root.compat.enable_v1()
@@ -91,8 +122,9 @@ def _load() -> _Adapter:
             optimizers=importlib.import_module(f"{parts}.estimator.npu.npu_optimizer"),
             collectives=importlib.import_module(f"{parts}.hccl.hccl_ops"),
             ops=importlib.import_module(f"{parts}.estimator.npu_ops"),
+            util=importlib.import_module(f"{parts}.estimator.npu.util"),
         )
-    except (ImportError, OSError) as error:
+    except (ImportError, OSError, tf.errors.OpError) as error:
         raise UserError(
             f"the Ascend adapter {package} cannot be loaded ({error}); source CANN's set_env.sh, "
             "and see python doctor.py."
@@ -167,13 +199,16 @@ class NpuBackend(Backend):
         self._system = None
 
     def start(self):
-        """Initializes the device; HCCL answers only after that."""
+        """Initializes the device; HCCL answers only after that.
+
+        Options of the whole process, such as the mode of graphs, are read from this session.
+        """
         # Sessions of the adapter only warn without a job's name, its Estimator fails.
         os.environ.setdefault("JOB_ID", npu_ranks.DEFAULT_JOB)
         with tf.Graph().as_default():
             initialize = self._adapter.ops.initialize_system()
             self._shut_down = self._adapter.ops.shutdown_system()
-            self._system = tf.Session(config=self.session_config())
+            self._system = tf.Session(config=self.session_config(is_training=self.trains))
         self._system.run(initialize)
 
     def stop(self):
@@ -260,13 +295,24 @@ class NpuBackend(Backend):
         return self._adapter.ops.dropout(inputs, keep_probability)
 
     def sum_over_ranks(self, array):
-        """Returns the sum of an array of whole numbers >= 0 over all ranks."""
+        """Returns the sum of an array over all ranks: whole numbers >= 0 exactly, or floats.
+
+        HCCL of every version sums int32 and float32.
+        """
         if self.ranks == 1:
             return array
-        array = np.asarray(array, np.int64)
-        halves = np.stack([array >> _HALF_BITS, array & ((1 << _HALF_BITS) - 1)]).astype(np.int32)
-        with tf.Graph().as_default():
-            total = self._adapter.collectives.allreduce(tf.constant(halves), "sum", fusion=0)
-            with tf.Session(config=self.session_config()) as session:
-                high, low = session.run(total).astype(np.int64)
+        array = np.asarray(array)
+        if np.issubdtype(array.dtype, np.floating):
+            high = array.astype(np.float32)
+            high, low = self._sum(np.stack([high, array - high]).astype(np.float32), np.float64)
+            return high + low
+        array = array.astype(np.int64)
+        halves = np.stack([array >> _HALF_BITS, array & ((1 << _HALF_BITS) - 1)])
+        high, low = self._sum(halves.astype(np.int32), np.int64)
         return (high << _HALF_BITS) + low
+
+    def _sum(self, array, dtype):
+        with tf.Graph().as_default():
+            total = self._adapter.collectives.allreduce(tf.constant(array), "sum", fusion=0)
+            with tf.Session(config=self.session_config()) as session:
+                return session.run(total).astype(dtype)

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import deployment.backend
+from core import gradients
 from deployment import npu_keys, npu_loss_scale, npu_ranks
 from deployment.options import DeviceOptions
+from tests.npu_adapter import collectives
 from tests.npu_adapter import session as device
 from utils.compat import tf
 from utils.errors import OptionError, UserError
@@ -79,6 +81,28 @@ def test_the_device_is_initialized_and_shut_down(adapter):
     backend.stop()
     assert device.SYSTEM.is_shut_down
     backend.stop()
+
+
+@pytest.mark.parametrize("trains", [True, False])
+def test_the_device_learns_at_the_start_what_graphs_are_for(adapter, trains):
+    backend = create()
+    backend.trains = trains
+    backend.start()
+    assert device.SYSTEM.graph_run_mode == int(trains)
+    if not trains:
+        with pytest.raises(device.AdapterError, match="was initialized for inference"):
+            minimise(backend, {}, 2)
+    backend.stop()
+
+
+def test_sessions_that_do_not_ask_for_the_device_stay_on_the_host(adapter):
+    create()
+    with tf.Graph().as_default():
+        photographs = tf.constant(["no device can read this"])
+        for config in (None, tf.ConfigProto(device_count={"GPU": 0})):
+            with tf.Session(config=config) as session:
+                session.run(photographs)
+                assert session._npu_values is None
 
 
 def test_training_and_evaluation_have_their_session_options(adapter):
@@ -253,6 +277,58 @@ def test_steps_that_overflow_are_left_out(adapter, monkeypatch):
     np.testing.assert_allclose(weight, 1 - 0.5**2, rtol=1e-6)
 
 
+def test_a_scaled_loss_can_be_that_of_several_batches_in_turn(adapter):
+    backend = create(loss_scale="1024")
+    with tf.Graph().as_default():
+        weight = tf.get_variable("weight", initializer=2.0)
+        images = gradients.split(tf.constant([1.0, 3.0]), 2)
+        parts = [gradients.Part(one, tf.reduce_sum(one * weight)) for one in images]
+        rest = tf.square(weight)
+        in_turn = gradients.InTurn(tf.train.GradientDescentOptimizer(1.0), parts, rest)
+        loss = (parts[0].loss + parts[1].loss) / 2 + rest
+        ((gradient, _),) = backend.wrap_optimizer(in_turn).compute_gradients(loss, [weight])
+        with tf.Session(config=backend.session_config()) as session:
+            session.run(tf.global_variables_initializer())
+            assert session.run(gradient) == pytest.approx(2.0 + 4.0)
+
+
+@pytest.fixture
+def of_two(adapter, monkeypatch):
+    """Returns a backend whose other rank brings the same."""
+    backend = create()
+    backend.ranks = 2
+
+    def allreduce(tensor, reduction, fusion):
+        assert (tensor.dtype in (tf.int32, tf.float32), reduction, fusion) == (True, "sum", 0)
+        return tensor + tensor
+
+    monkeypatch.setattr(backend._adapter.collectives, "allreduce", allreduce)
+    return backend
+
+
+def test_whole_numbers_are_summed_exactly_beyond_int32(of_two):
+    total = of_two.sum_over_ranks(np.int64([[2**40 + 7, 0], [65535, 3]]))
+    assert total.dtype == np.int64
+    np.testing.assert_array_equal(total, [[2**41 + 14, 0], [131070, 6]])
+
+
+def test_floats_are_summed_with_their_fractions(of_two):
+    array = np.array([0.25, 1449.125, 1e-3, 123456789.5])
+    np.testing.assert_allclose(of_two.sum_over_ranks(array), 2 * array, rtol=1e-13)
+    assert of_two.sum_over_ranks(np.array(7, np.int64)) == 14
+
+
+def test_an_adapter_that_knows_no_start_without_a_table_is_refused(adapter, monkeypatch):
+    monkeypatch.setenv("CM_WORKER_SIZE", "2")
+    monkeypatch.setenv("DEVICE_INDEX", "1")
+    monkeypatch.setattr(collectives, "start", lambda: None)
+    assert create().rank == 1
+    util = importlib.import_module(create()._adapter.util.__name__)
+    monkeypatch.delattr(util, "get_ranksize")
+    with pytest.raises(UserError, match="reads RANK_SIZE only .* start with a rank table"):
+        create()
+
+
 def test_the_dynamic_scale_falls_with_overflows_and_grows_without(monkeypatch):
     monkeypatch.setattr(npu_loss_scale, "_STEPS_TO_GROW", 3)
     finite = tf.placeholder(tf.bool, [])
@@ -270,7 +346,7 @@ def test_the_dynamic_scale_falls_with_overflows_and_grows_without(monkeypatch):
 
 def test_module_layouts_are_complete(adapter):
     backend = create()
-    names = ("hooks", "optimizers", "collectives", "ops")
+    names = ("hooks", "optimizers", "collectives", "ops", "util")
     for part in names:
         module = getattr(backend._adapter, part)
         assert importlib.import_module(module.__name__) is module

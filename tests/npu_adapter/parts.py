@@ -12,12 +12,19 @@ OVERFLOWS = "NPU_STAND_IN_OVERFLOWS"
 _reads = []
 
 
-def initialize_system():
-    return tf.no_op(name="InitializeSystem")
+def initialize_system(name=None):
+    return tf.no_op(name=name or session.INITIALIZE)
 
 
-def shutdown_system():
-    return tf.no_op(name="ShutdownSystem")
+def shutdown_system(name=None):
+    return tf.no_op(name=name or session.SHUT_DOWN)
+
+
+def get_ranksize():
+    """Returns how many processes there are, as text; versions before 2022 have no such function."""
+    if "RANK_SIZE" in os.environ and "CM_WORKER_SIZE" in os.environ:
+        raise ValueError("RANK_SIZE and CM_WORKER_SIZE")
+    return str(collectives.ranks())
 
 
 def dropout(x, keep_prob, noise_shape=None, seed=None, name=None):
@@ -81,7 +88,6 @@ def _average(gradients):
     return [
         (collectives.allreduce(gradient, "sum") / collectives.ranks(), variable)
         for gradient, variable in gradients
-        if gradient is not None
     ]
 
 
@@ -120,11 +126,26 @@ class NPUOptimizer(tf.train.Optimizer):
         self._is_loss_scale = is_loss_scale
         super().__init__(use_locking=False, name=name or "NPUOptimizer")
 
-    def compute_gradients(self, loss, var_list=None, **options):
+    def compute_gradients(
+        self,
+        loss,
+        var_list=None,
+        gate_gradients=tf.train.Optimizer.GATE_OP,
+        aggregation_method=None,
+        colocate_gradients_with_ops=False,
+        grad_loss=None,
+    ):
         scale = tf.constant(1.0)
         if self._is_loss_scale:
             scale = tf.convert_to_tensor(self._manager.get_loss_scale())
-        gradients = self._opt.compute_gradients(loss * scale, var_list=var_list, **options)
+        gradients = self._opt.compute_gradients(
+            loss * scale,
+            var_list=var_list,
+            gate_gradients=gate_gradients,
+            aggregation_method=aggregation_method,
+            colocate_gradients_with_ops=colocate_gradients_with_ops,
+            grad_loss=grad_loss,
+        )
         if self._is_distributed:
             gradients = _average(gradients)
         return [(gradient / scale, variable) for gradient, variable in gradients]

@@ -14,6 +14,8 @@ from tests.npu_adapter import collectives
 from utils.compat import tf
 
 LOOP_SCOPE = "npu_runconfig"
+OPTIMIZER = "NpuOptimizer"
+INITIALIZE, SHUT_DOWN = "InitializeSystem", "ShutdownSystem"
 LOOP_VARIABLES = ("iterations_per_loop", "loop_cond", "zero", "one")
 
 # Key -> field, as the real adapter's source reads them; own list, so that a mistake in the
@@ -129,7 +131,8 @@ class System:
         self.runs = 0
         self.loops = 0
         self.is_shut_down = False
-        self.configs = []
+        # What graphs are for, as the session said that initialized the device; None before.
+        self.graph_run_mode = None
 
     def check_alive(self):
         if self.is_shut_down:
@@ -142,18 +145,30 @@ SYSTEM = System()
 
 
 def check_config(config):
-    """Raises AdapterError for a configuration that the adapter would misunderstand."""
+    """Returns the adapter's options in a configuration, None for a session on the host.
+
+    Raises:
+      AdapterError: If the adapter would misunderstand the configuration.
+    """
     if config is None:
-        raise AdapterError("a session without configuration would run on the host")
+        return None
     rewrite = config.graph_options.rewrite_options
-    entries = [entry for entry in rewrite.custom_optimizers if entry.name == "NpuOptimizer"]
-    if len(entries) != 1:
-        raise AdapterError(f"{len(entries)} entries are called NpuOptimizer, but one is needed")
+    entries = [entry for entry in rewrite.custom_optimizers if entry.name == OPTIMIZER]
+    if not entries:
+        return None
+    if len(entries) > 1:
+        raise AdapterError(f"{len(entries)} entries are called {OPTIMIZER}, but one is needed")
     for name in ("remapping", "memory_optimization"):
         if getattr(rewrite, name) != rewrite.OFF:
             raise AdapterError(f"{name} is not off")
+    if config.graph_options.optimizer_options.global_jit_level > 0:
+        raise AdapterError("XLA is on")
     if not config.allow_soft_placement:
         raise AdapterError("allow_soft_placement is off")
+    if config.log_device_placement:
+        raise AdapterError("log_device_placement is on")
+    if not entries[0].parameter_map:
+        raise AdapterError("a session goes to the device that says nothing of it")
     values = {key: _value(key, value) for key, value in entries[0].parameter_map.items()}
     _check_values(values)
     return values
@@ -194,15 +209,20 @@ def _check_values(values):
             raise AdapterError(f"{folder} does not exist")
 
 
-def install():
-    """Makes every session of the process one of the device; returns what takes it back."""
+def install(is_enabled=lambda: True):
+    """Watches every session of the process; returns what takes it back.
+
+    Args:
+      is_enabled: Whether the adapter knows the operations of sessions by now.
+    """
     base = tf.Session.__mro__[1]  # BaseSession, whose methods all kinds of sessions share.
     original_init, original_run = base.__init__, base.run
     collectives.start()
 
     def init(self, target="", graph=None, config=None):
         self._npu_values = check_config(config)
-        SYSTEM.configs.append(self._npu_values)
+        if self._npu_values is not None and not is_enabled():
+            raise AdapterError("a session for the device needs enable_v1")
         original_init(self, target=target, graph=graph, config=config)
 
     def run(self, fetches, feed_dict=None, options=None, run_metadata=None):
@@ -216,29 +236,59 @@ def install():
     return uninstall
 
 
+def send_all_sessions_to_the_device():
+    """Gives sessions without the adapter's entry an empty one, as versions from 2021 on do."""
+    original = tf.Session.__init__
+
+    def init(self, target="", graph=None, config=None):
+        config = config or tf.ConfigProto()
+        rewrite = config.graph_options.rewrite_options
+        if not any(entry.name == OPTIMIZER for entry in rewrite.custom_optimizers):
+            rewrite.custom_optimizers.add().name = OPTIMIZER
+            rewrite.memory_optimization = rewrite.OFF
+        rewrite.remapping = rewrite.OFF
+        config.allow_soft_placement = True
+        original(self, target=target, graph=graph, config=config)
+
+    tf.Session.__init__ = init
+
+
 def _run(session, original_run, fetches, feed_dict, options, run_metadata):
+    operations = _ancestors(session.graph, fetches)
+    values = session._npu_values
+    if values is None:
+        if any(operation.type.startswith("Conv2D") for operation in operations):
+            raise AdapterError("a network runs on the host")
+        return original_run(session, fetches, feed_dict, options, run_metadata)
     SYSTEM.check_alive()
     SYSTEM.runs += 1
-    operations = _ancestors(session.graph, fetches)
     names = {operation.name for operation in operations}
-    if any(name.endswith("ShutdownSystem") for name in names):
+    if INITIALIZE in names:
+        SYSTEM.graph_run_mode = values["graph_run_mode"]
+    if SHUT_DOWN in names:
         SYSTEM.is_shut_down = True
     trains = any(_updates_weights(operation) for operation in operations)
-    steps = session._npu_values["iterations_per_loop"]
+    steps = values["iterations_per_loop"]
     if trains:
-        check_operations(operations)
-        if feed_dict:
-            raise AdapterError(f"the training graph is fed: {list(feed_dict)}")
-        if steps > 1 and "IterationOp" not in names:
-            raise AdapterError("a loop's operation must be called IterationOp")
-        if session._npu_values["graph_run_mode"] != 1:
-            raise AdapterError("graph_run_mode of training is 1")
+        _check_training(values, operations, names, feed_dict)
     if trains and steps > 1:
         _check_loop_variables(session, original_run, steps)
         SYSTEM.loops += 1
         for _ in range(steps - 1):
             original_run(session, session.graph.get_operation_by_name("IterationOp"))
     return original_run(session, fetches, feed_dict, options, run_metadata)
+
+
+def _check_training(values, operations, names, feed_dict):
+    check_operations(operations)
+    if feed_dict:
+        raise AdapterError(f"the training graph is fed: {list(feed_dict)}")
+    if values["iterations_per_loop"] > 1 and "IterationOp" not in names:
+        raise AdapterError("a loop's operation must be called IterationOp")
+    if values["graph_run_mode"] != 1:
+        raise AdapterError("graph_run_mode of training is 1")
+    if SYSTEM.graph_run_mode == 0:
+        raise AdapterError("the device was initialized for inference, but it trains")
 
 
 def loop_collection(name):

@@ -1,1 +1,5 @@
-"""The parts of the adapter for graphs and sessions of TensorFlow 1."""
+"""The adapter of TensorFlow 1."""
+
+from tests.npu_adapter import session
+
+UNINSTALL = session.install()

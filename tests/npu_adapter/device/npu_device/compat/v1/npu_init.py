@@ -1,5 +1,5 @@
-"""Loading this moves the process to the device."""
+"""Loading this sends every session of the process to the device."""
 
 from tests.npu_adapter import session
 
-UNINSTALL = session.install()
+session.send_all_sessions_to_the_device()
