@@ -1,6 +1,7 @@
 """Checks what a run needs and says what to mend: Python, TensorFlow, device, data, checkpoint.
 
   python doctor.py
+  python doctor.py --device=gpu
   python doctor.py --device=npu --dataset_dir=DIR --tf_initial_checkpoint=pretrained/model.ckpt
 
 The exit status is 1 if something would keep a run from working.
@@ -71,6 +72,7 @@ def main(flag_values):
         if options.tf_initial_checkpoint is not None:
             findings += _checkpoint(options.tf_initial_checkpoint)
     findings += _ascend(device_options)
+    findings += _nvidia(device_options)
     _show(findings)
     if any(finding.remedy and finding.is_fatal for finding in findings):
         sys.exit(common.STATUS_FAILURE)
@@ -231,6 +233,48 @@ def _ranks(options: DeviceOptions) -> list:
     except UserError as error:
         findings.append(Finding("ranks", "the environment does not fit", str(error)))
     return findings
+
+
+def _nvidia(options: DeviceOptions) -> list:
+    """Looks at driver, TensorFlow's build and GPUs, where there is any sign of a GPU."""
+    devices = glob.glob("/dev/nvidia[0-9]*")
+    if options.device != "gpu" and not devices and shutil.which("nvidia-smi") is None:
+        return []
+    findings = [_nvidia_driver(options)]
+    if importlib.util.find_spec("tensorflow") is not None:
+        findings += _gpus(options)
+    return findings
+
+
+def _nvidia_driver(options: DeviceOptions) -> Finding:
+    what, is_fatal = "NVIDIA driver", options.device == "gpu"
+    if shutil.which("nvidia-smi") is None:
+        remedy = "Install NVIDIA's driver; in a container pass the GPUs (docker run --gpus=all)."
+        return Finding(what, "nvidia-smi is not on PATH", remedy, is_fatal)
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    result = subprocess.run(query, capture_output=True, text=True)
+    if result.returncode:
+        answer = (result.stdout + result.stderr).strip()
+        return Finding(what, f"nvidia-smi fails: {answer}", "Mend the driver.", is_fatal)
+    return Finding(what, "; ".join(result.stdout.strip().splitlines()))
+
+
+def _gpus(options: DeviceOptions) -> list:
+    """Returns what TensorFlow sees of the GPUs, and what each can compute in."""
+    from deployment import gpu
+    from utils import compat
+
+    reason = gpu.why_no_gpu()
+    if reason is not None:
+        remedy = f"{reason[0].upper()}{reason[1:]}."
+        return [Finding("GPUs", "TensorFlow sees none", remedy, options.device == "gpu")]
+    found = []
+    for index, one in enumerate(compat.visible_gpus()):
+        modes = [mode for mode, why in gpu.precision_modes(one).items() if why is None]
+        capability = "unknown" if one.capability is None else gpu.dotted(one.capability)
+        text = f"{one.name}, compute capability {capability}, precision {' or '.join(modes)}"
+        found.append(Finding(f"--gpu={index}", text))
+    return found
 
 
 if __name__ == "__main__":

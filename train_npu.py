@@ -270,12 +270,12 @@ def _watching_hooks(step, sections, info, backend, skipped) -> list:
     from core.hooks.profile_steps import ProfileSteps
     from core.hooks.stop_on_bad_loss import StopOnBadLoss
     from core.hooks.watch_loss import WatchLoss
-    from utils.compat import tf
+    from utils.compat import host_session, tf
 
     options = sections["train"]
 
     def explain(session, number):
-        with tf.Graph().as_default(), tf.Session() as other:
+        with tf.Graph().as_default(), host_session() as other:
             batches = _batches(sections, info, backend, number - 1 + skipped)
             iterator = tf.data.make_initializable_iterator(batches)
             other.run(iterator.initializer)

@@ -19,7 +19,7 @@ import numpy as np
 
 from core import averaging
 from core.heads import logits
-from utils.compat import tf
+from utils.compat import host_session, tf
 from utils.errors import UserError
 
 PREFIX = "model.ckpt"
@@ -423,7 +423,7 @@ def write_compact(source: str, target: str) -> int:
         tensors = [_halved(name, opened.get_tensor(name)) for name in names]
     os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
     temporary = f"{target}.tmp-{os.getpid()}"
-    with tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), host_session() as session:
         session.run(
             tf.raw_ops.SaveV2(
                 prefix=temporary,

@@ -90,6 +90,8 @@ class Backend:
             intra_op_parallelism_threads=self.options.intra_op_threads,
             inter_op_parallelism_threads=self.options.inter_op_threads,
             allow_soft_placement=True,
+            # A TensorFlow that can use GPUs would, whatever the device was to be.
+            device_count={"GPU": 0},
         )
 
     def wrap_optimizer(self, optimizer: tf.train.Optimizer) -> tf.train.Optimizer:
@@ -133,10 +135,16 @@ def create(options: DeviceOptions) -> Backend:
     name = _best_device() if options.device == "auto" else options.device
     if importlib.util.find_spec(f"deployment.{name}") is None:
         raise OptionError(f"--device={name} is not part of this version; pass --device=cpu.")
+    for flag in ("gpu", "tf32"):
+        if name != "gpu" and getattr(options, flag) is not None:
+            raise OptionError(f"--{flag} is for GPUs, but this runs on {name}; leave it out.")
     backend = importlib.import_module(f"deployment.{name}").create(options)
     backend.check_precision()
     return backend
 
 
 def _best_device() -> str:
-    return "npu" if importlib.import_module("deployment.npu").is_available() else "cpu"
+    for name in ("npu", "gpu"):
+        if importlib.import_module(f"deployment.{name}").is_available():
+            return name
+    return "cpu"

@@ -7,6 +7,7 @@ For devices whose mixed precision has no scaling of its own: `Backend.wrap_optim
 from __future__ import annotations
 
 from utils.compat import tf
+from utils.errors import OptionError
 
 _START = 2.0**15
 _LOWEST = 1.0
@@ -15,26 +16,52 @@ _HIGHEST = 2.0**24
 _STEPS_TO_DOUBLE = 1000
 
 
+def check(text: str) -> float | None:
+    """Returns the fixed scale of `--loss_scale`, None for none and dynamic.
+
+    Raises:
+      OptionError: If it is neither "none", "dynamic" nor a number of at least 1.
+    """
+    if text in ("none", "dynamic"):
+        return None
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = 0.0
+    if not 1.0 <= scale < float("inf"):
+        raise OptionError(
+            f"--loss_scale is {text}, but must be none, dynamic, or a number of at least 1."
+        )
+    return scale
+
+
 class LossScaling(tf.train.Optimizer):
     """An optimizer that scales the loss, and leaves out the update of a step that overflowed.
 
     A step that is left out counts in the global step, so that schedule, saving and the order of the
-    data stay what they are; the factor is then halved.
+    data stay what they are; the factor is then halved, unless it is fixed.
     """
 
-    def __init__(self, optimizer: tf.train.Optimizer, steps_to_double: int = _STEPS_TO_DOUBLE):
+    def __init__(
+        self,
+        optimizer: tf.train.Optimizer,
+        steps_to_double: int = _STEPS_TO_DOUBLE,
+        *,
+        fixed: float | None = None,
+    ):
         """Wraps an optimizer.
 
         Args:
           optimizer: Computes gradients and makes the update.
           steps_to_double: Steps without overflow after which the factor is doubled.
+          fixed: A factor that stays as it is; None for one that adapts.
         """
         super().__init__(use_locking=False, name="LossScaling")
         self._optimizer = optimizer
         self._steps_to_double = steps_to_double
-        self.scale = tf.get_variable(
-            "loss_scale", [], initializer=tf.constant_initializer(_START), trainable=False
-        )
+        self._is_fixed = fixed is not None
+        start = tf.constant_initializer(_START if fixed is None else fixed)
+        self.scale = tf.get_variable("loss_scale", [], initializer=start, trainable=False)
         self._good_steps = tf.get_variable(
             "loss_scale_good_steps",
             [],
@@ -56,7 +83,7 @@ class LossScaling(tf.train.Optimizer):
         is_good = tf.reduce_all([tf.reduce_all(tf.is_finite(one)) for one in gradients])
         update = tf.cond(is_good, lambda: self._update(pairs), tf.no_op)
         with tf.control_dependencies([update]):
-            adapt = self._adapt(is_good)
+            adapt = tf.no_op() if self._is_fixed else self._adapt(is_good)
         if global_step is None:
             return tf.group(adapt, name=name)
         with tf.control_dependencies([adapt]):

@@ -16,7 +16,7 @@ import os
 
 import numpy as np
 
-from deployment import npu_keys, npu_loss_scale, npu_ranks
+from deployment import loss_scaling, npu_keys, npu_loss_scale, npu_ranks
 from deployment.backend import Backend
 from deployment.options import DeviceOptions
 from utils.compat import tf
@@ -50,7 +50,7 @@ def create(options: DeviceOptions) -> Backend:
       UserError: If the environment does not say which rank this process is.
     """
     parameters = _parameters(options)
-    npu_loss_scale.check(options.loss_scale)
+    loss_scaling.check(options.loss_scale)
     ranks = npu_ranks.read(os.environ, options.rank)
     adapter = _load()
     if ranks.ranks > 1 and "RANK_SIZE" not in os.environ:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from deployment import loss_scaling
 from utils.compat import tf
-from utils.errors import OptionError
 
 # The dynamic scale: where it starts, how many good steps double it, how little it may become.
 _START = 2.0**15
@@ -73,30 +73,11 @@ def create(text: str):
     """Returns the manager of `--loss_scale`, None for none.
 
     Raises:
-      OptionError: If it is neither "none", "dynamic" nor a number of at least 1.
+      OptionError: If it is none of the values of `loss_scaling.check`.
     """
     if text == "none":
         return None
-    return DynamicLossScale() if text == "dynamic" else FixedLossScale(check(text))
-
-
-def check(text: str) -> float | None:
-    """Returns the fixed scale of `--loss_scale`, None where there is none.
-
-    Raises:
-      OptionError: See `create`.
-    """
-    if text in ("none", "dynamic"):
-        return None
-    try:
-        scale = float(text)
-    except ValueError:
-        scale = 0.0
-    if not 1.0 <= scale < float("inf"):
-        raise OptionError(
-            f"--loss_scale is {text}, but must be none, dynamic, or a number of at least 1."
-        )
-    return scale
+    return DynamicLossScale() if text == "dynamic" else FixedLossScale(loss_scaling.check(text))
 
 
 def _local(name: str, value, dtype) -> tf.Variable:

@@ -53,6 +53,21 @@ class DeviceOptions(Options):
         "Factor on the loss before gradients are computed: none, dynamic or a number; for half "
         "precision.",
     )
+    gpu: int | None = option(
+        flags.DEFINE_integer,
+        None,
+        "GPU: number of the GPU among those that CUDA_VISIBLE_DEVICES shows, from 0; unset: the "
+        "first, or each process's own.",
+        minimum=0,
+        changeable=True,
+    )
+    tf32: bool | None = option(
+        flags.DEFINE_bool,
+        None,
+        "GPU: whether fp32 products may be rounded to TF32 (from compute capability 8.0 on); "
+        "unset: TensorFlow's choice, which is yes.",
+        changeable=True,
+    )
     npu_option: tuple[str, ...] = option(
         flags.DEFINE_multi_string,
         (),

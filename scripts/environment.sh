@@ -4,6 +4,7 @@
 #   scripts/environment.sh 2.21                 .venv         on Python 3.11
 #   scripts/environment.sh 2.6                  .venv-tf2.6   on Python 3.9
 #   scripts/environment.sh 1.15                 .venv-tf1.15  on Python 3.7
+#   scripts/environment.sh gpu                  .venv-gpu     TensorFlow 2.21 with CUDA on Python 3.11
 #   scripts/environment.sh --interpreter 2.6    prints the Python it would use; makes nothing
 #
 # An environment that was made from the same pins is reused as it is. One that was made from other
@@ -90,9 +91,12 @@ case "${1:-}" in
   2.21) folder=.venv python_version=3.11 ;;
   2.6) folder=.venv-tf2.6 python_version=3.9 ;;
   1.15) folder=.venv-tf1.15 python_version=3.7 ;;
-  *) fail 2 "'${1:-}' is no TensorFlow version with an environment; say 2.21, 2.6 or 1.15." ;;
+  gpu) folder=.venv-gpu python_version=3.11 ;;
+  *) fail 2 "'${1:-}' is no TensorFlow version with an environment; say 2.21, 2.6, 1.15 or gpu." ;;
 esac
-files=("requirements/installer.txt" "requirements/tf$1.txt" requirements/dev.txt)
+pins="requirements/tf$1.txt"
+[[ "$1" == gpu ]] && pins=requirements/gpu.txt
+files=("requirements/installer.txt" "$pins" requirements/dev.txt)
 
 if $only_interpreter; then
   find_python "$python_version"
@@ -101,7 +105,7 @@ fi
 
 status=0
 # Two commands at once (two terminals, make -j) make an environment once.
-exec 9<"requirements/tf$1.txt"
+exec 9<"$pins"
 if command -v flock >/dev/null; then flock 9; fi
 
 if [[ -e "$folder" && ! -e "$folder/pins.txt" && ! -e "$folder/incomplete" ]]; then

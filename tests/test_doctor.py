@@ -11,6 +11,7 @@ import doctor
 from deployment.options import DeviceOptions
 from tests import small_data
 from tests.npu_adapter import session as device
+from utils import compat
 
 ROOT = pathlib.Path(doctor.__file__).parent
 STAND_IN = pathlib.Path(device.__file__).parent / "bridge"
@@ -73,6 +74,32 @@ def test_adapter_and_rank_table_are_looked_at(monkeypatch):
     assert "npu_bridge" in found["adapter"].result
     assert found["rank table"].result.endswith("8p.json, 8 devices")
     assert found["ranks"].result == "this is rank 0 of 1"
+
+
+def test_what_a_gpu_needs_is_told():
+    status, output = run("--device=gpu", PATH="/nowhere", CUDA_VISIBLE_DEVICES="")
+    assert status == 1
+    for expected in (
+        "MEND  --device=gpu: cannot be used",
+        "MEND  NVIDIA driver: nvidia-smi is not on PATH",
+        "MEND  GPUs: TensorFlow sees none",
+    ):
+        assert expected in output
+
+
+def test_gpus_are_shown_with_what_they_can_compute_in(monkeypatch, tmp_path):
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\necho 'NVIDIA A100, 550.54, 40960 MiB'\n")
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("deployment.gpu.why_no_gpu", lambda: None)
+    gpus = [compat.Gpu("NVIDIA A100", (8, 0)), compat.Gpu("Tesla P4", (6, 1))]
+    monkeypatch.setattr(compat, "visible_gpus", lambda: gpus)
+    driver, first, second = doctor._nvidia(DeviceOptions())
+    assert driver.result == "NVIDIA A100, 550.54, 40960 MiB"
+    assert first.what == "--gpu=0"
+    assert first.result == "NVIDIA A100, compute capability 8.0, precision fp32 or fp16"
+    assert second.result == "Tesla P4, compute capability 6.1, precision fp32"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import tempfile
+from typing import NamedTuple
 
 # Faster convolution kernels; must be set before TensorFlow is loaded. Not for TF 2.6, which ends at
 # Python 3.9: on some processors its oneDNN divides by zero, or leaves batch norm's output unwritten
@@ -53,16 +54,21 @@ with _quiet_standard_error():
 
 __all__ = [
     "VERSION",
+    "Gpu",
     "add_control_input",
     "has_native_atrous_gradient",
     "has_new_tflite_converter",
+    "host_session",
+    "is_built_with_cuda",
     "is_tested",
     "matmul_prefers_wide_results",
     "pythons_of_npu_adapter",
+    "set_tf32",
     "slim",
     "start_profile",
     "stop_profile",
     "tf",
+    "visible_gpus",
     "why_no_bf16_on_cpu",
 ]
 
@@ -88,6 +94,14 @@ def has_new_tflite_converter() -> bool:
     operations (a ReLU6 that it does not merge with a convolution).
     """
     return VERSION[0] > 1
+
+
+def host_session(graph: tf.Graph | None = None) -> tf.Session:
+    """Returns a session that leaves GPUs alone, for what the host does beside a device.
+
+    A process has one configuration of its GPUs, which the first session that uses them sets.
+    """
+    return tf.Session(graph=graph, config=tf.ConfigProto(device_count={"GPU": 0}))
 
 
 def add_control_input(operation: tf.Operation, earlier: tf.Operation):
@@ -149,6 +163,51 @@ def why_no_bf16_on_cpu() -> str | None:
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "1":
         return "oneDNN is switched off (TF_ENABLE_ONEDNN_OPTS)"
     return None
+
+
+class Gpu(NamedTuple):
+    """A GPU that TensorFlow sees.
+
+    Attributes:
+      name: Its model, such as "NVIDIA A100-SXM4-40GB".
+      capability: Its compute capability, such as (8, 0); None where TensorFlow does not tell.
+    """
+
+    name: str
+    capability: tuple | None
+
+
+def is_built_with_cuda() -> bool:
+    """Whether this TensorFlow can use NVIDIA's GPUs."""
+    return tf.test.is_built_with_cuda()
+
+
+def visible_gpus() -> list:
+    """Returns the GPUs that TensorFlow sees, each a `Gpu`; takes none of their memory.
+
+    TensorFlow tells a GPU's model and compute capability from 2.4 on.
+    """
+    experimental = tf.config.experimental
+    tell = getattr(experimental, "get_device_details", lambda unused_device: {})
+    found = []
+    for device in experimental.list_physical_devices("GPU"):
+        details = tell(device)
+        name = details.get("device_name", device.name)
+        found.append(Gpu(name, details.get("compute_capability")))
+    return found
+
+
+def set_tf32(allowed: bool) -> bool:
+    """Allows or forbids fp32 products with TF32's 10 bits of mantissa, on GPUs that have it.
+
+    Returns:
+      Whether this TensorFlow has the switch; it came with 2.4.
+    """
+    switch = getattr(tf.config.experimental, "enable_tensor_float_32_execution", None)
+    if switch is None:
+        return False
+    switch(allowed)
+    return True
 
 
 def is_tested() -> bool:

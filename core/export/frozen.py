@@ -6,7 +6,7 @@ import contextlib
 
 from core.export import graph
 from core.export.artifact import EXACT, Artifact, Job, outputs_of, tensor
-from utils.compat import tf
+from utils.compat import host_session, tf
 
 
 def check_available(unused_options):
@@ -40,7 +40,7 @@ def opened(path: str):
     with tf.Graph().as_default() as loaded:
         tf.import_graph_def(graph_def, name="")
         fetches = [f"{graph.LABELS}:0", f"{graph.PROBABILITIES}:0"]
-        with tf.Session(graph=loaded) as session:
+        with host_session(loaded) as session:
 
             def run(image):
                 labels, probabilities = session.run(fetches, {f"{graph.INPUT}:0": image[None]})

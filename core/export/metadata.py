@@ -9,7 +9,7 @@ import numpy as np
 
 from core import checkpoint, model, run_folder
 from core.export import graph
-from utils.compat import tf
+from utils.compat import host_session, tf
 
 # Grows when a reader of an older file would misunderstand a newer one.
 FORMAT_VERSION = 1
@@ -65,7 +65,7 @@ def _preprocessing(network: graph.Network) -> dict:
 def _normalization(network: graph.Network) -> tuple:
     """Returns the factor and the summand of each channel, as lists."""
     normalize = model.backbone(network.options).normalize
-    with tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), host_session() as session:
         ends = normalize(tf.constant([[[[0.0] * 3, [255.0] * 3]]]))
         low, high = session.run(ends)[0, 0].astype(np.float64)
     return [round(value, 9) for value in (high - low) / 255], low.tolist()

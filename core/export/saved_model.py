@@ -8,7 +8,7 @@ import tempfile
 
 from core.export import graph
 from core.export.artifact import EXACT, Artifact, Job, outputs_of, tensor
-from utils.compat import tf
+from utils.compat import host_session, tf
 
 # Images as an array, one or several of one size; one image as the content of its file.
 DEFAULT_SIGNATURE = tf.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
@@ -36,7 +36,7 @@ def write(job: Job) -> list:
         with open(file, "w", encoding="utf-8") as stream:
             stream.write(job.metadata)
         tf.add_to_collection(tf.GraphKeys.ASSET_FILEPATHS, tf.constant(file, name="metadata_file"))
-        with tf.Session() as session:
+        with host_session() as session:
             builder.add_meta_graph_and_variables(
                 session,
                 [tf.saved_model.tag_constants.SERVING],
@@ -72,7 +72,7 @@ def _signature(tensors, name):
 @contextlib.contextmanager
 def opened(path: str):
     """Loads a SavedModel; gives a function from an image to labels and probabilities."""
-    with tf.Graph().as_default() as loaded, tf.Session(graph=loaded) as session:
+    with tf.Graph().as_default() as loaded, host_session(loaded) as session:
         loader = tf.saved_model.load(session, [tf.saved_model.tag_constants.SERVING], path)
         signature = loader.signature_def[DEFAULT_SIGNATURE]
         fetches = [signature.outputs[name].name for name in (graph.LABELS, graph.PROBABILITIES)]

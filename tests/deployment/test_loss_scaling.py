@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from core import gradients
 from deployment.loss_scaling import LossScaling
 from utils.compat import tf
 
@@ -34,6 +35,30 @@ def test_a_step_that_overflows_changes_no_weight_counts_and_halves_the_factor():
         assert session.run(scaling.scale) == 2.0**14
         assert session.run(tf.train.get_global_step()) == 1
         assert session.run(scaling.variables()[0]) == 0.0
+
+
+def test_a_fixed_factor_stays_and_leaves_out_what_overflows():
+    factor = tf.placeholder_with_default(np.float32(np.inf), [])
+    scaling, weight, _, train = _step(factor, fixed=8.0)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        session.run(train)
+        assert session.run([weight, scaling.scale]) == [1.0, 8.0]
+        session.run(train, {factor: 0.25})
+        assert session.run([weight, scaling.scale]) == [1.0 - 0.5 * 0.25, 8.0]
+
+
+def test_gradients_of_several_batches_are_those_of_the_loss():
+    weight = tf.get_variable("weight", [], initializer=tf.constant_initializer(1.0))
+    images = [tf.constant(0.25), tf.constant(0.5)]
+    parts = [gradients.Part(image, weight * image) for image in images]
+    rest = 3.0 * weight
+    optimizer = gradients.InTurn(tf.train.GradientDescentOptimizer(1.0), parts, rest)
+    scaling = LossScaling(optimizer, fixed=1024.0)
+    ((gradient, _),) = scaling.compute_gradients(parts[0].loss + parts[1].loss + rest, [weight])
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        assert session.run(gradient) == pytest.approx(3.75)
 
 
 def test_the_factor_is_doubled_after_enough_good_steps():
