@@ -6,11 +6,9 @@ The launcher sets them, `deployment/membership.py` reads them.
 from __future__ import annotations
 
 from deployment import hosts
+from deployment.membership import ADDRESSES, INTERFACE, LOCAL_RANK, RANK
 from utils.errors import OptionError
 
-RANK = "DEEPLAB_RANK"
-ADDRESSES = "DEEPLAB_ADDRESSES"
-LOCAL_RANK = "DEEPLAB_LOCAL_RANK"
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 # First port where hosts must know each other's ports without having talked.
 _FIRST_PORT = 29600
@@ -27,15 +25,17 @@ def environments(options, base: dict) -> list:
       OptionError: If hosts, processes, devices and addresses do not fit together.
       UserError: If a port is in use or a host unknown.
     """
-    inherited = (RANK, ADDRESSES, LOCAL_RANK)
+    inherited = (RANK, ADDRESSES, LOCAL_RANK, INTERFACE)
     base = {name: value for name, value in base.items() if name not in inherited}
     addresses, ranks = _group(options)
     gpus = _gpus(options, base, len(ranks))
     if len(addresses) == 1:
         return [{**base, **gpus[0]}]
+    listens = {INTERFACE: hosts.address_of(options.interface)} if options.interface else {}
     return [
         {
             **base,
+            **listens,
             **gpus[local],
             RANK: str(rank),
             ADDRESSES: ",".join(addresses),
@@ -54,10 +54,6 @@ def _group(options):
         ports = _ports(options.port, options.devices) or hosts.free_ports(address, options.devices)
         hosts.check_free(address, ports)
         return [f"{address}:{port}" for port in ports], range(options.devices)
-    if options.interface:
-        raise OptionError(
-            "--interface is for processes on one host; --hosts names the addresses of several."
-        )
     all_hosts = hosts.parse(options.hosts)
     index = hosts.own_index(all_hosts, options.host_index)
     own = all_hosts[index]

@@ -84,8 +84,8 @@ class LaunchOptions(Options):
     interface: str | None = option(
         flags.DEFINE_string,
         None,
-        "CPU and GPU on one host: interface or address by which the processes reach each other; "
-        "127.0.0.1 if unset.",
+        "CPU and GPU: interface or address of this host that its processes listen on; unset: that "
+        "of its name in --hosts, 127.0.0.1 on one host.",
     )
     port: int | None = option(
         flags.DEFINE_integer,

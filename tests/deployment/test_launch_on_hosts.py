@@ -101,6 +101,9 @@ def test_a_host_of_several_starts_its_own_ranks():
     }
     found = _environments(**options, host_index=0)
     assert [one["DEEPLAB_RANK"] for one in found] == ["0"]
+    assert "DEEPLAB_INTERFACE" not in found[0]
+    found = _environments(**options, interface="lo")
+    assert {one["DEEPLAB_INTERFACE"] for one in found} == {"127.0.0.1"}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +117,6 @@ def test_a_host_of_several_starts_its_own_ranks():
         ({"hosts": ("127.0.0.1:1", "127.0.0.2:1")}, "all of 127.0.0.1, 127.0.0.2 are this machine"),
         ({"hosts": ("127.0.0.1:1",), "host_index": 1}, "--host_index=1, but --hosts names 1: 0 to"),
         ({"hosts": ("127.0.0.1:2",), "devices": 3}, "--devices=3, but --hosts gives 127.0.0.1 2"),
-        ({"hosts": ("127.0.0.1:2",), "interface": "lo"}, "--interface is for processes on one"),
         ({"host_index": 0}, "--host_index needs --hosts"),
         ({"device_ids": ("0",)}, "--device_ids means nothing with --device=cpu"),
         ({"interface": "eth77"}, "--interface=eth77 is neither an interface of this machine (lo"),
