@@ -128,6 +128,7 @@ def _blend(image, color, opacity=_OPACITY):
 def _jpeg(pixels) -> bytes:
     buffer = io.BytesIO()
     picture = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
-    # Without chroma subsampling: thin coloured objects would fade.
-    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)
+    # Without chroma subsampling: thin coloured objects would fade. Without `optimize`: Pillow then
+    # fails on noise, whose file is larger than the buffer that it takes (a byte per pixel).
+    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
