@@ -83,7 +83,7 @@ KNOWN = {
     "ade20k": DatasetInfo(
         name="ade20k",
         num_classes=151,
-        class_names=default_names(151),
+        class_names=("other", *class_names.ADE20K),
         colors=_as_colors(colormap.ade20k()),
         ignore_label=0,
         splits={"train": 20210, "val": 2000},

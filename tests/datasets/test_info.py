@@ -72,6 +72,7 @@ def test_a_known_set_with_other_classes_than_dataset_json_is_refused(records):
 def test_without_dataset_json_the_known_set_serves(bare):
     info = dataset_info.load(data_options(bare, dataset="ade20k"))
     assert (info.num_classes, info.ignore_label) == (151, 0)
+    assert info.class_names[:3] == ("other", "wall", "building")
     assert info.splits == {"train": 20210}
 
 
