@@ -65,6 +65,7 @@ class Samples:
             accuracy=metrics.pixel_accuracy(confusion),
             mistakes=_mistakes(confusion, self._class_names),
             panels=draw(),
+            classes=_present(confusion),
         )
         for keep in takers:
             keep.put(sample)
@@ -130,6 +131,13 @@ class _Reservoir:
             self.kept.append(sample)
         else:
             self.kept[self._place] = sample
+
+
+def _present(confusion) -> tuple:
+    """Returns the ids of the classes in an image, those with the most pixels first."""
+    pixels = np.sum(confusion, axis=0) + np.sum(confusion, axis=1)
+    order = np.argsort(-pixels, kind="stable")
+    return tuple(int(label) for label in order if pixels[label])
 
 
 def _mistakes(confusion, class_names) -> tuple:

@@ -80,6 +80,7 @@ class Sample:
       accuracy: Share of its pixels that are right.
       mistakes: (label name, predicted name, share of the image's pixels), largest first.
       panels: The pictures.
+      classes: Ids of the classes that are labelled or predicted in it, the largest first.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Sample:
     accuracy: float
     mistakes: tuple
     panels: Panels
+    classes: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -77,3 +77,12 @@ def test_an_image_without_a_labelled_pixel_is_left_out():
     samples = Samples(("road", "tree"))
     samples.add("a", _confusion(0, 0), pytest.fail)
     assert samples.groups() == ()
+
+
+def test_a_sample_knows_its_classes_the_largest_first():
+    samples = Samples(("road", "tree", "sky", "car"))
+    confusion = np.zeros([4, 4], np.int64)
+    confusion[2, 2], confusion[0, 3] = 5, 1
+    samples.add("a", confusion, lambda: lambda: None)
+    ((_, (sample,)),) = samples.groups()
+    assert sample.classes == (2, 0, 3)

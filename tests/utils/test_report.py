@@ -112,6 +112,14 @@ def test_any_number_of_classes_fits(classes):
     assert len(text) < 6e6
 
 
+def test_with_many_classes_each_image_names_those_that_it_shows():
+    for classes, legends in ((40, 1), (41, 2)):
+        sample = report.Sample("a", 0.1, 0.9, (), _panels(), tuple(range(classes)))
+        text = report.render(_report(classes, samples=(("Worst images", (sample,)),)))
+        assert text.count('class="legend"') == legends
+        assert ("and 25 smaller ones" in text) == (legends == 2)
+
+
 def test_a_missing_package_is_found_before_the_work(monkeypatch):
     report.check_available()
     monkeypatch.setattr(report.importlib.util, "find_spec", lambda name: None)
@@ -307,4 +315,5 @@ def test_absent_classes_are_named():
         report.ClassRow(0, "here", (0, 0, 0), 0.1, 0.2, 0.3, 0.4, 1.0),
         report.ClassRow(1, "never seen", (0, 0, 0), None, None, None, None, 0.0),
     ]
-    assert "mean: never seen." in report.render(_with_rows(rows))
+    text = " ".join(report.render(_with_rows(rows)).split())
+    assert "not part of the mean: never seen." in text
