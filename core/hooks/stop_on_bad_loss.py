@@ -51,7 +51,7 @@ class StopOnBadLoss(tf.train.SessionRunHook):
         raise NonFiniteError(
             f"step {number} is not finite: loss {values['loss']:g}, regularisation "
             f"{values['reg_loss']:g}, gradient norm {values['gradient_norm']:g} at learning rate "
-            f"{values['learning_rate']:g}. {cause}The last checkpoint is unharmed. Try a lower "
+            f"{values['learning_rate']:g}. {cause}Earlier checkpoints are unharmed. Try a lower "
             "--base_learning_rate or --clip_gradient_norm, or check the data.",
             step=int(number),
             learning_rate=float(values["learning_rate"]),
