@@ -9,6 +9,7 @@ Nothing here knows files of results; `core/results.py` writes what is returned.
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -30,6 +31,9 @@ from utils.log import Progress
 
 # Longest side of a picture in the report: sharp on a desk, small in the file.
 _PICTURE_SIDE = 400
+# Pixels of a run, over all images, scales and mirrored images, up to which a second run beside it
+# is worth its memory: small ones leave cores without work.
+_SMALL_RUN = 4e6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,8 +141,12 @@ def _pass_in_one_graph(make_batches, members, options, crop_size, unused_windows
     """Gives an iterator of what was fetched for each batch; network and counting in one graph."""
     (member,) = members
     with tf.Graph().as_default() as graph:
-        iterator = tf.data.make_initializable_iterator(make_batches())
-        batch = iterator.get_next()
+        # Runs side by side may end in another order than their batches have.
+        numbered = tf.data.Dataset.zip(
+            (tf.data.Dataset.range(np.iinfo(np.int64).max), make_batches())
+        )
+        iterator = tf.data.make_initializable_iterator(numbered)
+        number, batch = iterator.get_next()
         prediction = predict.predict(
             batch["image"],
             member.options,
@@ -159,7 +167,9 @@ def _pass_in_one_graph(make_batches, members, options, crop_size, unused_windows
             with checkpoint.reading(member.checkpoint_path):
                 session.run(restore)
             session.run(iterator.initializer)
-            yield _ahead(lambda: session.run(fetches))
+            at_once = _runs_at_once(batch["image"], options, backend)
+            fetched = _ahead(lambda: session.run((number, fetches)), at_once)
+            yield _in_order(fetched)
 
 
 @contextlib.contextmanager
@@ -212,17 +222,41 @@ def _predicted(predicts, padded, size, options) -> tuple:
     return tuple(np.pad(output, missing, "constant")[np.newaxis] for output in outputs)
 
 
-def _ahead(fetch):
-    """Yields what a function returns until TensorFlow's data end, calling it one step ahead."""
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        future = pool.submit(fetch)
-        while True:
+def _runs_at_once(images, options, backend) -> int:
+    """Returns how many batches are predicted side by side."""
+    pixels = images.shape[:3].num_elements()
+    if pixels is None:
+        return 1
+    per_pixel = sum(scale**2 for scale in options.eval_scales) * (1 + options.add_flipped_images)
+    return backend.runs_at_once if pixels * per_pixel <= _SMALL_RUN else 1
+
+
+def _ahead(fetch, at_once: int = 1):
+    """Yields what a function returns until TensorFlow's data end, calling it ahead.
+
+    Args:
+      fetch: Raises OutOfRangeError at the end.
+      at_once: How many calls run at the same time.
+    """
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        calls = collections.deque(pool.submit(fetch) for _ in range(at_once))
+        while calls:
             try:
-                fetched = future.result()
+                fetched = calls.popleft().result()
             except tf.errors.OutOfRangeError:
-                return
-            future = pool.submit(fetch)
+                continue
+            calls.append(pool.submit(fetch))
             yield fetched
+
+
+def _in_order(numbered):
+    """Yields the values of (number, value) pairs by number from 0; a few may be out of place."""
+    waiting, expected = {}, 0
+    for number, value in numbered:
+        waiting[number] = value
+        while expected in waiting:
+            yield waiting.pop(expected)
+            expected += 1
 
 
 def _fetches(batch, predictions, confidences, options, info) -> dict:

@@ -29,6 +29,7 @@ class Backend:
         None where it has none.
       trains: Whether the process trains; who does says so before `start`, as a device may have to
         know it from the beginning.
+      runs_at_once: Small batches that an evaluation predicts side by side.
       precision_modes: What `--precision_mode` can be, besides auto: name -> why this machine
         cannot do it, or None. The first is what auto means.
     """
@@ -40,6 +41,7 @@ class Backend:
     formulation = "products"
     dropout = None
     trains = False
+    runs_at_once = 1
 
     def __init__(self, options: DeviceOptions):
         self.options = options

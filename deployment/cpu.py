@@ -15,6 +15,9 @@ _BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 class CpuBackend(Backend):
     """One process on CPU, in fp32 or bf16."""
 
+    # What one run leaves idle between its parallel parts, another one uses.
+    runs_at_once = 2
+
     def __init__(self, options: DeviceOptions):
         super().__init__(options)
         self.precision_modes = {"fp32": None, "bf16": _why_no_bf16()}
