@@ -88,17 +88,22 @@ def _gradients(operation, gradient):
     dense = settings["strides"][1:3] == [1, 1]
     if dense and (height, width) == (1, 1):
         return _pointwise_gradients(inputs, weights, gradient)
-    by_inputs = tf.nn.conv2d_backprop_input(tf.shape(inputs), weights, gradient, **settings)
     rate = settings["dilations"][1]
     fits = dense and settings["padding"] == "SAME" and None not in inputs.shape.as_list()[1:3]
     if fits and (rate > 1 or min(weights.shape.as_list()[2:]) >= _WIDE):
-        return by_inputs, _weights_gradient(inputs, weights, gradient, rate)
-    return by_inputs, tf.nn.conv2d_backprop_filter(inputs, tf.shape(weights), gradient, **settings)
+        by_weights = _weights_gradient(inputs, weights, gradient, rate)
+    else:
+        by_weights = tf.nn.conv2d_backprop_filter(inputs, tf.shape(weights), gradient, **settings)
+    with tf.control_dependencies([by_weights]):
+        gradient = tf.identity(gradient)
+    return tf.nn.conv2d_backprop_input(tf.shape(inputs), weights, gradient, **settings), by_weights
 
 
 def _pointwise_gradients(inputs, weights, gradient):
-    by_inputs = tf.matmul(_as_matrix(gradient), weights[0, 0], transpose_b=True)
     by_weights = _product(_as_matrix(inputs), _as_matrix(gradient))
+    with tf.control_dependencies([by_weights]):
+        gradient = tf.identity(gradient)
+    by_inputs = tf.matmul(_as_matrix(gradient), weights[0, 0], transpose_b=True)
     return tf.reshape(by_inputs, tf.shape(inputs)), tf.reshape(by_weights, weights.shape)
 
 
@@ -106,6 +111,10 @@ def _weights_gradient(inputs, weights, gradient, rate):
     """Returns the gradient of the weights, each kernel element by one matrix product."""
     size = inputs.shape.as_list()[1:3]
     shape = weights.shape.as_list()
+    # Without this dependency the regions would be cut out in the forward pass already, as soon as
+    # the inputs are there, and kept until now: nine copies of the inputs of every such layer.
+    with tf.control_dependencies([gradient]):
+        inputs = tf.identity(inputs)
     elements = []
     for shifts in _shifts(shape[:2], rate):
         if _misses(shifts, size):
