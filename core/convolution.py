@@ -121,12 +121,11 @@ def _weights_gradient(inputs, weights, gradient, rate):
             elements.append(tf.zeros(shape[2:], inputs.dtype))
             continue
         (rows, columns), (out_rows, out_columns) = _regions(shifts, size)
-        elements.append(
-            _product(
-                _as_matrix(inputs[:, rows, columns]),
-                _as_matrix(gradient[:, out_rows, out_columns]),
-            )
-        )
+        # The next region is cut out beside a product, but not all nine at once.
+        with tf.control_dependencies(elements[-2:-1]):
+            left = _as_matrix(inputs[:, rows, columns])
+            right = _as_matrix(gradient[:, out_rows, out_columns])
+        elements.append(_product(left, right))
     return tf.reshape(tf.stack(elements), shape)
 
 
