@@ -1,8 +1,8 @@
 """What happens to gradients between the loss and the optimizer.
 
-The order is: gradients of each batch in turn, their sum over the batches of a step, the mean over
-ranks (the backend's), the norm, clipping, multipliers. So clipping sees the gradient of the loss of
-the whole step, whatever the multipliers, and all ranks clip by the same norm.
+The order is: gradients of each batch in turn, their mean over the batches of a step, the mean over
+ranks (the backend's), weight decay, the norm, clipping, multipliers. So clipping sees the gradient
+of the loss of the whole step, whatever the multipliers, and all ranks clip by the same norm.
 """
 
 from __future__ import annotations
@@ -33,18 +33,16 @@ class InTurn(tf.train.Optimizer):
     gradients over ranks, or scales the loss, sees one loss and one set of gradients a step.
     """
 
-    def __init__(self, optimizer: tf.train.Optimizer, parts, rest: tf.Tensor):
+    def __init__(self, optimizer: tf.train.Optimizer, parts):
         """Makes the optimizer.
 
         Args:
           optimizer: Computes and applies.
           parts: The batches of the step, each a `Part`.
-          rest: What the loss has beside them, such as weight decay; a scalar.
         """
         super().__init__(use_locking=False, name="InTurn")
         self._optimizer = optimizer
         self._parts = parts
-        self._rest = rest
 
     def compute_gradients(self, loss, var_list=None, grad_loss=None, **settings):
         """Returns (gradient, variable) pairs of a scalar function of the batches' losses.
@@ -55,21 +53,18 @@ class InTurn(tf.train.Optimizer):
           grad_loss: Gradient of what follows with respect to loss, None for 1.
           **settings: For the optimizer that this one holds.
         """
-        losses = [*(part.loss for part in self._parts), self._rest]
-        factors = tf.gradients(loss, losses, grad_ys=grad_loss)
+        factors = tf.gradients(loss, [part.loss for part in self._parts], grad_ys=grad_loss)
         variables = tf.trainable_variables() if var_list is None else var_list
         sums = [None] * len(variables)
         for part, factor in zip(self._parts, factors):
             known = [value for value in sums if value is not None]
             if known:
                 add_control_input(part.images.op, tf.group(*known))
-            sums = self._added(sums, part.loss, variables, factor, settings)
-        sums = self._added(sums, self._rest, variables, factors[-1], settings)
+            pairs = self._optimizer.compute_gradients(
+                part.loss, variables, grad_loss=factor, **settings
+            )
+            sums = [_sum(value, gradient) for value, (gradient, _) in zip(sums, pairs)]
         return list(zip(sums, variables))
-
-    def _added(self, sums, loss, variables, factor, settings) -> list:
-        pairs = self._optimizer.compute_gradients(loss, variables, grad_loss=factor, **settings)
-        return [_sum(value, gradient) for value, (gradient, _) in zip(sums, pairs)]
 
     def apply_gradients(self, grads_and_vars, global_step=None, name=None):
         """Applies gradients as the optimizer that this one holds."""
@@ -84,6 +79,26 @@ def _sum(first, second):
     if first is None or second is None:
         return second if first is None else first
     return first + second
+
+
+def with_terms(gradients, terms: dict) -> list:
+    """Returns the pairs with the gradients of further terms of the loss, one variable each, added.
+
+    A term's gradient is computed when the one that it is added to is there. It needs nothing but
+    its variable, and would else be computed first of all and kept: another copy of the weights.
+
+    Args:
+      gradients: (gradient, variable) pairs; None counts as zero.
+      terms: Variable name -> scalar.
+    """
+    pairs = []
+    for gradient, variable in gradients:
+        if variable.op.name in terms:
+            with tf.control_dependencies([] if gradient is None else [gradient]):
+                (own,) = tf.gradients(terms[variable.op.name], [variable])
+            gradient = _sum(gradient, own)
+        pairs.append((gradient, variable))
+    return pairs
 
 
 def split(tensor: tf.Tensor, parts: int) -> list:

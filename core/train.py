@@ -100,14 +100,16 @@ def build(
     variables = frozen.trained(tf.trainable_variables())
     frozen.report(tf.trainable_variables())
     loss = _mean([part.loss for part in parts])
-    reg_loss = _weight_decay(variables, options)
+    decaying = {} if optimizers.has_decoupled_decay(options) else _l2_terms(variables)
+    reg_loss = tf.add_n(list(decaying.values()) or [tf.constant(0.0)])
     total_loss = loss + reg_loss
 
     optimizer = optimizers.create(options, learning_rate)
     if len(parts) > 1:
-        optimizer = gradients.InTurn(optimizer, parts, reg_loss)
+        optimizer = gradients.InTurn(optimizer, parts)
     optimizer = backend.wrap_optimizer(optimizer)
-    pairs = optimizer.compute_gradients(total_loss, variables)
+    pairs = optimizer.compute_gradients(loss, variables)
+    pairs = gradients.with_terms(pairs, decaying)
     step = TrainStep(
         train_op=None,
         global_step=global_step,
@@ -168,12 +170,6 @@ def _mean(losses):
 
 def _joined(batches):
     return batches[0] if len(batches) == 1 else tf.concat(batches, 0)
-
-
-def _weight_decay(variables, options):
-    """Returns weight decay as a part of the loss: the L2 terms of what is trained."""
-    terms = [] if optimizers.has_decoupled_decay(options) else _l2_terms(variables).values()
-    return tf.add_n(list(terms) or [tf.constant(0.0)])
 
 
 def _l2_terms(variables) -> dict:

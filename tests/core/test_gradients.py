@@ -19,6 +19,7 @@ def pairs():
 
 def evaluate(tensors):
     with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
         return session.run(tensors)
 
 
@@ -53,15 +54,14 @@ def in_turn(count, loss_factor=1.0):
     def loss_of(batch):
         return tf.reduce_mean(tf.square(tf.matmul(batch, weights) + biases))
 
-    rest = 0.01 * tf.nn.l2_loss(weights)
     parts = [
         gradients.Part(batch, loss_of(batch))
         for batch in gradients.split(tf.identity(inputs), count)
     ]
-    total = tf.add_n([part.loss for part in parts]) / count + rest
-    optimizer = gradients.InTurn(tf.train.GradientDescentOptimizer(0.1), parts, rest)
+    total = tf.add_n([part.loss for part in parts]) / count
+    optimizer = gradients.InTurn(tf.train.GradientDescentOptimizer(0.1), parts)
     turn = optimizer.compute_gradients(loss_factor * total, [weights, biases])
-    once = tf.gradients(loss_factor * (loss_of(inputs) + rest), [weights, biases])
+    once = tf.gradients(loss_factor * loss_of(inputs), [weights, biases])
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         return session.run(([gradient for gradient, _ in turn], once))
@@ -85,9 +85,40 @@ def test_a_batch_waits_for_the_gradients_of_the_one_before():
     weight = tf.get_variable("weight", [3, 1])
     batches = gradients.split(images, 2)
     parts = [gradients.Part(batch, tf.reduce_sum(tf.matmul(batch, weight))) for batch in batches]
-    rest = tf.constant(0.0)
-    optimizer = gradients.InTurn(tf.train.GradientDescentOptimizer(0.1), parts, rest)
-    optimizer.compute_gradients(parts[0].loss + parts[1].loss + rest, [weight])
+    optimizer = gradients.InTurn(tf.train.GradientDescentOptimizer(0.1), parts)
+    optimizer.compute_gradients(parts[0].loss + parts[1].loss, [weight])
     (earlier,) = batches[1].op.control_inputs
     assert all("gradients" in operation.name for operation in earlier.control_inputs)
     assert not batches[0].op.control_inputs
+
+
+def test_terms_of_single_variables_are_added():
+    weights = tf.get_variable("weights", initializer=tf.constant([1.0, -2.0]))
+    frozen = tf.get_variable("frozen", initializer=tf.constant([3.0]))
+    plain = tf.get_variable("plain", initializer=tf.constant([4.0]))
+    loss = tf.reduce_sum(tf.square(weights)) + tf.reduce_sum(plain)
+    pairs = list(zip(tf.gradients(loss, [weights, frozen, plain]), [weights, frozen, plain]))
+    terms = {"weights": 0.1 * tf.nn.l2_loss(weights), "frozen": 0.1 * tf.nn.l2_loss(frozen)}
+    found = evaluate([gradient for gradient, _ in gradients.with_terms(pairs, terms)])
+    for value, expected in zip(found, ([2.1, -4.2], [0.3], [1.0])):
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+def test_the_gradient_of_a_term_waits_for_the_one_it_is_added_to():
+    weights = tf.get_variable("weights", [3])
+    (gradient,) = tf.gradients(tf.reduce_sum(tf.square(weights)), [weights])
+    ((total, _),) = gradients.with_terms(
+        [(gradient, weights)], {"weights": 0.1 * tf.nn.l2_loss(weights)}
+    )
+    (own,) = [tensor.op for tensor in total.op.inputs if tensor is not gradient]
+    assert gradient.op in everything_before(own)
+
+
+def everything_before(operation):
+    found, waiting = set(), [operation]
+    while waiting:
+        last = waiting.pop()
+        before = {tensor.op for tensor in last.inputs} | set(last.control_inputs)
+        waiting += before - found
+        found |= before
+    return found
