@@ -24,7 +24,8 @@ def ranks():
 
 
 def rank():
-    return int(os.environ.get("RANK_ID", "0"))
+    # Without a rank table the launcher's own variable says it.
+    return int(os.environ.get("RANK_ID", os.environ.get("DEVICE_INDEX", "0")))
 
 
 def start():
