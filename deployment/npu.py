@@ -11,12 +11,12 @@ import contextlib
 import dataclasses
 import importlib
 import importlib.util
-import json
 import os
 
 import numpy as np
+from absl import logging
 
-from deployment import loss_scaling, npu_keys, npu_loss_scale, npu_ranks
+from deployment import loss_scaling, npu_keys, npu_loss_scale, npu_parameters, npu_ranks
 from deployment.backend import Backend
 from deployment.options import DeviceOptions
 from utils.compat import tf
@@ -49,7 +49,7 @@ def create(options: DeviceOptions) -> Backend:
       OptionError: If the adapter is missing or an option cannot be used with it.
       UserError: If the environment does not say which rank this process is.
     """
-    parameters = _parameters(options)
+    parameters = npu_parameters.of_flags(options)
     loss_scaling.check(options.loss_scale)
     ranks = npu_ranks.read(os.environ, options.rank)
     adapter = _load()
@@ -76,8 +76,9 @@ def _installed() -> str | None:
 
 @dataclasses.dataclass(frozen=True)
 class _Adapter:
-    """The parts of the adapter that are used, each a module."""
+    """The adapter's package, and the parts of it that are used, each a module."""
 
+    package: str
     hooks: object
     optimizers: object
     collectives: object
@@ -118,6 +119,7 @@ def _load() -> _Adapter:
             # Loads the operations of TensorFlow 1 style graphs.
             root.compat.enable_v1()
         return _Adapter(
+            package=package,
             hooks=importlib.import_module(f"{parts}.estimator.npu.npu_hook"),
             optimizers=importlib.import_module(f"{parts}.estimator.npu.npu_optimizer"),
             collectives=importlib.import_module(f"{parts}.hccl.hccl_ops"),
@@ -129,53 +131,6 @@ def _load() -> _Adapter:
             f"the Ascend adapter {package} cannot be loaded ({error}); source CANN's set_env.sh, "
             "and see python doctor.py."
         ) from error
-
-
-def _parameters(options: DeviceOptions) -> dict:
-    """Returns the adapter's options that the user's flags set; makes the folders they name."""
-    parameters = _observation(options)
-    for key, value in npu_keys.parse(options.npu_option).items():
-        if key in parameters:
-            raise OptionError(f"--npu_option={key} and the flag that stands for it are both given.")
-        parameters[key] = value
-    return parameters
-
-
-def _observation(options: DeviceOptions) -> dict:
-    """Returns the options of dumps, the search for overflows, profiling and tuning."""
-    if options.npu_dump_path and options.npu_overflow_path:
-        raise OptionError("--npu_dump_path and --npu_overflow_path exclude each other.")
-    found = {}
-    if options.npu_dump_path:
-        found.update(enable_dump=True, dump_path=_folder(options.npu_dump_path), dump_mode="all")
-        found.update(dump_step=options.npu_dump_step)
-    if options.npu_overflow_path:
-        found.update(enable_dump_debug=True, dump_path=_folder(options.npu_overflow_path))
-        found.update(dump_debug_mode="all")
-    if options.npu_profile_path:
-        settings = {
-            "output": _folder(options.npu_profile_path),
-            "training_trace": "on",
-            "task_trace": "on",
-            "hccl": "on",
-            "aicpu": "on",
-            "fp_point": "",
-            "bp_point": "",
-            "aic_metrics": "PipeUtilization",
-        }
-        found.update(profiling_mode=True, profiling_options=json.dumps(settings))
-    if options.npu_tune_path:
-        found.update(aoe_mode="2", work_path=_folder(options.npu_tune_path))
-    return found
-
-
-def _folder(path: str) -> str:
-    """Returns the absolute path of a folder, which the adapter wants to exist."""
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"folder {path} cannot be made: {error.strerror}.") from error
-    return os.path.abspath(path)
 
 
 class NpuBackend(Backend):
@@ -280,11 +235,21 @@ class NpuBackend(Backend):
 
     def train_op(self, train_op: tf.Operation, steps_per_run: int) -> tf.Operation:
         """Returns the operation of a whole loop of steps."""
+        self._warn_of_depthwise(train_op.graph)
         self._steps_per_run = steps_per_run
         if steps_per_run == 1:
             return train_op
         with tf.name_scope(None):
             return tf.group(train_op, name=_LOOP_OPERATION)
+
+    def _warn_of_depthwise(self, graph: tf.Graph):
+        types = {operation.type for operation in graph.get_operations()}
+        if self._adapter.package == "npu_device" and "DepthwiseConv2dNative" in types:
+            logging.warning(
+                "The porting guide of npu_device lists depthwise convolutions as unsupported. If "
+                "the graph is not compiled, take a ResNet, with --aspp_with_separable_conv=false "
+                "and --decoder_use_separable_conv=false."
+            )
 
     def runs_loop_on_device(self) -> bool:
         """One session run makes all steps; the host could not make one alone."""

@@ -4,7 +4,6 @@ import importlib
 import json
 import os
 import pathlib
-import sys
 
 import numpy as np
 import pytest
@@ -13,34 +12,24 @@ import deployment.backend
 from core import gradients
 from deployment import npu_keys, npu_loss_scale, npu_ranks
 from deployment.options import DeviceOptions
-from tests.npu_adapter import collectives
+from tests.npu_adapter import collectives, importable
 from tests.npu_adapter import session as device
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
-LAYOUTS = {"npu_bridge": "bridge", "npu_device": "device"}
 
-
-def clean_environment(monkeypatch):
-    for name in list(os.environ):
-        if name.startswith(("JOB_ID", "RANK_", "DEVICE_", "CM_", "ASCEND_")):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture(params=sorted(LAYOUTS))
+@pytest.fixture(params=sorted(importable.LAYOUTS))
 def adapter(request, monkeypatch):
     """Makes an adapter importable; takes it and its sessions back afterwards."""
-    clean_environment(monkeypatch)
-    folder = pathlib.Path(device.__file__).parent / LAYOUTS[request.param]
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setattr(device, "SYSTEM", device.System())
-    monkeypatch.setenv("JOB_ID", "test")
-    yield request.param
-    for name, module in list(sys.modules.items()):
-        if name.split(".")[0] in LAYOUTS:
-            if hasattr(module, "UNINSTALL"):
-                module.UNINSTALL()
-            del sys.modules[name]
+    with importable.adapter(request.param, monkeypatch):
+        yield request.param
+
+
+@pytest.fixture
+def no_npu(monkeypatch):
+    """Takes away the variables of a machine with NPUs."""
+    for name in set(os.environ) - set(importable.clean(os.environ)):
+        monkeypatch.delenv(name)
 
 
 def create(**options):
@@ -52,8 +41,7 @@ def parameters(backend, *arguments, **options):
     return device.check_config(backend.session_config(*arguments, **options))
 
 
-def test_without_an_adapter_the_way_to_one_is_named(monkeypatch):
-    clean_environment(monkeypatch)
+def test_without_an_adapter_the_way_to_one_is_named(no_npu):
     with pytest.raises(OptionError, match="npu_bridge .* npu_device .*set_env.sh"):
         create()
 
@@ -65,8 +53,7 @@ def test_auto_takes_the_npu_where_adapter_and_environment_are_there(adapter, mon
     assert deployment.backend.create(DeviceOptions(device="cpu")).name == "cpu"
 
 
-def test_a_damaged_adapter_is_named(tmp_path, monkeypatch):
-    clean_environment(monkeypatch)
+def test_a_damaged_adapter_is_named(tmp_path, no_npu, monkeypatch):
     (tmp_path / "npu_bridge").mkdir()
     (tmp_path / "npu_bridge" / "__init__.py").write_text("raise ImportError('no libge_runner.so')")
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -114,7 +114,6 @@ _FORBIDDEN_OPERATIONS = {
     "PyFunc",
     "StatelessRandomUniform",
     "StatelessRandomUniformV2",
-    "DepthwiseConv2dNative",
 }
 _FORBIDDEN_PREFIXES = ("Queue", "FIFOQueue", "Stage", "Unstage", "Reader", "OneShotIterator")
 _HOST_OPERATIONS = {"IteratorV2", "Iterator", "IteratorGetNext", "MakeIterator"}
