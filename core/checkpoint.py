@@ -20,7 +20,7 @@ import numpy as np
 from core import averaging
 from core.heads import logits
 from utils.compat import host_session, tf
-from utils.errors import UserError
+from utils.errors import UserError, reason_of
 
 PREFIX = "model.ckpt"
 # Folder in a run's folder with the checkpoint of the best evaluation, and what is said of it there.
@@ -195,7 +195,7 @@ def reading(path: str):
         yield
     # A truncated data file is an IndexError of TF 2's reader.
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
-        first_line = str(error).strip().split("\n")[0]
+        first_line = reason_of(error)
         raise UserError(
             f"checkpoint {path} cannot be read, it is damaged or incomplete ({first_line}); use "
             "another one."

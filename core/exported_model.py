@@ -13,7 +13,7 @@ import os
 import numpy as np
 
 from utils.compat import tf
-from utils.errors import UserError
+from utils.errors import UserError, reason_of
 
 _INPUT = "ImageTensor"
 _LABELS = "SemanticPredictions"
@@ -133,7 +133,7 @@ def _load_frozen(path, unused_session):
         raise UserError(f"--model={path} cannot be read: {error.strerror}.") from error
     # Protobuf's DecodeError differs between its implementations; import raises ValueError.
     except Exception as error:
-        reason = str(error).strip().split("\n")[0]
+        reason = reason_of(error)
         raise UserError(
             f"--model={path} is no frozen graph that this TensorFlow can read ({reason[:200]}); "
             "pass a .pb file of export_model.py or of the DeepLab family."
@@ -160,7 +160,7 @@ def _load_saved_model(path, session):
     try:
         meta_graph = tf.saved_model.load(session, [tf.saved_model.SERVING], path)
     except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
-        reason = str(error).strip().split("\n")[0]
+        reason = reason_of(error)
         raise UserError(
             f"--model={path} is no SavedModel that this TensorFlow can read ({reason[:200]}); pass "
             "the folder that holds saved_model.pb."

@@ -12,6 +12,7 @@ from PIL import Image
 from datasets import image_files, tfrecord
 from datasets.image_files import BadFileError
 from utils.compat import tf
+from utils.errors import reason_of
 
 _ORIENTATION = 0x0112
 # EXIF orientation -> quarter turns to the left, then whether to mirror, so that it stands upright.
@@ -93,7 +94,7 @@ class PhotoReader:
             raise
         # Pillow and TensorFlow raise many kinds of errors for damaged files.
         except Exception as error:
-            reason = str(error).strip().split("\n")[0]
+            reason = reason_of(error)
             raise BadFileError(f"{name} is truncated or damaged ({reason[:90]})") from error
         return _turned(pixels, orientation) if upright else pixels
 

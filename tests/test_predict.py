@@ -208,7 +208,8 @@ def test_bad_photos_do_not_stop_the_others_and_are_reported(frozen, photos, tmp_
         "text": "failed",
     }
     reasons = [image["reason"] for image in summary["images"] if image["state"] == "failed"]
-    assert "truncated or damaged" in reasons[0]
+    assert "truncated or damaged (" in reasons[0]
+    assert "Invalid JPEG data" in reasons[0]
     assert "is no image" in reasons[1]
 
 

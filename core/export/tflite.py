@@ -14,7 +14,7 @@ from core.export import frozen, graph
 from core.export.artifact import EXACT, Artifact, Job, Tolerance, outputs_of, tensor
 from core.export.options import ExportOptions
 from utils.compat import has_new_tflite_converter, tf
-from utils.errors import OptionError, UserError
+from utils.errors import OptionError, UserError, reason_of
 
 # Weights of half precision; arithmetic is float32 on CPU.
 _FLOAT16 = Tolerance(0.25, 0.99)
@@ -106,7 +106,7 @@ def _write(job: Job, name: str, path: str, converter, tolerance: Tolerance) -> A
             content = converter.convert()
     # The converter raises many kinds of errors (its own, ValueError, RuntimeError...).
     except Exception as error:
-        reason = str(error).strip().split("\n")[0]
+        reason = reason_of(error)
         raise UserError(
             f"TensorFlow {tf.__version__} cannot convert the network to {name} ({reason}); use a "
             "newer TensorFlow, or leave tflite out of --format."
