@@ -51,8 +51,10 @@ def run(images=4, steps=STEPS, start=None, poison=None, device=None, **options):
         bad[0, 3, 3, 0] = np.nan
         with tf.Session() as session:
             session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
-            for variable in tf.global_variables() if start else ():
-                variable.load(start[variable.op.name], session)
+            if start:
+                variables = tf.global_variables()
+                values = {item.initializer.inputs[1]: start[item.op.name] for item in variables}
+                session.run([item.initializer for item in variables], values)
             start = session.run(tf.global_variables())
             for number in range(1, steps + 1):
                 feed = {given: bad} if number == poison else {}
