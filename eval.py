@@ -188,8 +188,6 @@ def _evaluate(flagged: _Flagged, prefixes, logdir: str) -> dict:
     info = dataset_info.load(data_options, flagged.given)
     num_images = _count_images(data_options, options.eval_split, info, flagged.given)
     backend = backends.create(flagged.device)
-    if backend.is_chief:
-        results.prepare(logdir)
     logging.info(
         "Evaluating %s on split %s of %s, %s.",
         " + ".join(prefixes),
@@ -198,8 +196,11 @@ def _evaluate(flagged: _Flagged, prefixes, logdir: str) -> dict:
         data_options.dataset_dir,
     )
     windows = _windows(flagged.windows, data_options)
-    backend.start()
     try:
+        if backend.is_chief:
+            results.prepare(logdir)
+        backend.agree("checkpoints and data", _facts(joined[0], options, prefixes, num_images))
+        backend.start()
         result = _measure(members, options, data_options, windows, info, num_images, backend)
     finally:
         backend.stop()
@@ -208,6 +209,21 @@ def _evaluate(flagged: _Flagged, prefixes, logdir: str) -> dict:
     if backend.is_chief:
         _publish(result, summary, logdir, info, joined[0], options)
     return summary
+
+
+def _facts(joined, options: EvalOptions, prefixes, num_images: int) -> dict:
+    """Returns what all ranks must have in common."""
+    return {
+        "checkpoint": [os.path.basename(prefix) for prefix in prefixes],
+        "number of images": num_images,
+        "options of the network": joined.model.to_dict(),
+        "--eval_batch_size": options.eval_batch_size,
+        "--eval_scales": list(options.eval_scales),
+        "--add_flipped_images": options.add_flipped_images,
+        "--boundary_width": options.boundary_width,
+        "--calibration_bins": options.calibration_bins,
+        "--eval_crop_size": list(joined.data.eval_crop_size),
+    }
 
 
 def _windows(options: WindowOptions, data_options: DataOptions):
@@ -252,6 +268,7 @@ def _measure(members, options, data_options, windows, info, num_images, backend)
             others=tuple(members[1:]),
         )
     except tf.errors.OpError:
+        backend.raise_failure()
         # TensorFlow names no record; this does, if one is at fault.
         input_fn.explain_failure(data_options, info, options.eval_split, training=False)
         raise

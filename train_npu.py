@@ -36,6 +36,20 @@ class CommandOptions(Options):
 # Share of the start in a moving average at the end of training that is worth a warning.
 _STALE_PERCENT = 5.0
 
+# What may differ between the hosts of one training: folders and what a machine has.
+_OF_A_HOST = frozenset(
+    f"--{name}"
+    for name in (
+        "cache_dir",
+        "dataset_dir",
+        "inter_op_threads",
+        "intra_op_threads",
+        "profile_logdir",
+        "tf_initial_checkpoint",
+        "train_logdir",
+    )
+)
+
 OPTION_CLASSES = (
     CommandOptions,
     ModelOptions,
@@ -110,13 +124,6 @@ def train(
             raise OptionError("--use_ema needs averages to evaluate; pass --ema_decay too.")
         model.check(model_options, crop_size=data_options.eval_size)
         input_fn.check_evaluation(data_options, info, eval_options.eval_split)
-    backend = backends.create(device_options)
-    if train_options.recover_from_nan and backend.ranks > 1:
-        raise OptionError(
-            f"--recover_from_nan={train_options.recover_from_nan} needs a single process, but "
-            f"{backend.ranks} train together; leave it out and start the command again instead."
-        )
-
     sections = {
         "model": model_options,
         "train": train_options,
@@ -124,11 +131,27 @@ def train(
         "device": device_options,
     }
     folder = train_options.train_logdir
-    with run_lock.hold(folder) if backend.is_chief else contextlib.nullcontext():
-        _train_in_folder(sections, eval_options, info, num_images, backend, extra_hooks)
+    backend = backends.create(device_options)
+    try:
+        _check_backend(train_options, backend)
+        with run_lock.hold(folder) if backend.is_chief else contextlib.nullcontext():
+            _train_in_folder(sections, eval_options, info, num_images, backend, extra_hooks)
+    finally:
+        backend.stop()
     # Says once more what was left out, where somebody looks.
     input_fn.count_images(data_options, train_options.train_split, info)
     logging.info("Training ended; results are in %s.", folder)
+
+
+def _check_backend(options: TrainOptions, backend):
+    """Raises OptionError for what one process can do and several cannot, or this device."""
+    if options.recover_from_nan and backend.ranks > 1:
+        raise OptionError(
+            f"--recover_from_nan={options.recover_from_nan} needs a single process, but "
+            f"{backend.ranks} train together; leave it out and start the command again instead."
+        )
+    if options.sync_batch_norm and backend.runs_loop_on_device():
+        raise OptionError(f"--sync_batch_norm is for CPU and GPU; leave it out on {backend.name}.")
 
 
 def _train_in_folder(sections, eval_options, info, num_images, backend, extra_hooks):
@@ -140,6 +163,8 @@ def _train_in_folder(sections, eval_options, info, num_images, backend, extra_ho
     options = sections["train"]
     data = fingerprint.of_split(raw_records.folder(sections["data"]), options.train_split)
     run = run_folder.describe_run(info, options.train_split, num_images, data, backend.name)
+    run["images_per_step"] = options.images_per_step * backend.ranks
+    backend.agree("options and data", _facts(sections, run))
     resume_from = run_folder.prepare(options.train_logdir, sections, run, is_chief=backend.is_chief)
     if intervals.notice(options):
         logging.info("%s", intervals.notice(options))
@@ -148,10 +173,17 @@ def _train_in_folder(sections, eval_options, info, num_images, backend, extra_ho
     try:
         _train_until_done(sections, eval_options, info, run, backend, resume_from, extra_hooks)
     except tf.errors.OpError:
+        backend.raise_failure()
         input_fn.explain_failure(sections["data"], info, options.train_split, training=True)
         raise
-    finally:
-        backend.stop()
+
+
+def _facts(sections, run) -> dict:
+    """Returns what all ranks must have in common."""
+    facts = {f"{name} of the data": run[name] for name in ("num_images", "fingerprint")}
+    for section in sections.values():
+        facts.update((f"--{name}", value) for name, value in section.to_dict().items())
+    return {name: value for name, value in facts.items() if name not in _OF_A_HOST}
 
 
 def _train_until_done(sections, eval_options, info, run, backend, resume_from, extra_hooks):
@@ -175,8 +207,10 @@ def _train_from(sections, eval_options, info, run, backend, resume_from, extra_h
     from utils.compat import tf
 
     options = sections["train"]
-    skipped = recoveries.skipped_batches(options.train_logdir)
-    start_step = _start_step(resume_from, options)
+    if not backend.restores:
+        resume_from = None
+    skipped = backend.share("skipped", recoveries.skipped_batches(options.train_logdir))
+    start_step = backend.share("the first step", _start_step(resume_from, options))
     loop.check(backend, start_step, options)
     with tf.Graph().as_default():
         tf.set_random_seed(options.seed)
@@ -190,7 +224,7 @@ def _train_from(sections, eval_options, info, run, backend, resume_from, extra_h
             backend=backend,
             hooks=[*hooks, *extra_hooks],
             resume_from=resume_from,
-            initial=None if resume_from else _initial_weights(options),
+            initial=None if resume_from or not backend.restores else _initial_weights(options),
         )
 
 

@@ -45,7 +45,7 @@ def first_bad_tensor(session, step: TrainStep, feed: dict, *, alone: bool) -> st
     variable = _first_bad(session, tf.trainable_variables(), {})
     if variable is not None:
         return f"the variable {variable.op.name} was not finite before"
-    tensor = _first_bad(session, _forward_tensors(step), feed)
+    tensor = _first_bad(session, _forward_tensors(step, alone=alone), feed)
     if tensor is not None:
         shape = "x".join(str(side) for side in tensor.shape.as_list()) or "scalar"
         return f"the first tensor that is not finite is {tensor.name} ({tensor.op.type}, {shape})"
@@ -61,16 +61,24 @@ def first_bad_tensor(session, step: TrainStep, feed: dict, *, alone: bool) -> st
     return None
 
 
-def _forward_tensors(step) -> list:
-    """Returns what is computed of the images up to the loss, in the order of the graph."""
+def _forward_tensors(step, *, alone: bool) -> list:
+    """Returns what is computed of the images up to the loss, in the order of the graph.
+
+    With other ranks it ends where these are needed.
+    """
     needed = _ancestors(step.total_loss.op)
     of_images = {step.images.op}
+    of_others = set()
     tensors = []
     # Operations are listed as they were made: each behind those that it reads.
     for operation in step.total_loss.graph.get_operations():
-        if operation not in needed or not any(
-            tensor.op in of_images for tensor in operation.inputs
-        ):
+        if operation not in needed:
+            continue
+        inputs = {tensor.op for tensor in operation.inputs}
+        if not alone and (operation.type.startswith("Collective") or inputs & of_others):
+            of_others.add(operation)
+            continue
+        if not inputs & of_images:
             continue
         of_images.add(operation)
         tensors += [output for output in operation.outputs if output.dtype == tf.float32]

@@ -85,6 +85,8 @@ def batch_norm(
     epsilon: float = 1e-5,
     is_training: bool = False,
     is_frozen=None,
+    average=None,
+    ranks: int = 1,
     scope: str | None = None,
 ) -> tf.Tensor:
     """Normalizes each channel; equal to `slim.batch_norm(scale=True, fused=True)`.
@@ -100,6 +102,9 @@ def batch_norm(
       is_training: Whether batch statistics are used, and moving averages updated.
       is_frozen: Function from a variable's name to whether it is frozen: with a frozen gamma
         moving averages are used in any case. None freezes nothing.
+      average: Function from a list of tensors to the list of their means over all ranks, with its
+        gradient: batch statistics are those of all ranks. None: those of this one.
+      ranks: Number of ranks, whose batches have one size.
       scope: Name of the scope of gamma, beta, moving_mean and moving_variance.
     """
     with tf.variable_scope(scope, "BatchNorm", [inputs]):
@@ -116,12 +121,32 @@ def batch_norm(
             return tf.nn.fused_batch_norm(
                 inputs, gamma, beta, mean, variance, epsilon=epsilon, is_training=False
             )[0]
-        outputs, batch_mean, batch_variance = tf.nn.fused_batch_norm(
-            inputs, gamma, beta, epsilon=epsilon, is_training=True
-        )
+        if average is None:
+            outputs, batch_mean, batch_variance = tf.nn.fused_batch_norm(
+                inputs, gamma, beta, epsilon=epsilon, is_training=True
+            )
+        else:
+            batch_mean, batch_variance = _statistics_of_all(inputs, mean.read_value(), average)
+            outputs = tf.nn.batch_normalization(
+                inputs, batch_mean, batch_variance, beta, gamma, epsilon
+            )
+            count = ranks * tf.cast(tf.size(inputs) // channels[0], tf.float32)
+            batch_variance *= count / tf.maximum(count - 1.0, 1.0)
         _update_moving_average(mean, batch_mean, decay)
         _update_moving_average(variance, batch_variance, decay)
         return outputs
+
+
+def _statistics_of_all(inputs, near, average) -> tuple:
+    """Returns mean and variance [channels] of a batch over all ranks.
+
+    Squares of distances from a number near the mean are summed, not of the values: their difference
+    would lose the variance of channels that are far from zero.
+    """
+    mean, variance = tf.nn.moments(inputs, [0, 1, 2])
+    distance = mean - near
+    distance, square = average([distance, variance + tf.square(distance)])
+    return near + distance, tf.maximum(square - tf.square(distance), 0.0)
 
 
 def _update_moving_average(variable, value, decay):
@@ -305,32 +330,41 @@ def quantized_sigmoid(inputs: tf.Tensor) -> tf.Tensor:
 
 
 @slim.add_arg_scope
-def dropout(inputs: tf.Tensor, keep_prob: float, is_training: bool, of_device=None) -> tf.Tensor:
+def dropout(
+    inputs: tf.Tensor, keep_prob: float, is_training: bool, of_device=None, share=(0, 1)
+) -> tf.Tensor:
     """Zeroes elements with probability 1 - keep_prob in training and scales the others.
 
-    The mask is a function of the graph's seed, the place in the graph and the global step: a run
-    that is continued drops what an uninterrupted one would.
+    The mask of an image is a function of the graph's seed, the place in the graph, the global step
+    and the image's number in the step: a run that is continued, or one with another number of
+    ranks, drops what an uninterrupted one would.
 
     Args:
-      inputs: float32, any shape.
+      inputs: float32 [N, ...], N static.
       keep_prob: Share of the elements that stay.
       is_training: Without it the inputs are returned.
       of_device: Function of inputs and keep_prob that does the same on a device, where it can; its
         masks are the device's own.
+      share: (rank, ranks): which of the step's images these are, every ranks-th from rank on.
     """
     if not is_training:
         return inputs
     if of_device is not None:
         return of_device(inputs, keep_prob)
+    rank, ranks = share
+    size = inputs.shape.as_list()[0]
     with tf.name_scope("dropout") as scope:
-        place = zlib.crc32(scope.encode("utf-8"))
-        key = tf.stack(
+        place = (tf.get_default_graph().seed or 0) + zlib.crc32(scope.encode("utf-8"))
+        first = tf.cast(tf.train.get_or_create_global_step(), tf.int64) * (size * ranks) + rank
+        noise = tf.stack(
             [
-                tf.constant((tf.get_default_graph().seed or 0) + place, tf.int64),
-                tf.cast(tf.train.get_or_create_global_step(), tf.int64),
+                tf.random.stateless_uniform(
+                    tf.shape(inputs)[1:],
+                    tf.stack([tf.constant(place, tf.int64), first + image * ranks]),
+                )
+                for image in range(size)
             ]
         )
-        noise = tf.random.stateless_uniform(tf.shape(inputs), key)
         return inputs * (tf.cast(noise < keep_prob, inputs.dtype) / keep_prob)
 
 

@@ -9,12 +9,12 @@ per loop, with the values of its last step.
 
 from __future__ import annotations
 
-from core import checkpoint, interruption
+from core import agreed_end, checkpoint, interruption
 from core.options import TrainOptions
 from core.train import TrainStep
 from deployment.backend import Backend
 from utils.compat import tf
-from utils.errors import OptionError
+from utils.errors import OptionError, UserError
 
 
 def check(backend: Backend, start_step: int, options: TrainOptions):
@@ -62,29 +62,39 @@ def run(
       Interrupted: After SIGTERM or SIGINT; the loop was finished and the hooks have ended.
     """
     train_op = backend.train_op(step.train_op, options.iterations_per_loop)
-    creator = _SessionCreator(
-        scaffold=_scaffold(initial),
-        config=backend.session_config(options.iterations_per_loop, is_training=True),
-        checkpoint_filename_with_path=resume_from,
-    )
+    creator = _SessionCreator(_scaffold(initial), backend, options, resume_from)
     all_hooks = [*backend.hooks(), *hooks]
-    with interruption.noted() as note, tf.train.MonitoredSession(creator, all_hooks) as session:
-        _run_loops(session, step, train_op, options, backend, note)
+    with interruption.noted() as note:
+        end = agreed_end.create(step, note)
+        with tf.train.MonitoredSession(creator, all_hooks) as session:
+            _run_loops(session, step, train_op, options, backend, end)
+        backend.finish()
 
 
 class _SessionCreator(tf.train.ChiefSessionCreator):
-    """Turns TensorFlow's errors while it restores a run into a sentence."""
+    """Makes the session once, and turns TensorFlow's errors while it restores into a sentence."""
 
-    def __init__(self, scaffold, config, checkpoint_filename_with_path):
+    def __init__(self, scaffold, backend, options, resume_from):
         super().__init__(
             scaffold,
-            config=config,
-            checkpoint_filename_with_path=checkpoint_filename_with_path,
+            master=backend.session_target,
+            config=backend.session_config(options.iterations_per_loop, is_training=True),
+            checkpoint_filename_with_path=resume_from,
         )
-        self._resume_from = checkpoint_filename_with_path
+        self._backend = backend
+        self._resume_from = resume_from
+        self._is_made = False
 
     def create_session(self):
         """Returns the session, restored."""
+        if self._is_made:
+            # TensorFlow would go on from the last checkpoint, silently, and this rank alone.
+            self._backend.raise_failure()
+            raise UserError(
+                "the session broke off, as when another process of the training is gone; start the "
+                "same command again, it continues from the last checkpoint."
+            )
+        self._is_made = True
         if self._resume_from is None:
             return super().create_session()
         with checkpoint.reading(self._resume_from):
@@ -104,18 +114,18 @@ def _scaffold(initial: checkpoint.Match | None) -> tf.train.Scaffold:
     return tf.train.Scaffold(saver=tf.train.Saver(max_to_keep=None), init_fn=load)
 
 
-def _run_loops(session, step, train_op, options, backend, note):
+def _run_loops(session, step, train_op, options, backend, end):
     def run_without_hooks(fetch):
         return session.run_step_fn(lambda step_context: step_context.session.run(fetch))
 
     total, length = options.training_number_of_steps, options.iterations_per_loop
     done = run_without_hooks(step.global_step)
-    while done < total and not session.should_stop() and not note.signal_number:
+    while done < total and not session.should_stop() and not end.has_come:
         if not backend.runs_loop_on_device():
             # Loops end on multiples of their length, also behind a step where another run ended.
             for _ in range(min(length - done % length, total - done) - 1):
-                if note.signal_number:
+                if end.has_come:
                     break
-                run_without_hooks(train_op)
-        session.run(train_op)
+                end.run(run_without_hooks, train_op)
+        end.run(session.run, train_op, run_without_hooks)
         done = run_without_hooks(step.global_step)

@@ -294,6 +294,12 @@ class TrainOptions(Options):
         True,
         "Whether batch norm uses and updates batch statistics (wants at least 8 images a device).",
     )
+    sync_batch_norm: bool = option(
+        flags.DEFINE_bool,
+        False,
+        "CPU and GPU, several ranks: whether batch norm that learns takes the statistics of all "
+        "ranks' images.",
+    )
     upsample_logits: bool = option(
         flags.DEFINE_bool, True, "Whether the loss sees logits at label size; False shrinks labels."
     )
@@ -412,6 +418,11 @@ class TrainOptions(Options):
 
     def check(self):
         """Raises OptionError for settings that cannot train."""
+        if self.sync_batch_norm and not self.fine_tune_batch_norm:
+            raise OptionError(
+                "--sync_batch_norm is for batch norm that learns; leave it out, or pass "
+                "--fine_tune_batch_norm."
+            )
         if not self.ema_decay < 1.0:
             raise OptionError(
                 f"--ema_decay is {self.ema_decay:g}, but must be below 1; 0.999 averages over "

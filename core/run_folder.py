@@ -19,6 +19,9 @@ from utils.errors import UserError
 # Facts about the data in `run` that a continued run must share.
 _DATA_FACTS = ("num_classes", "class_names", "ignore_label", "num_images", "fingerprint")
 
+# How a step's images are divided over ranks and batches; the order of the data is the same.
+_DIVISION = ("train_batch_size", "accumulate_batches", "rank")
+
 
 def prepare(folder: str, sections: dict, run: dict, *, is_chief: bool = True) -> str | None:
     """Makes or reopens the folder of a run and writes its options.
@@ -87,6 +90,8 @@ def _newest_readable(checkpoints: list, *, put_aside: bool) -> str:
 
 def _differences(existing: dict, sections: dict, run: dict) -> list:
     different = []
+    images = existing.get("run", {}).get("images_per_step")
+    same_images = images is not None and images == run.get("images_per_step")
     for section, record in sections.items():
         old = existing.get(section, {})
         new = record.to_dict()
@@ -94,11 +99,24 @@ def _differences(existing: dict, sections: dict, run: dict) -> list:
             name = field.name
             if field.metadata["changeable"] or name not in old or old[name] == new[name]:
                 continue
+            if same_images and name in _DIVISION:
+                logging.info(
+                    "--%s was %s and is %s now; a step has the same %d images.",
+                    name,
+                    old[name],
+                    new[name],
+                    images,
+                )
+                continue
             different.append(f"--{name} was {old[name]}, now {new[name]}")
     for name in _DATA_FACTS:
         old = existing.get("run", {}).get(name)
         if old is not None and old != run[name]:
             different.append(f"{name} of the data was {old}, now {run[name]}")
+    if not different and images is not None and not same_images:
+        different.append(
+            f"a step of all ranks had {images} images, now {run.get('images_per_step')}"
+        )
     return different
 
 

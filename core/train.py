@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 
 from core import (
+    agreed_end,
     averaging,
     freezing,
     gradients,
@@ -33,7 +34,8 @@ class TrainStep:
       train_op: Runs one step: updates weights, moving averages and the global step.
       global_step: int64 scalar variable.
       learning_rate: float32 scalar, the rate of the step that is being made.
-      loss: float32 scalar, without regularisation.
+      loss: float32 scalar, without regularisation; the mean over ranks where the host runs the
+        loop.
       reg_loss: float32 scalar, weight decay as a part of the loss.
       total_loss: float32 scalar, what is minimised.
       images: float32 [N, h, w, 3], the batches of the step.
@@ -44,6 +46,7 @@ class TrainStep:
       bad_step: The first step that was not finite.
       seconds: "input", "device" -> float64 scalar, seconds that steps took since the session was
         made; empty where they are not measured.
+      votes: For an early end; None where there is one rank, or the device runs the loop.
     """
 
     train_op: tf.Operation
@@ -59,6 +62,7 @@ class TrainStep:
     gradient_norm: tf.Tensor | None = None
     bad_step: update.BadStep | None = None
     seconds: dict = dataclasses.field(default_factory=dict)
+    votes: agreed_end.Votes | None = None
 
 
 def build(
@@ -95,14 +99,15 @@ def build(
     ):
         with _arg_scope(options, backend, frozen):
             logits.append(_logits(part_images, model_options, options, num_classes))
-        loss = _loss(logits[-1], part_labels, options, num_classes, ignore_label, global_step)
+        loss = _loss(
+            logits[-1], part_labels, options, num_classes, ignore_label, global_step, backend
+        )
         parts.append(gradients.Part(part_images, loss))
     variables = frozen.trained(tf.trainable_variables())
     frozen.report(tf.trainable_variables())
     loss = _mean([part.loss for part in parts])
     decaying = {} if optimizers.has_decoupled_decay(options) else _l2_terms(variables)
     reg_loss = tf.add_n(list(decaying.values()) or [tf.constant(0.0)])
-    total_loss = loss + reg_loss
 
     optimizer = optimizers.create(options, learning_rate)
     if len(parts) > 1:
@@ -110,21 +115,34 @@ def build(
     optimizer = backend.wrap_optimizer(optimizer)
     pairs = optimizer.compute_gradients(loss, variables)
     pairs = gradients.with_terms(pairs, decaying)
+    loss, gradient_norm, votes = _of_all_ranks(loss, gradients.global_norm(pairs), backend)
     step = TrainStep(
         train_op=None,
         global_step=global_step,
         learning_rate=learning_rate,
         loss=loss,
         reg_loss=reg_loss,
-        total_loss=total_loss,
+        total_loss=loss + reg_loss,
         images=images,
         labels=labels,
         logits={name: _joined([part[name] for part in logits]) for name in logits[0]},
         gradients=pairs,
-        gradient_norm=gradients.global_norm(pairs),
+        gradient_norm=gradient_norm,
         bad_step=None,
+        votes=votes,
     )
     return _with_update(step, optimizer, options, backend)
+
+
+def _of_all_ranks(loss, gradient_norm, backend) -> tuple:
+    """Returns loss and norm as all ranks have them, and the votes, where the host runs the loop."""
+    if backend.ranks == 1 or backend.runs_loop_on_device():
+        return loss, gradient_norm, None
+    loss, votes = agreed_end.with_votes(loss, backend.average)
+    # The sum over all weights may differ in its last bit where processors differ; what all ranks
+    # clip by must not.
+    (gradient_norm,) = backend.average([gradient_norm])
+    return loss, gradient_norm, votes
 
 
 @contextlib.contextmanager
@@ -132,8 +150,13 @@ def _arg_scope(options, backend, frozen):
     """Tells the layers what device and options ask of them."""
     with slim.arg_scope([layers.conv2d], formulation=backend.formulation), slim.arg_scope(
         [recompute.unit], recompute=options.gradient_checkpointing
-    ), slim.arg_scope([layers.dropout], of_device=backend.dropout), slim.arg_scope(
-        [layers.batch_norm], is_frozen=frozen.matches
+    ), slim.arg_scope(
+        [layers.dropout], of_device=backend.dropout, share=(backend.rank, backend.ranks)
+    ), slim.arg_scope(
+        [layers.batch_norm],
+        is_frozen=frozen.matches,
+        average=backend.average_with_gradient if options.sync_batch_norm else None,
+        ranks=backend.ranks,
     ):
         yield
 
@@ -150,7 +173,7 @@ def _logits(images, model_options, options, num_classes):
     )
 
 
-def _loss(logits, labels, options, num_classes, ignore_label, global_step):
+def _loss(logits, labels, options, num_classes, ignore_label, global_step, backend):
     return softmax_cross_entropy.loss(
         logits,
         labels,
@@ -161,6 +184,7 @@ def _loss(logits, labels, options, num_classes, ignore_label, global_step):
         hard_example_mining_step=options.hard_example_mining_step,
         top_k_percent_pixels=options.top_k_percent_pixels,
         global_step=global_step,
+        average=backend.average,
     )
 
 
@@ -207,7 +231,7 @@ def _with_update(step, optimizer, options, backend) -> TrainStep:
 
     # The moving averages of batch norm are part of the step; the losses are read before weights
     # change, so that the values reported are those of the step.
-    before = tf.group(*tf.get_collection(tf.GraphKeys.UPDATE_OPS), step.total_loss)
+    before = tf.group(*_batch_norm_updates(options, backend), step.total_loss)
     with tf.control_dependencies([before]):
         values = {name: getattr(step, name) for name in update.REPORTED}
         # An optimizer that scales the loss leaves out steps whose gradients overflow.
@@ -215,6 +239,21 @@ def _with_update(step, optimizer, options, backend) -> TrainStep:
         bad_step = update.note_bad_step(step.global_step, values, excused=excused)
     train_op = update.unless_bad(bad_step, apply, can_branch=not backend.runs_loop_on_device())
     return dataclasses.replace(step, train_op=train_op, bad_step=bad_step)
+
+
+def _batch_norm_updates(options, backend) -> list:
+    """Returns the operations that move batch norm's averages, to the same values in all ranks.
+
+    An average of batch statistics moves linearly, so its mean over the ranks is what the mean of
+    their statistics would have moved it to.
+    """
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+    if backend.ranks == 1 or backend.runs_loop_on_device() or options.sync_batch_norm:
+        return updates
+    moving = _moving_averages()
+    with tf.control_dependencies(updates):
+        means = backend.average([variable.read_value() for variable in moving])
+    return [tf.assign(variable, mean).op for variable, mean in zip(moving, means)]
 
 
 def _moving_averages() -> list:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 
+from deployment.alone import Alone
 from deployment.options import DeviceOptions
 from utils.compat import tf
 from utils.errors import OptionError
@@ -35,16 +36,24 @@ class Backend:
     """
 
     name = "cpu"
-    rank = 0
-    ranks = 1
     skips_overflow = False
     formulation = "products"
     dropout = None
     trains = False
     runs_at_once = 1
 
-    def __init__(self, options: DeviceOptions):
+    def __init__(self, options: DeviceOptions, cluster: Alone | None = None):
+        """Makes the backend.
+
+        Args:
+          options: The device's options.
+          cluster: The processes that train together by TensorFlow's collectives; a device may have
+            others.
+        """
         self.options = options
+        self.cluster = cluster or Alone()
+        self.rank = self.cluster.rank
+        self.ranks = self.cluster.ranks
         self.precision_modes = {"fp32": None}
 
     @property
@@ -74,9 +83,11 @@ class Backend:
 
     def start(self):
         """Prepares the device; called once before the first session."""
+        self.cluster.start(self.session_config(is_training=True))
 
     def stop(self):
         """Releases the device; called once after the last session, also after a failure."""
+        self.cluster.stop()
 
     def session_config(
         self, steps_per_run: int = 1, *, is_training: bool = False
@@ -87,22 +98,33 @@ class Backend:
           steps_per_run: Training steps of one session run, as in `train_op`.
           is_training: Whether the session trains.
         """
-        del steps_per_run, is_training
-        return tf.ConfigProto(
+        del steps_per_run
+        config = tf.ConfigProto(
             intra_op_parallelism_threads=self.options.intra_op_threads,
             inter_op_parallelism_threads=self.options.inter_op_threads,
             allow_soft_placement=True,
             # A TensorFlow that can use GPUs would, whatever the device was to be.
             device_count={"GPU": 0},
         )
+        if is_training:
+            self.cluster.configure(config)
+        return config
 
     def wrap_optimizer(self, optimizer: tf.train.Optimizer) -> tf.train.Optimizer:
         """Returns an optimizer whose gradients are averaged over all ranks."""
-        return optimizer
+        return self.cluster.wrap_optimizer(optimizer)
+
+    def average(self, tensors: list) -> list:
+        """Returns the means of float tensors over all ranks, where the host runs the loop."""
+        return self.cluster.average(tensors)
+
+    def average_with_gradient(self, tensors: list) -> list:
+        """Returns the means of float tensors over all ranks, to be differentiated."""
+        return self.cluster.average_with_gradient(tensors)
 
     def hooks(self) -> list:
         """Returns the session hooks that the device needs in training."""
-        return []
+        return self.cluster.hooks()
 
     def train_op(self, train_op: tf.Operation, unused_steps_per_run: int) -> tf.Operation:
         """Returns the operation to run for training, wrapped as the device's loop needs it."""
@@ -125,7 +147,38 @@ class Backend:
         Args:
           array: Whole numbers, summed exactly, or floats, to at least single precision.
         """
-        return array
+        return self.cluster.sum_over_ranks(array)
+
+    @property
+    def session_target(self) -> str:
+        """Where sessions that train are made; empty in this process."""
+        return self.cluster.target
+
+    @property
+    def restores(self) -> bool:
+        """Whether this process reads what training starts from; the others are given it."""
+        return self.cluster.rank == 0
+
+    def share(self, name: str, value):
+        """Returns a plain value that rank 0 has, where ranks talk; name says what it is."""
+        return self.cluster.share(name, value)
+
+    def agree(self, name: str, facts: dict):
+        """Raises UserError if ranks have different facts, where ranks talk.
+
+        Args:
+          name: What the facts are.
+          facts: Name -> plain value.
+        """
+        self.cluster.agree(name, facts)
+
+    def finish(self):
+        """Waits until all ranks are done with what must not be broken off, such as saving."""
+        self.cluster.finish()
+
+    def raise_failure(self):
+        """Raises UserError if a rank failed, so that an error here has its cause there."""
+        self.cluster.raise_failure()
 
 
 def create(options: DeviceOptions) -> Backend:

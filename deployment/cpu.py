@@ -1,7 +1,11 @@
-"""One process on CPU."""
+"""One process on CPU, alone or as a rank of a cluster."""
 
 from __future__ import annotations
 
+import os
+
+from deployment import cluster, membership
+from deployment.alone import Alone
 from deployment.backend import Backend
 from deployment.options import DeviceOptions
 from utils import compat
@@ -18,8 +22,8 @@ class CpuBackend(Backend):
     # What one run leaves idle between its parallel parts, another one uses.
     runs_at_once = 2
 
-    def __init__(self, options: DeviceOptions):
-        super().__init__(options)
+    def __init__(self, options: DeviceOptions, group: Alone | None = None):
+        super().__init__(options, group)
         self.precision_modes = {"fp32": None, "bf16": _why_no_bf16()}
 
     def session_config(self, *arguments, **options) -> tf.ConfigProto:
@@ -61,16 +65,13 @@ def create(options: DeviceOptions) -> Backend:
     """Returns the CPU backend.
 
     Raises:
-      OptionError: If several ranks are asked for, which need a launcher.
+      OptionError: If an option is for other devices, or another number of ranks was started.
+      UserError: If the ranks do not come together.
     """
     if options.loss_scale != "none":
         raise OptionError(
             f"--loss_scale={options.loss_scale} is for fp16, which the CPU does not compute in; "
             "leave the flag out."
         )
-    if options.rank != 1:
-        raise OptionError(
-            f"--rank={options.rank} asks for several processes, but this version trains in one "
-            "on CPU; leave the flag out."
-        )
-    return CpuBackend(options)
+    group = cluster.create(membership.from_environment(os.environ), options)
+    return CpuBackend(options, group)

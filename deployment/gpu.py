@@ -1,4 +1,4 @@
-"""One process on one NVIDIA GPU.
+"""One process on one NVIDIA GPU, alone or as a rank of a cluster.
 
 What is special here: memory is taken as it is needed, fp16 by TensorFlow's own rewriting of the
 graph with a scaled loss, and the choice of the GPU. No GPU was at hand when this was written;
@@ -12,7 +12,8 @@ import os
 
 from absl import logging
 
-from deployment import loss_scaling
+from deployment import cluster, loss_scaling, membership
+from deployment.alone import Alone
 from deployment.backend import Backend
 from deployment.options import DeviceOptions
 from utils import compat
@@ -36,22 +37,20 @@ def create(options: DeviceOptions) -> Backend:
 
     Raises:
       OptionError: If there is no such GPU, or it cannot do what the options ask for.
+      UserError: If the ranks do not come together.
     """
     loss_scaling.check(options.loss_scale)
-    if options.rank != 1:
-        raise OptionError(
-            f"--rank={options.rank} asks for several processes, but this version trains in one "
-            "on GPU; leave the flag out."
-        )
     if options.loss_scale != "none" and options.precision_mode != "fp16":
         raise OptionError(
             f"--loss_scale={options.loss_scale} is for --precision_mode=fp16; pass both or neither."
         )
     gpus = _visible_gpus()
-    index = choose(options.gpu, len(gpus))
+    place = membership.from_environment(os.environ)
+    index = choose(options.gpu, len(gpus), local_rank=place.local_rank, ranks=place.ranks)
     if options.tf32 is not None:
         _set_tf32(options.tf32)
-    return GpuBackend(options, index, gpus[index])
+    group = cluster.create(place, options, "/gpu:0")
+    return GpuBackend(options, index, gpus[index], group)
 
 
 def _has_driver() -> bool:
@@ -136,15 +135,18 @@ class GpuBackend(Backend):
     # cuDNN has kernels for every convolution and its gradients, also the atrous ones.
     formulation = "native"
 
-    def __init__(self, options: DeviceOptions, index: int, gpu: compat.Gpu):
+    def __init__(
+        self, options: DeviceOptions, index: int, gpu: compat.Gpu, group: Alone | None = None
+    ):
         """Prepares a GPU.
 
         Args:
           options: The device's options.
           index: Number of the GPU among the visible ones.
           gpu: What is known of it.
+          group: The processes that train together.
         """
-        super().__init__(options)
+        super().__init__(options, group)
         self.precision_modes = precision_modes(gpu)
         self.skips_overflow = options.loss_scale != "none"
         self._index = index
@@ -152,6 +154,7 @@ class GpuBackend(Backend):
 
     def start(self):
         """Says which GPU it is, and how it computes."""
+        super().start()
         logging.info("GPU %d: %s, %s.", self._index, self._gpu.name, self.precision)
 
     def session_config(self, *arguments, **options) -> tf.ConfigProto:
@@ -171,7 +174,8 @@ class GpuBackend(Backend):
         return config
 
     def wrap_optimizer(self, optimizer: tf.train.Optimizer) -> tf.train.Optimizer:
-        """Returns an optimizer that scales the loss as `--loss_scale` says."""
+        """Returns an optimizer that averages over ranks, and scales the loss by `--loss_scale`."""
+        optimizer = super().wrap_optimizer(optimizer)
         scale = self.options.loss_scale
         if scale == "none":
             if self.precision == "fp16":

@@ -47,6 +47,45 @@ class DeviceOptions(Options):
         minimum=0,
         changeable=True,
     )
+    all_reduce_bucket_mb: float = option(
+        flags.DEFINE_float,
+        16.0,
+        "CPU and GPU, several ranks: gradients are sent in messages of about so many MB, which "
+        "leave while the others are still computed.",
+        above=0.0,
+        changeable=True,
+    )
+    all_reduce_by: str = option(
+        flags.DEFINE_string,
+        "auto",
+        "CPU and GPU, several ranks: what sums over ranks. nccl is for GPUs; auto is TensorFlow's "
+        "choice.",
+        choices=("auto", "ring", "nccl"),
+        changeable=True,
+    )
+    check_weights_steps: int = option(
+        flags.DEFINE_integer,
+        1000,
+        "CPU and GPU, several ranks: steps between two checks that all hold the same weights to "
+        "the bit; 0: no checks.",
+        minimum=0,
+        changeable=True,
+    )
+    join_timeout_secs: float = option(
+        flags.DEFINE_float,
+        300.0,
+        "CPU and GPU, several ranks: seconds that all have to come together.",
+        above=0.0,
+        changeable=True,
+    )
+    rank_timeout_secs: float = option(
+        flags.DEFINE_float,
+        30.0,
+        "CPU and GPU, several ranks: seconds without a sign of life after which a rank counts as "
+        "lost, and all end.",
+        minimum=3.0,
+        changeable=True,
+    )
     loss_scale: str = option(
         flags.DEFINE_string,
         "none",

@@ -56,6 +56,8 @@ __all__ = [
     "VERSION",
     "Gpu",
     "add_control_input",
+    "all_reduce",
+    "broadcast",
     "has_native_atrous_gradient",
     "has_new_tflite_converter",
     "host_session",
@@ -110,6 +112,50 @@ def add_control_input(operation: tf.Operation, earlier: tf.Operation):
     The same private method on every version; the public ways order only what is built later.
     """
     operation._add_control_input(earlier)
+
+
+def all_reduce(
+    tensor: tf.Tensor, ranks: int, group_key: int, instance_key: int, *, is_mean: bool, hint: str
+) -> tf.Tensor:
+    """Returns the sum or the mean of a tensor over all ranks, the same bits on each.
+
+    Args:
+      tensor: Of a device that is stated, as TF 1.15 demands; float32, float64, int32 or int64.
+      ranks: Number of ranks; more than 1.
+      group_key: Number of the group of ranks.
+      instance_key: Number of this operation, the same in all ranks and no other's.
+      is_mean: Whether the mean is returned, else the sum.
+      hint: "auto", "ring" or "nccl".
+    """
+    from tensorflow.python.ops import collective_ops
+
+    # The first interface of these operations, the only one that all versions have.
+    final = "Div" if is_mean else "Id"
+    return collective_ops.all_reduce(
+        tensor, ranks, group_key, instance_key, "Add", final, communication_hint=hint
+    )
+
+
+def broadcast(
+    tensor: tf.Tensor, ranks: int, group_key: int, instance_key: int, *, sends: bool, hint: str
+) -> tf.Tensor:
+    """Returns on all ranks the tensor of the one that sends.
+
+    Args:
+      tensor: As for `all_reduce`, with a static shape; of those that receive only shape and type
+        count.
+      ranks: Number of ranks; more than 1.
+      group_key: Number of the group of ranks.
+      instance_key: Number of this operation, the same in all ranks and no other's.
+      sends: Whether this rank sends; one does.
+      hint: "auto", "ring" or "nccl".
+    """
+    from tensorflow.python.ops import collective_ops
+
+    arguments = (tensor.shape, tensor.dtype, ranks, group_key, instance_key)
+    if sends:
+        return collective_ops.broadcast_send(tensor, *arguments, communication_hint=hint)
+    return collective_ops.broadcast_recv(*arguments, communication_hint=hint)
 
 
 def start_profile(folder: str):

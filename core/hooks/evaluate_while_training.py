@@ -67,11 +67,13 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
         """Reads what was measured so far, and makes up for an evaluation that was interrupted."""
         step = int(session.run(self._step.global_step))
         records = run_records.read(self._options.train_logdir, step)
-        self._history = [
+        history = [
             (record["step"], record["eval_miou"])
             for record in records
             if record.get("eval_split") == self._evaluation.split
         ]
+        # Ranks that saw other records would end at other steps.
+        self._history = self._backend.share("earlier evaluations", history)
         if step and self._is_due(step):
             self._evaluate(step)
         if self._is_enough():

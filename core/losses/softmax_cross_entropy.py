@@ -27,12 +27,14 @@ def loss(
     hard_example_mining_step: int = 0,
     top_k_percent_pixels: float = 1.0,
     global_step=None,
+    average=None,
 ) -> tf.Tensor:
     """Returns the sum of the losses of several logits, each also in the collection LOSSES.
 
     Without mining a loss is the weighted sum of the pixels' cross entropies over the number of
-    pixels that are not ignored. With mining it is the mean of the largest weighted cross entropies,
-    over those that are not zero. Without any pixel to count it is zero.
+    pixels that are not ignored (the mean of that number over ranks, so that the mean of their
+    losses is the loss of all their images). With mining it is the mean of the largest weighted
+    cross entropies, over those that are not zero. Without any pixel to count it is zero.
 
     A label that is neither a class nor the ignore label has loss zero and counts, and its gradient
     pushes all logits towards zero, as with the one-hot labels of the DeepLab family.
@@ -49,6 +51,8 @@ def loss(
       top_k_percent_pixels: Fraction of all pixels, ignored ones included, that is mined; 1.0 is
         no mining.
       global_step: Steps done so far, needed where hard_example_mining_step is not 0.
+      average: Function from a list of tensors to the list of their means over all ranks; None for
+        one rank.
 
     Raises:
       OptionError: If label_weights does not fit the classes.
@@ -62,7 +66,7 @@ def loss(
                 scale_logits, labels, num_classes, ignore_label, label_weights, upsample_logits
             )
             if top_k_percent_pixels == 1.0:
-                losses.append(_mean(pixel_losses, counted))
+                losses.append(_mean(pixel_losses, counted, average))
             else:
                 losses.append(_mean_of_hardest(pixel_losses, fraction))
         tf.losses.add_loss(losses[-1])
@@ -124,6 +128,9 @@ def _mean_of_hardest(losses, fraction):
     return _mean(hardest, tf.cast(tf.not_equal(hardest, 0.0), tf.float32))
 
 
-def _mean(losses, counted):
+def _mean(losses, counted, average=None):
+    number = tf.reduce_sum(counted)
+    if average is not None:
+        (number,) = average([number])
     # Nothing counted: the sum is zero too, and so is the result.
-    return tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(counted), 1.0)
+    return tf.reduce_sum(losses) / tf.maximum(number, 1.0)

@@ -33,7 +33,7 @@ def run(images=4, steps=STEPS, start=None, poison=None, device=None, **options):
     backend = backends.create(DeviceOptions(device="cpu"))
     vars(backend).update(device or {})
     settings = {"base_learning_rate": 0.05, "fine_tune_batch_norm": False, **options}
-    dropout = slim.add_arg_scope(lambda inputs, *_, of_device=None: inputs)
+    dropout = slim.add_arg_scope(lambda inputs, *_, **unused: inputs)
     with tf.Graph().as_default(), mock.patch.object(layers, "dropout", dropout):
         tf.set_random_seed(1)
         given = tf.placeholder_with_default(batch, batch.shape)
