@@ -22,12 +22,19 @@ MERGED = "merged"
 
 
 def backbone(options: ModelOptions) -> Backbone:
-    """Returns the record of the chosen backbone.
+    """Returns the record of the chosen backbone, with the chosen normalisation.
 
     Raises:
       OptionError: If there is no such backbone.
     """
-    return variants.lookup(BACKBONES, options.model_variant, "--model_variant")
+    record = variants.lookup(BACKBONES, options.model_variant, "--model_variant")
+    if options.normalization == "backbone":
+        return record
+    return dataclasses.replace(
+        record,
+        normalize=core.backbones.standardize,
+        pad_color=core.backbones.STANDARDIZED_MEAN,
+    )
 
 
 def pad_color(options: ModelOptions) -> tuple[float, float, float]:

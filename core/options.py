@@ -21,6 +21,14 @@ class ModelOptions(Options):
     """The network: everything that decides its graph and its variables."""
 
     model_variant: str = option(flags.DEFINE_string, "mobilenet_v2", "The backbone.")
+    normalization: str = option(
+        flags.DEFINE_string,
+        "backbone",
+        "What the network sees of an image's colours. backbone: what the DeepLab family's weights "
+        "of this backbone expect. imagenet: shares of white, minus ImageNet's mean, over its "
+        "standard deviation, as weights of other frameworks do. Saved with the checkpoint.",
+        choices=("backbone", "imagenet"),
+    )
     output_stride: int = option(
         flags.DEFINE_integer,
         16,

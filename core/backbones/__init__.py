@@ -16,6 +16,10 @@ from utils.errors import OptionError
 # Mean colour of ImageNet in 0..255 as (red, green, blue), the value that ResNets subtract.
 IMAGENET_MEAN = (123.15, 115.90, 103.06)
 
+# The same of shares of white, and their standard deviation, as other frameworks have it.
+_MEAN_OF_SHARES, _DEVIATION_OF_SHARES = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+STANDARDIZED_MEAN = tuple(255 * share for share in _MEAN_OF_SHARES)
+
 # The colour that becomes 0 when 0..255 is mapped to [-1, 1].
 MIDDLE_GREY = (127.5, 127.5, 127.5)
 
@@ -115,6 +119,15 @@ def subtract_mean(images: tf.Tensor) -> tf.Tensor:
 def scale_to_unit_range(images: tf.Tensor) -> tf.Tensor:
     """Maps images 0..255 to [-1, 1]."""
     return images * (2.0 / 255.0) - 1.0
+
+
+def standardize(images: tf.Tensor) -> tf.Tensor:
+    """Maps images 0..255 to mean 0 and standard deviation 1 of ImageNet's colours.
+
+    So were the ImageNet weights trained that other frameworks publish.
+    """
+    mean, deviation = (tf.constant(values) for values in (_MEAN_OF_SHARES, _DEVIATION_OF_SHARES))
+    return (images * (1.0 / 255.0) - mean) / deviation
 
 
 def _either(values) -> str:

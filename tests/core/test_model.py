@@ -346,3 +346,13 @@ def test_a_decoder_that_gives_the_logits_needs_one_filter_per_class():
 def test_the_pad_colour_is_that_of_the_backbone():
     assert model.pad_color(_options()) == (123.15, 115.90, 103.06)
     assert model.pad_color(_options(model_variant="mobilenet_v2")) == (127.5, 127.5, 127.5)
+
+
+def test_colours_can_be_standardized_as_other_frameworks_do():
+    options = _options(normalization="imagenet")
+    colors = np.array([[255.0, 0.0, 51.0], model.pad_color(options)], np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        found = session.run(model.backbone(options).normalize(tf.constant(colors)))
+    expected = (np.array([1.0, 0.0, 0.2]) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(found, [expected, [0, 0, 0]], atol=1e-5)
+    assert model.pad_color(options) == pytest.approx((123.675, 116.28, 103.53))
