@@ -7,7 +7,7 @@ import hashlib
 
 import numpy as np
 
-from datasets import audit_data, processes
+from datasets import audit_data, near_duplicates, processes
 from datasets.defects import Defect
 from datasets.info import DatasetInfo
 from utils import log
@@ -29,6 +29,7 @@ class Item:
       values: The values of its label, sorted uint8; None if there is no label that can be counted.
       pixels: Pixels of each of them, int64.
       fingerprint: Of its decoded pixels: equal pixels, equal fingerprints; None if unreadable.
+      look: 64 bits of how it looks, see `near_duplicates`; None if unreadable.
       blank: Whether all of its pixels have one colour.
       change: What a conversion changes, in words.
       defect: What is wrong with it, or None.
@@ -41,6 +42,7 @@ class Item:
     values: np.ndarray | None = None
     pixels: np.ndarray | None = None
     fingerprint: bytes | None = None
+    look: int | None = None
     blank: bool = False
     change: str = ""
     defect: Defect | None = None
@@ -163,7 +165,7 @@ def _work(data, split: str, first, end):
 
 def _item(data, split: str, number: int) -> Item:
     seen = data.see(split, number)
-    look, values, pixels, fingerprint, blank = seen.look, None, None, None, False
+    look, values, pixels, fingerprint, bits, blank = seen.look, None, None, None, None, False
     counted = audit_data.pixels_of(look)
     if counted is not None:
         values = np.flatnonzero(counted).astype(np.uint8)
@@ -171,6 +173,7 @@ def _item(data, split: str, number: int) -> Item:
     if look.image is not None:
         colors = look.image.convert("RGB")
         fingerprint = _fingerprint(colors)
+        bits = near_duplicates.look_hash(colors)
         blank = all(low == high for low, high in colors.getextrema())
     return Item(
         split=split,
@@ -180,6 +183,7 @@ def _item(data, split: str, number: int) -> Item:
         values=values,
         pixels=pixels,
         fingerprint=fingerprint,
+        look=bits,
         blank=blank,
         change=seen.change,
         defect=look.defect,

@@ -9,7 +9,7 @@ import collections
 import dataclasses
 import itertools
 
-from datasets import defects, mask_files, split_names
+from datasets import defects, mask_files, near_duplicates, split_names
 from datasets.audit_counts import Counts, Item, Split, counted_classes
 
 PROBLEM = "problem"
@@ -39,8 +39,14 @@ class Finding:
     images: tuple = ()
 
 
-def find(data, counts: Counts) -> list:
-    """Returns the findings, problems first."""
+def find(data, counts: Counts, near_duplicates_bits: int = 0) -> list:
+    """Returns the findings, problems first.
+
+    Args:
+      data: What was looked at.
+      counts: What was counted.
+      near_duplicates_bits: Images of which so many bits of 64 differ look alike; 0: not compared.
+    """
     found = [
         *(Finding(PROBLEM, "folder", f"{d.where}: {d.text}.") for d in data.defects),
         *_defects(data, counts),
@@ -49,6 +55,8 @@ def find(data, counts: Counts) -> list:
         *_blank(data, counts),
         *_shared_images(data, counts),
     ]
+    if near_duplicates_bits:
+        found += _alike(data, counts, near_duplicates_bits)
     for split, sums in counts.splits.items():
         found += _few_classes(data, split, sums, counts)
     found += _never_trained(data, counts)
@@ -179,6 +187,38 @@ def _shared_images(data, counts: Counts):
             )
             yield _of_groups(data, PROBLEM, "duplicates", text, groups)
     yield from _same_names(data, seen)
+
+
+def _alike(data, counts: Counts, most: int):
+    """Compares how images look, between splits that must be apart."""
+    by_split = collections.defaultdict(list)
+    for item in counts.items:
+        if item.look is not None and not item.blank:
+            by_split[item.split].append(item)
+    for splits in itertools.combinations(by_split, 2):
+        if not split_names.must_be_apart(*splits):
+            continue
+        first, second = (by_split[split] for split in splits)
+        looks = ([item.look for item in items] for items in (first, second))
+        # Equal pixels are a problem of their own.
+        pairs = [
+            (first[one], second[other], bits)
+            for one, other, bits in near_duplicates.pairs(*looks, most)
+            if first[one].fingerprint != second[other].fingerprint
+        ]
+        if pairs:
+            text = (
+                f"images that look alike in split {splits[0]} and in split {splits[1]}: "
+                f"{_number(pairs, 'pair')}; if they show the same, a result on them says little "
+                "about new images (--near_duplicates=0 leaves this out)."
+            )
+            examples = [
+                f"{data.place(*_key(one))} ~ {data.place(*_key(other))} ({bits} of "
+                f"{near_duplicates.BITS} bits differ)"
+                for one, other, bits in pairs
+            ]
+            images = tuple(_key(item) for one, other, _ in pairs for item in (one, other))
+            yield Finding(WARNING, "near_duplicates", text, tuple(examples), images)
 
 
 def _same_names(data, items: list):

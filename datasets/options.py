@@ -428,6 +428,13 @@ class AuditOptions(Options):
     num_samples: int = option(
         flags.DEFINE_integer, 12, "Images with masks on the page.", minimum=0, maximum=200
     )
+    near_duplicates: int = option(
+        flags.DEFINE_integer,
+        4,
+        "Images of two splits look alike if so many of 64 bits differ at most; 0: not compared.",
+        minimum=0,
+        maximum=16,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

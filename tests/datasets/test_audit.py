@@ -15,11 +15,14 @@ from utils.compat import tf
 from utils.errors import OptionError, UserError
 
 
-def run(path, num_samples=3, **values):
+def run(path, num_samples=3, near_duplicates=4, **values):
     """Audits; returns the findings as kind -> finding, and the content of audit.json."""
     values.setdefault("num_workers", 1)
     output = values.get("output_dir", path)
-    options, page = ConvertOptions(**values), AuditOptions(num_samples=num_samples)
+    options, page = (
+        ConvertOptions(**values),
+        AuditOptions(num_samples=num_samples, near_duplicates=near_duplicates),
+    )
     data = audit.open_data(str(path), options, page, frozenset(values) - {"num_workers"})
     findings = audit.run(data, str(output), page, options)
     with open(os.path.join(output, audit.JSON_FILE), encoding="utf-8") as file:
@@ -98,6 +101,20 @@ def test_an_image_in_two_splits_is_found_whatever_its_name_and_format(voc, tmp_p
     (example,) = found["duplicates"].examples
     assert "train_2.jpg = " in example
     assert "val_1.png" in example
+
+
+def test_images_of_two_splits_that_look_alike_are_warned_of_on_request(voc, tmp_path):
+    smooth = np.random.RandomState(0).randint(0, 256, [5, 7, 3]).astype(np.uint8)
+    for name, size in (("train_1", (29, 23)), ("val_0", (30, 24))):
+        picture = Image.fromarray(smooth).resize(size, Image.BICUBIC)
+        save_image(tmp_path / "Images" / f"{name}.jpg", np.asarray(picture))
+    found, content = run("pascal_voc", **voc)
+    assert problems(found) == []
+    (example,) = found["near_duplicates"].examples
+    assert "train_1.jpg ~ " in example
+    assert "val_0.jpg (" in example
+    assert "1 pair" in content["findings"][0]["text"]
+    assert "near_duplicates" not in run("pascal_voc", near_duplicates=0, **voc)[0]
 
 
 def test_masks_outside_of_the_table_are_drawn_but_not_called_ignored(voc, tmp_path):
