@@ -26,6 +26,14 @@ from datasets.options import DataOptions
 from deployment.options import DeviceOptions
 from utils.errors import UserError
 
+# Bounds of what CANN's manuals (environment variables) say: logical devices, seconds, ports.
+_NUMBERS = {
+    "ASCEND_DEVICE_ID": (0, 4095),
+    "DEVICE_ID": (0, 4095),
+    "HCCL_CONNECT_TIMEOUT": (120, 7200),
+    "HCCL_EXEC_TIMEOUT": (0, 2147483647),
+    "HCCL_IF_BASE_PORT": (1, 65520),
+}
 _PACKAGES = ("absl", "jinja2", "numpy", "PIL", "tensorflow", "tf_slim")
 
 
@@ -163,8 +171,25 @@ def _ascend(options: DeviceOptions) -> list:
         _driver(devices),
         _toolkit(),
         _adapter(adapters),
+        *_numbers(),
         *_ranks(options),
     ]
+
+
+def _numbers() -> list:
+    """Looks at variables that the adapter or HCCL reads as numbers, where they are set."""
+    found = []
+    for name, (lowest, highest) in _NUMBERS.items():
+        value = os.environ.get(name)
+        if value is None:
+            continue
+        fits = re.fullmatch(r"\d+", value) is not None and lowest <= int(value) <= highest
+        remedy = "" if fits else f"{name} must be a whole number from {lowest} to {highest}."
+        found.append(Finding(name, value, remedy))
+    if os.environ.get("HCCL_WHITELIST_DISABLE") == "0" and "HCCL_WHITELIST_FILE" not in os.environ:
+        remedy = "Name the list in HCCL_WHITELIST_FILE, or set HCCL_WHITELIST_DISABLE=1."
+        found.append(Finding("HCCL_WHITELIST_DISABLE", "0", remedy))
+    return found
 
 
 def _driver(devices: list) -> Finding:

@@ -74,6 +74,25 @@ def test_adapter_and_rank_table_are_looked_at(monkeypatch):
     assert "npu_bridge" in found["adapter"].result
     assert found["rank table"].result.endswith("8p.json, 8 devices")
     assert found["ranks"].result == "this is rank 0 of 1"
+    assert "HCCL_CONNECT_TIMEOUT" not in found
+
+
+@pytest.mark.parametrize(
+    ("variables", "remedy"),
+    [
+        ({"HCCL_CONNECT_TIMEOUT": "60"}, "must be a whole number from 120 to 7200"),
+        ({"HCCL_CONNECT_TIMEOUT": "600"}, None),
+        ({"ASCEND_DEVICE_ID": "npu0"}, "ASCEND_DEVICE_ID must be a whole number"),
+        ({"HCCL_WHITELIST_DISABLE": "0"}, "Name the list in HCCL_WHITELIST_FILE"),
+        ({"HCCL_WHITELIST_DISABLE": "1"}, None),
+    ],
+)
+def test_variables_of_cann_are_held_to_their_bounds(monkeypatch, variables, remedy):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    remedies = [finding.remedy for finding in doctor._numbers() if finding.remedy]
+    assert len(remedies) == (remedy is not None)
+    assert remedy is None or remedy in remedies[0]
 
 
 def test_what_a_gpu_needs_is_told():
