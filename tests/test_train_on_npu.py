@@ -8,16 +8,19 @@ import sys
 
 import numpy as np
 import pytest
+from absl import flags, logging
 
+import common
+import train_npu
 from core import checkpoint
 from datasets import convert
 from datasets.options import ConvertOptions
 from tests import small_data
+from tests.npu_adapter import importable
 from tests.npu_adapter import session as device
 from utils.compat import tf
 
 ROOT = pathlib.Path(__file__).parent.parent
-STAND_IN = pathlib.Path(device.__file__).parent
 TABLE = {
     "version": "1.0",
     "server_count": "1",
@@ -60,35 +63,59 @@ def records(tmp_path_factory):
     return "--dataset_dir=" + options["output_dir"]
 
 
-def environment(tmp_path, layout="bridge"):
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("RANK_", "CM_", "DEVICE_", "JOB_ID", "ASCEND_"))
-    }
-    path = [str(STAND_IN / layout), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {
-        **clean,
-        "PYTHONPATH": os.pathsep.join(path),
-        "NPU_STAND_IN_SOCKET": str(tmp_path / "ranks"),
-    }
+@pytest.fixture
+def adapter(request, monkeypatch):
+    """Makes a layout of the adapter importable in this process."""
+    with importable.adapter(request.param, monkeypatch):
+        yield
 
 
-def run(tmp_path, *command, **options):
+def command(*arguments):
+    """Runs train_npu.py in this process, so that TensorFlow is not loaded for each run."""
+    flag_values = flags.FlagValues()
+    common.define_flags(*train_npu.OPTION_CLASSES, flag_values=flag_values)
+    flag_values(["train_npu.py", *map(str, arguments)])
+    shown = logging.get_verbosity()
+    try:
+        train_npu.main(flag_values)
+    finally:
+        logging.set_verbosity(shown)
+
+
+def train(folder, records, steps, *more):
+    command(
+        f"--train_logdir={folder}", f"--training_number_of_steps={steps}", records, *NETWORK, *more
+    )
+
+
+def evaluation(folder, records):
+    return (
+        "--mode=evaluate",
+        f"--checkpoint_dir={folder}",
+        records,
+        "--eval_crop_size=65,65",
+        "--device=npu",
+        "--noreport",
+    )
+
+
+def run(tmp_path, *arguments, status=0):
+    """Runs a command as a user would; returns what it prints."""
+    stand_in = pathlib.Path(device.__file__).parent / importable.LAYOUTS["npu_bridge"]
+    path = [str(stand_in), *filter(None, [os.environ.get("PYTHONPATH")])]
     result = subprocess.run(
-        [sys.executable, *map(str, command)],
+        [sys.executable, *map(str, arguments)],
         cwd=ROOT,
-        env=environment(tmp_path, **options),
+        env={
+            **importable.clean(os.environ),
+            "PYTHONPATH": os.pathsep.join(path),
+            "NPU_STAND_IN_SOCKET": str(tmp_path / "ranks"),
+        },
         capture_output=True,
         text=True,
     )
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+    assert result.returncode == status, result.stdout[-2000:] + result.stderr[-4000:]
     return result.stdout + result.stderr
-
-
-def train(tmp_path, folder, records, steps, *more, **options):
-    arguments = (f"--train_logdir={folder}", f"--training_number_of_steps={steps}", records)
-    return run(tmp_path, "train_npu.py", *arguments, *NETWORK, *more, **options)
 
 
 def values(path):
@@ -105,55 +132,56 @@ def assert_same(first, second, tolerance=0.0):
         np.testing.assert_allclose(value, second[name], rtol=0, atol=allowed, err_msg=name)
 
 
-@pytest.mark.parametrize("layout", ["bridge", "device"])
+@pytest.mark.parametrize("adapter", ["npu_bridge"], indirect=True)
 def test_a_loop_on_the_device_takes_the_steps_of_single_runs_and_can_be_continued(
-    tmp_path, records, layout
+    adapter, tmp_path, records
 ):
     loop = ("--iterations_per_loop=3", "--train_batch_size=2", "--save_checkpoints_steps=3")
     single = ("--iterations_per_loop=1", "--train_batch_size=2")
-    train(tmp_path, tmp_path / "loop", records, 6, *loop, layout=layout)
-    continued = train(tmp_path, tmp_path / "loop", records, 9, *loop, layout=layout)
-    assert "model.ckpt-6 at step 6" in continued
+    train(tmp_path / "loop", records, 3, *loop)
+    train(tmp_path / "loop", records, 6, *loop)
+    assert "continued from step 3" in (tmp_path / "loop/training.log").read_text()
     # The stand-in's dropout counts its own runs, so the one to compare with pauses there too.
-    train(tmp_path, tmp_path / "single", records, 6, *single, layout=layout)
-    train(tmp_path, tmp_path / "single", records, 9, *single, layout=layout)
-    assert_same(str(tmp_path / "loop/model.ckpt-9"), str(tmp_path / "single/model.ckpt-9"))
-    assert not any("npu_runconfig" in name for name in values(str(tmp_path / "loop/model.ckpt-9")))
+    train(tmp_path / "single", records, 3, *single)
+    train(tmp_path / "single", records, 6, *single)
+    assert_same(str(tmp_path / "loop/model.ckpt-6"), str(tmp_path / "single/model.ckpt-6"))
+    assert not any("npu_runconfig" in name for name in values(str(tmp_path / "loop/model.ckpt-6")))
 
-    run(
-        tmp_path,
-        "train_npu.py",
-        "--mode=evaluate",
-        f"--checkpoint_dir={tmp_path / 'loop'}",
-        records,
-        "--eval_crop_size=65,65",
-        "--device=npu",
-        "--noreport",
-        layout=layout,
-    )
+    command(*evaluation(tmp_path / "loop", records))
     metrics = json.loads((tmp_path / "loop/eval/metrics.json").read_text())
-    assert metrics["step"] == 9
-    assert metrics["device"] == "npu"
+    assert (metrics["step"], metrics["device"]) == (6, "npu")
+
+
+@pytest.mark.parametrize("adapter", ["npu_device"], indirect=True)
+def test_a_run_evaluates_itself_between_loops_and_scales_its_loss(adapter, tmp_path, records):
+    train(
+        tmp_path,
+        records,
+        4,
+        "--iterations_per_loop=2",
+        "--train_batch_size=2",
+        "--accumulate_batches=2",
+        "--loss_scale=dynamic",
+        "--eval_interval_steps=2",
+        "--eval_crop_size=65,65",
+    )
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    measured = [record for record in map(json.loads, lines) if "eval_miou" in record]
+    assert [record["step"] for record in measured] == [2, 4]
+    command(*evaluation(tmp_path, records), "--checkpoint=all")
+    assert json.loads((tmp_path / "eval/model.ckpt-4/metrics.json").read_text())[
+        "miou"
+    ] == pytest.approx(measured[-1]["eval_miou"])
 
 
 def test_a_total_that_is_no_whole_number_of_loops_is_refused(tmp_path, records):
-    arguments = (
-        f"--train_logdir={tmp_path}",
-        "--training_number_of_steps=100",
-        "--iterations_per_loop=30",
-    )
-    result = subprocess.run(
-        [sys.executable, "train_npu.py", *arguments, records, *NETWORK],
-        cwd=ROOT,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 2
-    assert "pass --training_number_of_steps=90 or 120" in result.stderr
+    arguments = ("--training_number_of_steps=100", "--iterations_per_loop=30", records, *NETWORK)
+    shown = run(tmp_path, "train_npu.py", f"--train_logdir={tmp_path}", *arguments, status=2)
+    assert "pass --training_number_of_steps=90 or 120" in shown
 
 
-def test_two_ranks_with_half_the_batch_take_the_steps_of_one(tmp_path, records):
+@pytest.mark.parametrize("adapter", ["npu_bridge"], indirect=True)
+def test_two_ranks_train_and_measure_as_one(adapter, tmp_path, records):
     # Without batch statistics and dropout, which differ between the shares of a batch.
     same = (
         "--iterations_per_loop=2",
@@ -161,19 +189,25 @@ def test_two_ranks_with_half_the_batch_take_the_steps_of_one(tmp_path, records):
         "--noaspp_with_batch_norm",
         "--base_learning_rate=0.00001",
     )
-    train(tmp_path, tmp_path / "one", records, 4, *same, "--train_batch_size=4")
+    train(tmp_path / "one", records, 4, *same, "--train_batch_size=4")
     table = tmp_path / "2p.json"
     table.write_text(json.dumps(TABLE))
-    launcher = ("--devices=2", f"--rank_table={table}", f"--rank_logs={tmp_path / 'logs'}")
-    arguments = (f"--train_logdir={tmp_path / 'two'}", records, *NETWORK, *same)
+    launcher = ("-m", "deployment.launch", "--devices=2", f"--rank_table={table}")
+    two = tmp_path / "two"
     run(
         tmp_path,
-        *("-m", "deployment.launch", *launcher, "--", "train_npu.py", *arguments, "--rank=2"),
-        *("--train_batch_size=2", "--training_number_of_steps=4"),
+        *(*launcher, f"--rank_logs={tmp_path / 'logs'}", "--", "train_npu.py", "--rank=2"),
+        *(f"--train_logdir={two}", records, *NETWORK, *same, "--train_batch_size=2"),
+        *("--training_number_of_steps=4", "--eval_interval_steps=4", "--eval_crop_size=65,65"),
+        *("--boundary_width=0.05", "--calibration_bins=5"),
     )
-    assert_same(str(tmp_path / "one/model.ckpt-4"), str(tmp_path / "two/model.ckpt-4"), 1e-4)
-    events = list((tmp_path / "two").glob("events.out.tfevents.*"))
-    assert len(events) == 1, "only rank 0 writes"
+    assert_same(str(tmp_path / "one/model.ckpt-4"), str(two / "model.ckpt-4"), 1e-4)
+    assert len(list(two.glob("events.out.tfevents.*"))) == 1, "only rank 0 writes"
+
+    command(*evaluation(two, records))
+    last = json.loads((two / "metrics.jsonl").read_text().splitlines()[-1])
+    measured = json.loads((two / "eval/metrics.json").read_text())
+    assert last["eval_miou"] == pytest.approx(measured["miou"], abs=1e-12)
 
 
 def test_the_stand_in_finds_what_the_device_cannot_take():
@@ -188,4 +222,8 @@ def test_the_stand_in_finds_what_the_device_cannot_take():
     with tf.Graph().as_default() as graph:
         tf.cast(tf.constant(1.0), tf.float64)
         with pytest.raises(device.AdapterError, match="is float64"):
+            device.check_operations(graph.get_operations())
+    with tf.Graph().as_default() as graph:
+        tf.constant([1.0, float("nan")])
+        with pytest.raises(device.AdapterError, match="no finite number"):
             device.check_operations(graph.get_operations())

@@ -259,11 +259,12 @@ def _run(session, original_run, fetches, feed_dict, options, run_metadata):
         if any(operation.type.startswith("Conv2D") for operation in operations):
             raise AdapterError("a network runs on the host")
         return original_run(session, fetches, feed_dict, options, run_metadata)
-    SYSTEM.check_alive()
-    SYSTEM.runs += 1
     names = {operation.name for operation in operations}
     if INITIALIZE in names:
         SYSTEM.graph_run_mode = values["graph_run_mode"]
+        SYSTEM.is_shut_down = False
+    SYSTEM.check_alive()
+    SYSTEM.runs += 1
     if SHUT_DOWN in names:
         SYSTEM.is_shut_down = True
     trains = any(_updates_weights(operation) for operation in operations)
