@@ -47,7 +47,9 @@ def main(flag_values):
         else:
             fetch = _training_step(options, flag_values, backend)
             gflop = _training_gflop(options, flag_values)
-        with tf.Session(config=backend.session_config()) as session:
+        backend.start()
+        config = backend.session_config(is_training=True)
+        with tf.Session(backend.session_target, config=config) as session:
             session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
             session.run(fetch)
             worker.serve(

@@ -49,7 +49,7 @@ VARIANTS = {
     "torch_product": (_TORCH, ("--matrix_product",)),
     "torch_product_bf16": (_TORCH, ("--matrix_product", "--bf16")),
 }
-_NETWORK = (
+NETWORK = (
     "--device=cpu",
     "--model_variant=resnet_v1_101",
     "--output_stride=16",
@@ -148,7 +148,7 @@ def _commands(options):
 
 def _our_command(python, arguments, options):
     sizes = [f"--crop={options.crop}", f"--train_batch_size={options.batch_size}"]
-    return [python, "-m", _OURS, *_NETWORK, *sizes, *(options.extra_flags or ()), *arguments]
+    return [python, "-m", _OURS, *NETWORK, *sizes, *(options.extra_flags or ()), *arguments]
 
 
 def _has_torch(python) -> bool:
