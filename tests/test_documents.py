@@ -11,6 +11,7 @@ import pytest
 from absl import flags
 
 import common
+from scripts import document_flags
 
 ROOT = pathlib.Path(common.__file__).parent
 DOCUMENTS = sorted(
@@ -83,3 +84,8 @@ def test_links_to_files_lead_somewhere(document):
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
     folder = (ROOT / document).parent
     assert [target for target in targets if not (folder / target).exists()] == []
+
+
+def test_the_page_of_flags_is_what_the_option_records_say():
+    is_current = document_flags.PAGE.read_text(encoding="utf-8") == document_flags.page()
+    assert is_current, "docs/flags.md is out of date; run python -m scripts.document_flags."

@@ -1,0 +1,1 @@
+"""Commands of the project itself, beside the wrappers for the shell."""
