@@ -8,13 +8,16 @@ from PIL import Image, ImageDraw, ImageFont
 # Of a legend, in pixels.
 _ROW, _SWATCH, _MARGIN, _FONT_SIZE = 30, (36, 20), 12, 16
 _ROWS_PER_COLUMN = 32
+# An edge in an overlay is one pixel wide for each so many pixels of the longer side.
+_SIDE_OF_EDGE = 600
 
 
 def overlay(image, labels, colors, opacity: float = 0.55) -> np.ndarray:
     """Returns class colours over an image, at its size: uint8 [h, w, 3].
 
     A class whose colour is black, such as VOC's background, leaves the image as it is: black over
-    it would hide it and say nothing.
+    it would hide it and say nothing. Where a coloured class meets another one, its edge has the
+    full colour: on skin, grass or sky a light tint alone is hard to see.
 
     Args:
       image: uint8 [h, w, 3].
@@ -25,8 +28,23 @@ def overlay(image, labels, colors, opacity: float = 0.55) -> np.ndarray:
     colors = np.asarray(colors, np.uint8)
     # In 256ths, so that large photos need no floating-point copy.
     weights = np.where(colors.any(axis=1), round(256 * opacity), 0).astype(np.uint16)
-    weight = weights[labels][..., np.newaxis]
+    weight = weights[labels]
+    weight[_edges(labels) & (weight > 0)] = 256
+    weight = weight[..., np.newaxis]
     return ((image * (256 - weight) + colors[labels] * weight + 128) >> 8).astype(np.uint8)
+
+
+def _edges(labels) -> np.ndarray:
+    """Returns which pixels lie beside another class, bool [h, w]; wider in larger images."""
+    found = np.zeros(labels.shape, bool)
+    for distance in range(1, max(1, round(max(labels.shape) / _SIDE_OF_EDGE)) + 1):
+        down = labels[distance:] != labels[:-distance]
+        across = labels[:, distance:] != labels[:, :-distance]
+        found[distance:] |= down
+        found[:-distance] |= down
+        found[:, distance:] |= across
+        found[:, :-distance] |= across
+    return found
 
 
 def legend(rows) -> Image.Image:

@@ -7,13 +7,25 @@ from utils import overlays
 
 
 def test_an_overlay_mixes_colours_in_and_leaves_black_classes_out():
-    image = pixels(0, 4, 5)
-    labels = np.array([[0, 1, 1, 0, 1]] * 4)
+    image = pixels(0, 4, 7)
+    labels = np.array([[0, 1, 1, 1, 1, 1, 0]] * 4)
     drawn = overlays.overlay(image, labels, [(0, 0, 0), (200, 100, 0)], opacity=0.5)
     assert drawn.dtype == np.uint8
     np.testing.assert_array_equal(drawn[labels == 0], image[labels == 0])
     expected = 0.5 * image + 0.5 * np.array([200, 100, 0])
-    assert np.abs(drawn - expected)[labels == 1].max() <= 1
+    assert np.abs(drawn - expected)[:, 2:5].max() <= 1
+
+
+def test_a_coloured_class_has_an_edge_that_is_wider_in_a_large_photo():
+    for side, width in ((40, 1), (1200, 2)):
+        labels = np.zeros([side, 40], int)
+        labels[10:30] = 1
+        image = np.full([*labels.shape, 3], 100, np.uint8)
+        drawn = overlays.overlay(image, labels, [(0, 0, 0), (200, 0, 0)], opacity=0.5)
+        in_full = (drawn == (200, 0, 0)).all(axis=(1, 2))
+        edge = [*range(10, 10 + width), *range(30 - width, 30)]
+        assert np.flatnonzero(in_full).tolist() == edge
+        assert (drawn[labels == 0] == 100).all()
 
 
 def test_an_overlay_of_full_opacity_is_the_colour():
