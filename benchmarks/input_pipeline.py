@@ -3,10 +3,10 @@ r"""Speed of the training input against decoding alone: `python -m benchmarks.in
   python -m benchmarks.input_pipeline
   python -m benchmarks.input_pipeline --cores=1 --json
 
-Makes files of PASCAL VOC's size (500x375, JPEG of about 71 KB, mask of some KB), converts them,
-and times in turn, in one process bound to that many cores: the pipeline (crop 513, random scale,
-crop, flip), decoding of the same JPEG and PNG files and nothing else, and the pipeline cut short
-behind each of its stages. The ratio of the first two is what to compare between machines.
+Makes files of PASCAL VOC's size (500x375, JPEG of about 71 KB, palette mask of some KB), converts
+them, and times in turn, in one process bound to that many cores: the pipeline (crop 513, random
+scale, crop, flip), decoding of the same JPEG and PNG files and nothing else, and the pipeline cut
+short behind each of its stages. The ratio of the first two is what to compare between machines.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from PIL import Image
 import common
 from benchmarks import measure
 from common import Options, option
+from utils import colormap
 from utils.errors import UserError
 
 _JPEG_BYTES = 71000
@@ -118,7 +119,9 @@ def make_records(folder: str, number: int) -> str:
         )
         with open(os.path.join(folders[0], f"{index:04d}.jpg"), "wb") as file:
             file.write(_jpeg(image))
-        Image.fromarray(mask).save(os.path.join(folders[1], f"{index:04d}.png"))
+        mask = Image.fromarray(mask)
+        mask.putpalette(colormap.pascal(256).ravel().tolist())
+        mask.save(os.path.join(folders[1], f"{index:04d}.png"))
     names = "".join(f"{index:04d}\n" for index in range(number))
     common.write_text(os.path.join(folders[2], "train.txt"), names)
     convert.convert(
@@ -148,6 +151,7 @@ def _parts(records: str) -> dict:
     from datasets import info as dataset_info
     from datasets import input_fn, preprocess, shards, tfrecord
     from datasets.options import DataOptions
+    from utils import image_ops
     from utils.compat import tf
 
     options = DataOptions(dataset_dir=records)
@@ -174,7 +178,7 @@ def _parts(records: str) -> dict:
     def label_of(serialized):
         parsed = tfrecord.parse(serialized)
         size = tfrecord.image_size(parsed["image"])
-        return parsed, size, tfrecord.decode_label(parsed["label"], size, 255)
+        return parsed, size, tfrecord.decode_label(parsed["label"], size, 255, plain=True)
 
     def prepared(serialized, decodes_image: bool, border):
         parsed, size, label = label_of(serialized)
@@ -193,7 +197,7 @@ def _parts(records: str) -> dict:
 
     def mapped_prepared(decodes_image: bool):
         # Outside of the data set's function, as the pipeline has it: computed once.
-        border = preprocess.borders(options, _PAD_COLOR, 255)
+        border = image_ops.border(*options.train_crop_size, _PAD_COLOR)
         return _mapped(read(), lambda record: prepared(record, decodes_image, border))
 
     return {

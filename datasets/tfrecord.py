@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from datasets import shards
+from datasets import label_png, shards
 from utils.compat import tf
 
 IMAGE = "image/encoded"
@@ -173,18 +173,22 @@ def _is_jpeg(content: tf.Tensor) -> tf.Tensor:
     return tf.equal(tf.strings.substr(content, 0, len(_JPEG)), _JPEG)
 
 
-def decode_label(content: tf.Tensor, size: tf.Tensor, ignore_label: int) -> tf.Tensor:
+def decode_label(
+    content: tf.Tensor, size: tf.Tensor, ignore_label: int, plain: bool = False
+) -> tf.Tensor:
     """Returns uint8 [h, w, 1] of the content of a PNG file; all ignore_label if it is empty.
 
     Args:
       content: Scalar string.
       size: Height and width of the image, int32 [2]; that of the label if there is none.
       ignore_label: 0..255.
+      plain: Whether most files are `label_png.is_plain`; the result does not depend on it.
     """
+    decode = label_png.decode_plain if plain else label_png.decode
     label = tf.cond(
         tf.equal(content, ""),
         lambda: tf.fill(tf.concat([size, [1]], axis=0), tf.constant(ignore_label, tf.uint8)),
-        lambda: tf.image.decode_png(content, channels=1),
+        lambda: decode(content),
     )
     label.set_shape([None, None, 1])
     return label

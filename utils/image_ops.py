@@ -70,7 +70,7 @@ def size_in_range(
 
 
 def border(height: int, width: int, color) -> tf.Tensor:
-    """Returns an area of one colour, [height * width, channels], for `pad`.
+    """Returns the values of an area of one colour for `pad`: [height * width * channels].
 
     Args:
       height: Rows.
@@ -78,37 +78,53 @@ def border(height: int, width: int, color) -> tf.Tensor:
       color: One number for each channel.
     """
     # Whole rows are repeated: TensorFlow repeats single pixels ten times more slowly.
-    row = tf.tile(tf.convert_to_tensor(color), [width])[tf.newaxis]
-    return tf.reshape(tf.tile(row, [height, 1]), [height * width, -1])
+    return tf.tile(tf.tile(tf.convert_to_tensor(color), [width]), [height])
 
 
-def pad(image: tf.Tensor, height, width, color, left=0) -> tf.Tensor:
+def pad(image: tf.Tensor, height, width, color, left=0, values=None) -> tf.Tensor:
     """Pads at the bottom and at the right, or some of it at the left.
 
     Args:
       image: [h, w, channels].
       height: Rows afterwards, at least h.
       width: Columns afterwards, at least w.
-      color: One number for each channel, or the `border` of this height and width: made outside of
-        a tf.data function, it is computed once and not for each image.
+      color: One number for each channel.
       left: How many of the new columns are put at the left.
+      values: The `border` of this height, width and color: made outside of a tf.data function, it
+        is computed once and not for each image.
     """
     rows, columns, channels = tf.unstack(tf.shape(image))
-    color = tf.cast(tf.convert_to_tensor(color), image.dtype)
-    pixels = border(height, width, color) if color.shape.ndims == 1 else color
+    if values is None:
+        values = border(height, width, tf.cast(tf.convert_to_tensor(color), image.dtype))
 
-    # The first pixels of a tensor are no copy of them.
+    # Rows are put together as rows of values, and the border is cut as one row: of rows of pixels
+    # TensorFlow's kernels copy one pixel after the other.
     def part(height, width):
-        return tf.reshape(pixels[: height * width], tf.stack([height, width, channels]))
+        width *= channels
+        return tf.reshape(values[: height * width], tf.stack([height, width]))
 
     right = width - columns - left
+    image = tf.reshape(image, tf.stack([rows, columns * channels]))
     image = tf.cond(
         tf.equal(columns, width),
         lambda: image,
         lambda: tf.concat([part(rows, left), image, part(rows, right)], axis=1),
     )
-    return tf.cond(
+    image = tf.cond(
         tf.equal(rows, height),
         lambda: image,
         lambda: tf.concat([image, part(height - rows, width)], axis=0),
     )
+    return tf.reshape(image, tf.stack([height, width, channels]))
+
+
+def pad_labels(labels: tf.Tensor, height, width, value: int, left=0) -> tf.Tensor:
+    """Pads labels [h, w, 1] with one value; otherwise like `pad`."""
+    rows, columns = tf.unstack(tf.shape(labels)[:2])
+    # Two axes: three take several times as long.
+    padded = tf.pad(
+        labels[..., 0],
+        tf.stack([tf.stack([0, height - rows]), tf.stack([left, width - columns - left])]),
+        constant_values=value,
+    )
+    return padded[..., tf.newaxis]

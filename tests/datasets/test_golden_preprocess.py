@@ -127,8 +127,8 @@ def test_padding_is_that_of_the_reference(arrays, image, label):
     padded = run(
         [
             image_ops.pad(moved, 30, 40, PLAIN_MEAN),
-            image_ops.pad(tf.constant(label.astype(np.int32)), 30, 40, [255]),
-            image_ops.pad(tf.constant(label), 30, 40, [255]),
+            image_ops.pad_labels(tf.constant(label.astype(np.int32)), 30, 40, 255),
+            image_ops.pad_labels(tf.constant(label), 30, 40, 255),
         ]
     )
     for actual, key in zip(padded, ("pad_image", "pad_label", "pad_uint8")):
@@ -198,6 +198,37 @@ def test_the_training_path_at_scale_one_gives_the_two_outcomes_of_the_reference(
     first = int(np.abs(outcomes[0][0] - stored[1]).max() < 1e-3)
     assert_same(outcomes[0], arrays, f"train_fixed{first}")
     assert_same(outcomes[1], arrays, f"train_fixed{1 - first}")
+
+
+@pytest.mark.parametrize("uniform", [0.2, 0.7])
+def test_a_whole_scaled_image_is_that_of_the_reference_padded_and_mirrored(
+    golden, arrays, image, label, uniform
+):
+    for number, scale in enumerate(golden["scale_cases"]["scales"]):
+        options = DataOptions(
+            train_crop_size=(70, 71), min_scale_factor=scale, max_scale_factor=scale
+        )
+        found, found_label, height, width = run(
+            preprocess.for_training(
+                preprocess.reader(tf.constant(image)),
+                tf.constant(label),
+                options,
+                pad_color=PLAIN_MEAN,
+                ignore_label=255,
+                random=tf.fill([preprocess.NUM_RANDOM], uniform),
+            )
+        )
+        if uniform <= preprocess.FLIP_PROBABILITY:
+            found, found_label = found[:, ::-1], found_label[:, ::-1]
+        assert_same(
+            (found[:height, :width], found_label[:height, :width]), arrays, f"scale{number}"
+        )
+        np.testing.assert_array_equal(found_label[height:], 255)
+        np.testing.assert_array_equal(found_label[:, width:], 255)
+        for beside in (found[height:], found[:, width:]):
+            np.testing.assert_array_equal(
+                beside, np.broadcast_to(np.float32(PLAIN_MEAN), beside.shape)
+            )
 
 
 def test_images_decode_to_the_bytes_of_the_reference():
