@@ -19,13 +19,14 @@ class _Info:
     ignore_label = 255
 
 
-def _prepare(folder, num_images=7, model=None, fingerprint="abc", **train):
+def _prepare(folder, num_images=7, model=None, fingerprint="abc", ranks=1, **train):
     sections = {
         "model": model or ModelOptions(),
         "train": TrainOptions(**train),
         "data": DataOptions(),
     }
     run = run_folder.describe_run(_Info, "train", num_images, fingerprint, "cpu")
+    run["images_per_step"] = ranks * sections["train"].images_per_step
     return run_folder.prepare(str(folder), sections, run)
 
 
@@ -68,6 +69,16 @@ def test_other_options_are_refused_and_named(tmp_path, change, message):
     with pytest.raises(UserError, match=message):
         _prepare(tmp_path, **change)
     assert (tmp_path / "options.json").read_text() == before
+
+
+def test_a_step_may_be_divided_over_other_ranks_and_batches(tmp_path):
+    _prepare(tmp_path, ranks=4, train_batch_size=2)
+    _add_checkpoint(tmp_path)
+    assert _prepare(tmp_path, ranks=2, train_batch_size=2, accumulate_batches=2)
+    with pytest.raises(UserError, match="--train_batch_size was 2, now 4"):
+        _prepare(tmp_path, ranks=1, train_batch_size=4)
+    with pytest.raises(UserError, match="a step of all ranks had 8 images, now 4"):
+        _prepare(tmp_path, ranks=1, train_batch_size=2, accumulate_batches=2)
 
 
 def test_a_folder_without_checkpoints_may_be_started_anew(tmp_path):
