@@ -20,7 +20,7 @@ from absl import logging
 import common
 from core import checkpoint
 from utils.compat import tf
-from utils.errors import UserError
+from utils.errors import UserError, reason_of
 
 _INCOMPLETE_FOLDER = ".incomplete"
 _MILESTONES_FILE = "milestones.json"
@@ -82,13 +82,23 @@ def write(saver: tf.train.Saver, session, folder: str, step: int) -> str:
 
 
 def _reason(error) -> str:
-    """Returns why a file could not be written, in the system's words where they are known."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    # TensorFlow puts them somewhere into a message of many lines.
+    return cannot_write(error) or reason_of(error)
+
+
+def cannot_write(error) -> str | None:
+    """Returns why a file could not be written, in the system's words; None for other errors.
+
+    Args:
+      error: An OSError, or an error of TensorFlow.
+    """
+    if isinstance(error, OSError):
+        return error.strerror if error.errno in _CANNOT_WRITE else None
+    # TensorFlow puts the words somewhere into a message of many lines.
     known = [os.strerror(number) for number in _CANNOT_WRITE]
     found = [text for text in known if text in error.message]
-    return found[0] if found else error.message.strip().split("\n")[0]
+    return found[0] if found else None
 
 
 def _put_in_place(temporary: str, prefix: str):

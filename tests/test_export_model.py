@@ -441,6 +441,16 @@ def test_a_setting_that_cannot_work_is_refused(values, message):
         ExportOptions(**values)
 
 
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(run, tmp_path, monkeypatch):
+    def save(*unused):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(frozen, "save", save)
+    with pytest.raises(UserError, match="No space left on device; free some space or name"):
+        export(run, tmp_path / "out" / "net.pb")
+    assert os.listdir(str(tmp_path)) == []
+
+
 def test_averages_of_the_weights_are_exported_on_request(run, tmp_path):
     checkpoint = save_checkpoint(tmp_path, 3, factor=-1.0, averages=True)
     options = {"given": ["crop_size"], "crop_size": CROP, "model_options": SMALL}

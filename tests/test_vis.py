@@ -125,6 +125,12 @@ def test_certain_checkpoints_and_their_averaged_weights_are_drawn(tiny, tmp_path
     assert (seen["source"], seen["use_ema"]) == (["a", "b"], True)
 
 
+def test_a_folder_that_cannot_be_written_to_is_a_sentence(tiny, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write to --vis_logdir=.*Not a directory"):
+        _visualize(tiny, tmp_path / "file" / "vis")
+
+
 def test_new_checkpoints_are_waited_for_where_several_are_asked_for(monkeypatch):
     seen = {}
 

@@ -11,7 +11,7 @@ import tempfile
 
 from absl import logging
 
-from core import checkpoint, train
+from core import checkpoint, checkpoint_files, train
 from core.export import check, graph, images, metadata, options
 from core.export.artifact import Artifact, Job
 from deployment.backend import Backend
@@ -101,7 +101,7 @@ def run(
     """
     base = options.base_of(export_options.export_path)
     described = metadata.describe(network, checkpoint_path, classes, export_options.use_ema)
-    with _staging(base) as folder:
+    with _staging(base) as folder, _writing(os.path.dirname(base) or "."):
         frozen, cases = _freeze(
             network, checkpoint_path, export_options, samples.images, folder, backend
         )
@@ -152,6 +152,24 @@ def _staging(base: str):
         shutil.rmtree(folder, ignore_errors=True)
         if is_new and not os.listdir(target):
             os.rmdir(target)
+
+
+@contextlib.contextmanager
+def _writing(target: str):
+    """Turns the errors of a disk that is full or cannot be written to into a sentence."""
+    try:
+        yield
+    except (FileNotFoundError, tf.errors.NotFoundError):
+        # Something else than the disk: the folder was made.
+        raise
+    except (OSError, tf.errors.OpError) as error:
+        reason = checkpoint_files.cannot_write(error)
+        if reason is None:
+            raise
+        raise UserError(
+            f"cannot write to the folder of --export_path, {target}: {reason}; free some space or "
+            "name another one."
+        ) from error
 
 
 def _freeze(network, path, export_options, samples, folder, backend) -> tuple:
