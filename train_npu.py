@@ -33,9 +33,6 @@ class CommandOptions(Options):
     )
 
 
-# Share of the start in a moving average at the end of training that is worth a warning.
-_STALE_PERCENT = 5.0
-
 # What may differ between the hosts of one training: folders and what a machine has.
 _OF_A_HOST = frozenset(
     f"--{name}"
@@ -107,29 +104,20 @@ def train(
       UserError: If the data, a checkpoint or the folder is not as it must be.
     """
     # TensorFlow is loaded after the options were found good.
-    from core import model, run_lock
-    from core.losses import softmax_cross_entropy
-    from datasets import info as dataset_info
+    from core import run_lock
     from datasets import input_fn
     from deployment import backend as backends
 
-    model.check(model_options, crop_size=data_options.train_crop_size)
-    info = dataset_info.load(data_options, given)
-    softmax_cross_entropy.check(train_options.label_weights, info.num_classes)
-    num_images = input_fn.count_images(data_options, train_options.train_split, info)
-    _check_count("num_training_samples", data_options.num_training_samples, num_images, given)
     eval_options = eval_options or EvalOptions()
-    if train_options.eval_interval_steps:
-        if eval_options.use_ema and not train_options.ema_decay:
-            raise OptionError("--use_ema needs averages to evaluate; pass --ema_decay too.")
-        model.check(model_options, crop_size=data_options.eval_size)
-        input_fn.check_evaluation(data_options, info, eval_options.eval_split)
     sections = {
         "model": model_options,
         "train": train_options,
         "data": data_options,
         "device": device_options,
     }
+    info, num_images = _check_data(sections, given)
+    if train_options.eval_interval_steps:
+        _check_evaluation(sections, eval_options, info)
     folder = train_options.train_logdir
     backend = backends.create(device_options)
     try:
@@ -141,6 +129,39 @@ def train(
     # Says once more what was left out, where somebody looks.
     input_fn.count_images(data_options, train_options.train_split, info)
     logging.info("Training ended; results are in %s.", folder)
+
+
+def _check_data(sections, given) -> tuple:
+    """Returns what is known of the data, and the number of images.
+
+    Raises:
+      OptionError: If an option cannot be used with this data.
+      UserError: If the data are not as they must be.
+    """
+    from core import model
+    from core.losses import softmax_cross_entropy
+    from datasets import info as dataset_info
+    from datasets import input_fn
+
+    options, data_options = sections["train"], sections["data"]
+    model.check(sections["model"], crop_size=data_options.train_crop_size)
+    info = dataset_info.load(data_options, given)
+    softmax_cross_entropy.check(options.label_weights, info.num_classes)
+    num_images = input_fn.count_images(data_options, options.train_split, info)
+    _check_count("num_training_samples", data_options.num_training_samples, num_images, given)
+    return info, num_images
+
+
+def _check_evaluation(sections, eval_options, info):
+    """Raises OptionError or UserError if the run could not evaluate itself."""
+    from core import model
+    from datasets import input_fn
+
+    data_options = sections["data"]
+    if eval_options.use_ema and not sections["train"].ema_decay:
+        raise OptionError("--use_ema needs averages to evaluate; pass --ema_decay too.")
+    model.check(sections["model"], crop_size=data_options.eval_size)
+    input_fn.check_evaluation(data_options, info, eval_options.eval_split)
 
 
 def _check_backend(options: TrainOptions, backend):
@@ -156,7 +177,7 @@ def _check_backend(options: TrainOptions, backend):
 
 def _train_in_folder(sections, eval_options, info, num_images, backend, extra_hooks):
     """Starts or continues the run in its folder, which is this process's own."""
-    from core import intervals, run_folder
+    from core import checkpoint, intervals, loop, run_folder
     from datasets import fingerprint, input_fn, raw_records
     from utils.compat import tf
 
@@ -165,7 +186,14 @@ def _train_in_folder(sections, eval_options, info, num_images, backend, extra_ho
     run = run_folder.describe_run(info, options.train_split, num_images, data, backend.name)
     run["images_per_step"] = options.images_per_step * backend.ranks
     backend.agree("options and data", _facts(sections, run))
-    resume_from = run_folder.prepare(options.train_logdir, sections, run, is_chief=backend.is_chief)
+
+    def check(resume_from):
+        if backend.restores:
+            loop.check(backend, checkpoint.step_of(resume_from) if resume_from else 0, options)
+
+    resume_from = run_folder.prepare(
+        options.train_logdir, sections, run, is_chief=backend.is_chief, check=check
+    )
     if intervals.notice(options):
         logging.info("%s", intervals.notice(options))
     backend.trains = True
@@ -203,20 +231,20 @@ def _train_until_done(sections, eval_options, info, run, backend, resume_from, e
 
 def _train_from(sections, eval_options, info, run, backend, resume_from, extra_hooks):
     """Trains from a checkpoint, or from the start for None."""
-    from core import loop, recoveries
+    from core import loop, recoveries, start_notices
     from utils.compat import tf
 
     options = sections["train"]
     if not backend.restores:
         resume_from = None
     skipped = backend.share("skipped", recoveries.skipped_batches(options.train_logdir))
-    start_step = backend.share("the first step", _start_step(resume_from, options))
+    start_step = backend.share("the first step", start_notices.start_step(resume_from, options))
     loop.check(backend, start_step, options)
     with tf.Graph().as_default():
         tf.set_random_seed(options.seed)
         step = _training_graph(sections, info, backend, start_step + skipped)
-        _describe(sections["model"], options, info, run, backend)
-        _warn_of_batch_norm(sections["model"], options)
+        start_notices.describe(sections["model"], options, info, run, backend)
+        start_notices.warn_of_batch_norm(sections["model"], options)
         hooks = _hooks(step, sections, eval_options, backend, info, run, skipped)
         loop.run(
             step,
@@ -389,23 +417,6 @@ def _check_count(name: str, stated: int, found: int, given: frozenset):
         )
 
 
-def _start_step(resume_from: str | None, options: TrainOptions) -> int:
-    from core import checkpoint
-
-    if resume_from is None:
-        return 0
-    step = checkpoint.step_of(resume_from)
-    if step >= options.training_number_of_steps:
-        logging.info(
-            "%s is at step %d already; pass a larger --training_number_of_steps to go on.",
-            resume_from,
-            step,
-        )
-    else:
-        logging.info("Continuing from %s at step %d.", resume_from, step)
-    return step
-
-
 def _initial_weights(options: TrainOptions):
     from core import checkpoint, optimizers, train
 
@@ -419,71 +430,6 @@ def _initial_weights(options: TrainOptions):
     )
     logging.info("%s", matched.report())
     return matched
-
-
-def _describe(model_options, options, info, run, backend):
-    """Shows the numbers that follow from the options."""
-    from core import train as train_step
-
-    parameters = sum(variable.shape.num_elements() for variable in train_step.network_variables())
-    images_per_step = options.images_per_step * backend.ranks
-    logging.info(
-        "%s at output stride %d, %s parameters.",
-        model_options.model_variant,
-        model_options.output_stride,
-        f"{parameters:,}",
-    )
-    logging.info(
-        "%s: %d images of split %s, %d classes; %d steps of %d images are %.1f epochs.",
-        info.name,
-        run["num_images"],
-        options.train_split,
-        info.num_classes,
-        options.training_number_of_steps,
-        images_per_step,
-        options.training_number_of_steps * images_per_step / run["num_images"],
-    )
-    logging.info(
-        "Device %s; %s; commit %s.",
-        backend.name,
-        ", ".join(f"{name} {version}" for name, version in run["versions"].items()),
-        run["commit"] or "unknown",
-    )
-
-
-def _warn_of_batch_norm(model_options: ModelOptions, options: TrainOptions):
-    """Warns of settings under which batch norm learns badly, silently."""
-    from core import model
-
-    if not options.fine_tune_batch_norm:
-        return
-    if options.train_batch_size < 8:
-        logging.warning(
-            "--train_batch_size=%d is small for batch norm; it learns well from 8 images on. With "
-            "fewer, start from a trained network and pass --nofine_tune_batch_norm.",
-            options.train_batch_size,
-        )
-    steps = options.training_number_of_steps
-    head_left = 100 * model_options.batch_norm_decay**steps
-    if head_left > _STALE_PERCENT:
-        logging.warning(
-            "After %d steps the moving averages of the head still consist to %.0f %% of what they "
-            "started with, so that evaluation will differ from training; pass a smaller "
-            "--batch_norm_decay (such as 0.99) or train longer.",
-            steps,
-            head_left,
-        )
-    backbone_left = 100 * model.backbone(model_options).batch_norm_decay ** steps
-    is_new = options.tf_initial_checkpoint is None and "backbone" not in (options.freeze or ())
-    if is_new and backbone_left > _STALE_PERCENT:
-        logging.warning(
-            "After %d steps the moving averages of %s still consist to %.0f %% of what they "
-            "started with, so that evaluation will differ from training; start from a checkpoint, "
-            "train longer, or take another backbone.",
-            steps,
-            model_options.model_variant,
-            backbone_left,
-        )
 
 
 if __name__ == "__main__":

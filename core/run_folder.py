@@ -23,7 +23,9 @@ _DATA_FACTS = ("num_classes", "class_names", "ignore_label", "num_images", "fing
 _DIVISION = ("train_batch_size", "accumulate_batches", "rank")
 
 
-def prepare(folder: str, sections: dict, run: dict, *, is_chief: bool = True) -> str | None:
+def prepare(
+    folder: str, sections: dict, run: dict, *, is_chief: bool = True, check=None
+) -> str | None:
     """Makes or reopens the folder of a run and writes its options.
 
     Args:
@@ -31,6 +33,7 @@ def prepare(folder: str, sections: dict, run: dict, *, is_chief: bool = True) ->
       sections: Section name -> Options record.
       run: Facts about data and software, from `describe_run`.
       is_chief: Whether this process writes to the folder; it holds its lock.
+      check: Called with what is returned, before anything is written; raises what refuses the run.
 
     Returns:
       The checkpoint to continue from, or None at the start.
@@ -53,6 +56,9 @@ def prepare(folder: str, sections: dict, run: dict, *, is_chief: bool = True) ->
                 f"{folder} holds a run with other options ({'; '.join(different)}); pass another "
                 "--train_logdir, or the options of that run to continue it."
             )
+    resume_from = _newest_readable(checkpoints, put_aside=is_chief) if checkpoints else None
+    if check is not None:
+        check(resume_from)
     if is_chief:
         try:
             checkpoint_files.clean(folder)
@@ -61,7 +67,7 @@ def prepare(folder: str, sections: dict, run: dict, *, is_chief: bool = True) ->
             raise UserError(
                 f"cannot write to --train_logdir={folder}: {error.strerror}."
             ) from error
-    return _newest_readable(checkpoints, put_aside=is_chief) if checkpoints else None
+    return resume_from
 
 
 def _newest_readable(checkpoints: list, *, put_aside: bool) -> str:

@@ -19,6 +19,7 @@ from core.options import ModelOptions, TrainOptions
 from datasets import info as dataset_info
 from datasets import input_fn, shards, tfrecord
 from datasets.options import DataOptions
+from deployment import backend
 from deployment.options import DeviceOptions
 from utils.compat import tf
 from utils.errors import OptionError, UserError
@@ -291,3 +292,12 @@ def test_a_signal_saves_and_the_same_command_goes_on(records, tmp_path, number, 
     assert step >= 1
     subprocess.run(_flags(records, tmp_path, step + 2), check=True, stderr=subprocess.DEVNULL)
     assert [record["step"] for record in _metrics(tmp_path)] == list(range(1, step + 3))
+
+
+def test_a_number_of_steps_that_the_device_cannot_make_leaves_no_folder_behind(
+    records, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(backend.Backend, "can_shorten_loop", lambda self: False)
+    with pytest.raises(OptionError, match="no whole number of loops"):
+        _train(records, tmp_path / "run", 3)
+    assert [name for name in os.listdir(str(tmp_path / "run")) if "lock" not in name] == []

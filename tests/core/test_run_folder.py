@@ -8,7 +8,7 @@ from core import run_folder
 from core.options import ModelOptions, TrainOptions
 from datasets.options import DataOptions
 from utils.compat import tf
-from utils.errors import UserError
+from utils.errors import OptionError, UserError
 
 
 class _Info:
@@ -19,7 +19,7 @@ class _Info:
     ignore_label = 255
 
 
-def _prepare(folder, num_images=7, model=None, fingerprint="abc", ranks=1, **train):
+def _prepare(folder, num_images=7, model=None, fingerprint="abc", ranks=1, check=None, **train):
     sections = {
         "model": model or ModelOptions(),
         "train": TrainOptions(**train),
@@ -27,7 +27,7 @@ def _prepare(folder, num_images=7, model=None, fingerprint="abc", ranks=1, **tra
     }
     run = run_folder.describe_run(_Info, "train", num_images, fingerprint, "cpu")
     run["images_per_step"] = ranks * sections["train"].images_per_step
-    return run_folder.prepare(str(folder), sections, run)
+    return run_folder.prepare(str(folder), sections, run, check=check)
 
 
 def _add_checkpoint(folder, step=10):
@@ -51,6 +51,25 @@ def test_the_same_options_continue_from_the_newest_checkpoint(tmp_path):
     assert _prepare(tmp_path, log_steps=3, training_number_of_steps=99) == str(
         tmp_path / "model.ckpt-10"
     )
+
+
+def test_a_run_that_is_refused_writes_nothing(tmp_path):
+    seen = []
+
+    def refuse(resume_from):
+        seen.append(resume_from)
+        raise OptionError("No.")
+
+    with pytest.raises(OptionError, match="No"):
+        _prepare(tmp_path / "new", check=refuse)
+    assert not (tmp_path / "new").exists()
+    _prepare(tmp_path)
+    _add_checkpoint(tmp_path)
+    before = (tmp_path / "options.json").read_text()
+    with pytest.raises(OptionError, match="No"):
+        _prepare(tmp_path, check=refuse, training_number_of_steps=99)
+    assert (tmp_path / "options.json").read_text() == before
+    assert seen == [None, str(tmp_path / "model.ckpt-10")]
 
 
 @pytest.mark.parametrize(
