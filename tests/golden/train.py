@@ -76,7 +76,7 @@ def dropout(kind: str):
       OptionError: If the kind is unknown.
     """
     replacements = {
-        "identity": lambda inputs, keep_prob, is_training, of_device=None: inputs,
+        "identity": lambda inputs, *_, of_device=None, share=(0, 1): inputs,
         "mask": _masked,
     }
     if kind not in replacements:
@@ -85,7 +85,7 @@ def dropout(kind: str):
         yield
 
 
-def _masked(inputs, keep_prob, is_training, of_device=None):
+def _masked(inputs, keep_prob, is_training, of_device=None, share=(0, 1)):
     if not is_training:
         return inputs
     drawn = np.random.RandomState(_DROPOUT_SEED).uniform(size=inputs.shape.as_list())
