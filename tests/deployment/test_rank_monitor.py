@@ -36,7 +36,7 @@ def wait_until_met(processes):
         assert process.stdout.readline() == "met\n", process.stderr.read()
 
 
-def endings(processes, seconds=6.0):
+def endings(processes, seconds=15.0):
     """Returns the status and the last words of processes, which end in time."""
     deadline = time.monotonic() + seconds
     found = []
@@ -73,7 +73,7 @@ def test_a_rank_that_hangs_is_named_by_all_and_ends_when_it_goes_on(group, hangi
     wait_until_met(processes)
     processes[hanging].send_signal(signal.SIGSTOP)
     others = [process for process in processes if process is not processes[hanging]]
-    found = endings(others, seconds=9.0)
+    found = endings(others)
     sentence = rf"rank {hanging} \(process {processes[hanging].pid} on \S+\) has given no sign of"
     check_all_say(sentence, found)
     processes[hanging].send_signal(signal.SIGCONT)
@@ -85,7 +85,7 @@ def test_a_rank_that_hangs_is_named_by_all_and_ends_when_it_goes_on(group, hangi
 def test_the_sentence_of_a_rank_that_fails_is_that_of_all(group):
     # It may fail before the others have said that they met.
     processes = group(["sleeps", "fails", "waits"])
-    found = endings([processes[0], processes[2]], seconds=20.0)
+    found = endings([processes[0], processes[2]])
     check_all_say("rank 1 stopped: no space left", found)
 
 

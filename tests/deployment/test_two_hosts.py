@@ -78,7 +78,7 @@ def test_both_hosts_name_the_other_when_the_link_is_cut(hosts, launch):
         assert process.stdout.readline() == "met\n", process.stderr.read()
     ip("-n", hosts[0], "link", "set", "dev", "eth0", "down")
     for rank, process in enumerate(processes):
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=30)
         assert process.returncode == 1, errors
         assert re.search(rf"rank {1 - rank} \(.*\) has given no sign of life for 2 s", errors)
 
