@@ -9,14 +9,30 @@ from deployment import npu_keys
 from deployment.options import DeviceOptions
 from utils.errors import OptionError, UserError
 
+# What HCCL does in its own way on NPU.
+_FOR_OTHER_DEVICES = (
+    "all_reduce_bucket_mb",
+    "all_reduce_by",
+    "check_weights_steps",
+    "join_timeout_secs",
+    "rank_timeout_secs",
+)
+
 
 def of_flags(options: DeviceOptions) -> dict:
     """Returns the adapter's options that the user's flags set; makes the folders they name.
 
     Raises:
-      OptionError: If flags contradict each other.
+      OptionError: If flags contradict each other, or one has no effect on NPU.
       UserError: If a folder cannot be made.
     """
+    defaults = DeviceOptions()
+    for name in _FOR_OTHER_DEVICES:
+        if getattr(options, name) != getattr(defaults, name):
+            raise OptionError(
+                f"--{name} is for several processes on CPU or GPU; on NPU HCCL has its own way, so "
+                "leave the flag out."
+            )
     parameters = _observation(options)
     for key, value in npu_keys.parse(options.npu_option).items():
         if key in parameters:
