@@ -2,6 +2,7 @@
 
 import csv
 import json
+import threading
 import types
 
 import numpy as np
@@ -11,6 +12,7 @@ from core import evaluate, evaluation_report, model, predict, results, run_folde
 from core.options import EvalOptions, ModelOptions
 from core.predictor import Member
 from core.windows import Windows
+from deployment import backend as backends
 from deployment.backend import Backend
 from deployment.options import DeviceOptions
 from tests.golden.logits import load_weights
@@ -380,3 +382,34 @@ def test_windows_of_the_whole_image_see_what_the_whole_image_shows(sure_checkpoi
     cut = _measured(sure_checkpoint, images, options=options, windows=Windows((17, 33), 0.2))
     assert cut.confusion.sum() == whole.confusion.sum()
     assert np.any(cut.confusion != whole.confusion)
+
+
+def test_what_runs_side_by_side_is_complete_and_in_order():
+    numbers, both = iter(range(7)), threading.Barrier(2, timeout=10)
+    taking = threading.Lock()
+
+    def fetch():
+        with taking:
+            number = next(numbers, None)
+        if number is None:
+            raise tf.errors.OutOfRangeError(None, None, "end")
+        if number < 6:
+            # Passed only by two calls at the same time.
+            both.wait()
+        return number
+
+    assert sorted(evaluate._ahead(fetch, at_once=2)) == list(range(7))
+    swapped = [(1, "b"), (0, "a"), (2, "c"), (4, "e"), (3, "d")]
+    assert list(evaluate._in_order(swapped)) == list("abcde")
+
+
+@pytest.mark.parametrize(("side", "scales", "at_once"), [(65, (1.0, 1.75), 2), (1025, (2.0,), 1)])
+def test_only_small_batches_run_side_by_side(side, scales, at_once):
+    images = tf.zeros([1, side, side, 3])
+    backend = backends.create(DeviceOptions(device="cpu"))
+    options = EvalOptions(eval_scales=scales)
+    assert evaluate._runs_at_once(images, options, backend) == at_once
+    assert (
+        evaluate._runs_at_once(tf.placeholder(tf.float32, [1, None, None, 3]), options, backend)
+        == 1
+    )
