@@ -156,7 +156,8 @@ class NpuBackend(Backend):
     def start(self):
         """Initializes the device; HCCL answers only after that.
 
-        Options of the whole process, such as the mode of graphs, are read from this session.
+        The adapter reads options of the whole process, such as the mode of graphs, from the first
+        tf.Session, which is made here.
         """
         # Sessions of the adapter only warn without a job's name, its Estimator fails.
         os.environ.setdefault("JOB_ID", npu_ranks.DEFAULT_JOB)

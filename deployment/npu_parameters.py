@@ -28,10 +28,11 @@ def of_flags(options: DeviceOptions) -> dict:
     """
     defaults = DeviceOptions()
     for name in _FOR_OTHER_DEVICES:
-        if getattr(options, name) != getattr(defaults, name):
+        value = getattr(options, name)
+        if value != getattr(defaults, name):
             raise OptionError(
-                f"--{name} is for several processes on CPU or GPU; on NPU HCCL has its own way, so "
-                "leave the flag out."
+                f"--{name}={value} is for several processes on CPU or GPU; on NPU HCCL has its own "
+                "way, so leave the flag out."
             )
     parameters = _observation(options)
     for key, value in npu_keys.parse(options.npu_option).items():

@@ -160,7 +160,7 @@ def test_dump_profile_and_tuning_have_folders_that_exist(adapter, tmp_path):
         ({"npu_option": ("iterations_per_loop=5",)}, "is decided by --iterations_per_loop"),
         ({"npu_option": ("dump_mode=all", "dump_mode=all")}, "dump_mode is given twice"),
         ({"npu_dump_path": "d", "npu_overflow_path": "o"}, "exclude each other"),
-        ({"rank_timeout_secs": 5.0}, "rank_timeout_secs is for several processes on CPU or GPU"),
+        ({"rank_timeout_secs": 5.0}, "rank_timeout_secs=5.0 is for several processes on"),
         ({"loss_scale": "0.5"}, "--loss_scale is 0.5, but must be none, dynamic, or a number"),
         ({"loss_scale": "high"}, "--loss_scale is high"),
     ],
