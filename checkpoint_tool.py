@@ -88,7 +88,8 @@ def _fit(options: ToolOptions, model_options: ModelOptions):
 
 
 def _compact(path: str, target: str):
-    from core import checkpoint, run_records
+    from core import checkpoint
+    from core.training import run_records
 
     size = checkpoint.write_compact(path, target)
     for name in (common.OPTIONS_FILE, run_records.METRICS_FILE):

@@ -78,7 +78,7 @@ def evaluate(
     flagged.join(first_folder)
 
     # TensorFlow is loaded after the options were found good.
-    from core import results, watch
+    from core.evaluation import results, watch
 
     logdir = options.eval_logdir or os.path.join(first_folder, "eval")
     if watches:
@@ -145,7 +145,7 @@ class _Joined:
 
 def _watch(flagged: _Flagged, folder: str, logdir: str) -> dict:
     """Evaluates each newest checkpoint while a training writes them; returns the last summary."""
-    from core import results, watch
+    from core.evaluation import results, watch
 
     options = flagged.options
     found = watch.new_checkpoints(
@@ -171,7 +171,8 @@ def _watch(flagged: _Flagged, folder: str, logdir: str) -> dict:
 
 def _evaluate(flagged: _Flagged, prefixes, logdir: str) -> dict:
     """Evaluates the mean of some checkpoints, usually of one, and writes the results."""
-    from core import model, results
+    from core import model
+    from core.evaluation import results
     from core.predictor import Member
     from datasets import info as dataset_info
     from deployment import backend as backends
@@ -228,7 +229,7 @@ def _facts(joined, options: EvalOptions, prefixes, num_images: int) -> dict:
 
 def _windows(options: WindowOptions, data_options: DataOptions):
     """Returns how large images are cut, None if they are not."""
-    from core.windows import Windows
+    from core.prediction.windows import Windows
 
     if not options.cuts:
         return None
@@ -276,7 +277,7 @@ def _measure(members, options, data_options, windows, info, num_images, backend)
 
 def _publish(result, summary, logdir, info, joined, options):
     """Writes and shows the results."""
-    from core import evaluation_report, results
+    from core.evaluation import report_page, results
     from utils import log
 
     notices = _notices(joined.saved, info)
@@ -284,7 +285,7 @@ def _publish(result, summary, logdir, info, joined, options):
         logging.warning("%s", notice)
     page = None
     if options.report:
-        page = evaluation_report.page(result, summary, info, joined.model, joined.saved, notices)
+        page = report_page.page(result, summary, info, joined.model, joined.saved, notices)
     results.write(logdir, summary, result.confusion, page, results.tag_of(options))
     log.message(results.table(summary))
     log.message(f"Results are in {logdir}.")

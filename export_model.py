@@ -73,7 +73,8 @@ def export(
     crop_size = _crop_size(options, data_options, saved, given)
 
     # TensorFlow is loaded after the options were found good.
-    from core import checkpoint, model, watch
+    from core import checkpoint, model
+    from core.evaluation import watch
     from core.export import run
 
     run.check_available(options)

@@ -19,7 +19,7 @@ from absl import logging
 import common
 from core import saved_options
 from core.options import ModelOptions, WindowOptions
-from core.prediction_options import PredictOptions
+from core.prediction.options import PredictOptions
 from datasets import photo_listing
 from datasets.options import DataOptions
 from deployment.options import DeviceOptions
@@ -77,7 +77,7 @@ def predict(
     photos = photo_listing.find(options.input, leave_out=options.output_dir)
 
     # TensorFlow is loaded after the options were found good.
-    from core import prediction_files
+    from core.prediction.files import PredictionFiles
     from deployment import backend as backends
 
     backend = backends.create(device_options)
@@ -85,7 +85,7 @@ def predict(
     try:
         with _segmenter(
             options, window_options, model_options, data_options, given, backend
-        ) as network, prediction_files.PredictionFiles(
+        ) as network, PredictionFiles(
             options.output_dir, options.save, network.classes, plain_names=options.plain_names
         ) as files:
             left = _left_to_do(photos, files, options)
@@ -99,7 +99,7 @@ def predict(
 
 def _segmenter(options, window_options, model_options, data_options, given, backend):
     """Returns the network, with the classes that the options name."""
-    from core import segmenter
+    from core.prediction import segmenter
 
     if options.model:
         _refuse_network_flags(model_options, given)
@@ -125,7 +125,8 @@ def _segmenter(options, window_options, model_options, data_options, given, back
 
 def _source(options):
     """Returns the path of the model, or those of the checkpoints."""
-    from core import exported_model, watch
+    from core.evaluation import watch
+    from core.prediction import exported_model
 
     if options.checkpoint_dir:
         return watch.chosen(options.checkpoint_dir, options.checkpoint)
@@ -141,7 +142,7 @@ def _source(options):
 
 def _windows(options):
     """Returns how large images are cut, None if they are not."""
-    from core.windows import Windows
+    from core.prediction.windows import Windows
 
     if options is None or not options.cuts:
         return None
@@ -160,7 +161,7 @@ def _refuse_network_flags(model_options, given):
 
 def _named_classes(data_options, given) -> tuple:
     """Returns the classes that were named on purpose, or None; those of --dataset otherwise."""
-    from core import classes
+    from core.prediction import classes
     from datasets import info as dataset_info
     from utils import variants
 
@@ -214,12 +215,12 @@ def _left_to_do(photos, files, options) -> list:
 
 def _run(photos, network, files):
     """Predicts the photos; returns what became of them."""
-    from core import prediction_run
+    from core.prediction import pipeline
     from datasets.image_files import BadFileError
     from datasets.photos import PhotoReader
 
     with PhotoReader() as reader:
-        return prediction_run.run(
+        return pipeline.run(
             photos,
             read=lambda photo: reader.read(photo.path),
             segment=lambda image: network.segment(image, probabilities=files.needs_probabilities),

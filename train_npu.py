@@ -104,7 +104,7 @@ def train(
       UserError: If the data, a checkpoint or the folder is not as it must be.
     """
     # TensorFlow is loaded after the options were found good.
-    from core import run_lock
+    from core.training import run_lock
     from datasets import input_fn
     from deployment import backend as backends
 
@@ -177,7 +177,8 @@ def _check_backend(options: TrainOptions, backend):
 
 def _train_in_folder(sections, eval_options, info, num_images, backend, extra_hooks):
     """Starts or continues the run in its folder, which is this process's own."""
-    from core import checkpoint, intervals, loop, run_folder
+    from core import checkpoint, loop, run_folder
+    from core.training import intervals
     from datasets import fingerprint, input_fn, raw_records
     from utils.compat import tf
 
@@ -216,8 +217,9 @@ def _facts(sections, run) -> dict:
 
 def _train_until_done(sections, eval_options, info, run, backend, resume_from, extra_hooks):
     """Trains, and starts again from the last checkpoint where that was asked for."""
-    from core import checkpoint, recoveries
+    from core import checkpoint
     from core.hooks.stop_on_bad_loss import NonFiniteError
+    from core.training import recoveries
 
     options = sections["train"]
     while True:
@@ -231,7 +233,8 @@ def _train_until_done(sections, eval_options, info, run, backend, resume_from, e
 
 def _train_from(sections, eval_options, info, run, backend, resume_from, extra_hooks):
     """Trains from a checkpoint, or from the start for None."""
-    from core import loop, recoveries, start_notices
+    from core import loop
+    from core.training import recoveries, start_notices
     from utils.compat import tf
 
     options = sections["train"]
@@ -278,8 +281,8 @@ def _batches(sections, info, backend, first_batch):
 
 def _training_graph(sections, info, backend, first_batch):
     """Builds input and training step in the default graph."""
-    from core import step_timer
     from core import train as train_step
+    from core.training import step_timer
     from utils.compat import tf
 
     iterator = tf.data.make_initializable_iterator(_batches(sections, info, backend, first_batch))
@@ -328,10 +331,10 @@ def _chief_hooks(step, options, backend, info, num_images) -> list:
 
 def _watching_hooks(step, sections, info, backend, skipped) -> list:
     """Returns the hooks that watch over the training, in every process."""
-    from core import diagnosis
     from core.hooks.profile_steps import ProfileSteps
     from core.hooks.stop_on_bad_loss import StopOnBadLoss
     from core.hooks.watch_loss import WatchLoss
+    from core.training import diagnosis
     from utils.compat import host_session, tf
 
     options = sections["train"]

@@ -17,7 +17,7 @@ from absl import logging
 
 import common
 from core.options import ModelOptions
-from core.prediction_options import VisOptions
+from core.prediction.options import VisOptions
 from datasets.options import DataOptions
 from deployment.options import DeviceOptions
 from utils.errors import OptionError, UserError
@@ -64,7 +64,7 @@ def visualize(
             raise OptionError(f"--{name} is missing; see --help.")
 
     # TensorFlow is loaded after the options were found good.
-    from core import segmenter, vis_files
+    from core.prediction import segmenter, vis_files
     from datasets import info as dataset_info
     from datasets import shards
     from deployment import backend as backends
@@ -102,7 +102,7 @@ def visualize(
 
 def _checkpoints(options):
     """Yields the checkpoints that are named, or each new one while a training writes them."""
-    from core import watch
+    from core.evaluation import watch
 
     if options.checkpoint_path:
         yield list(options.checkpoint_path)
@@ -117,7 +117,7 @@ def _checkpoints(options):
 
 def _classes(options, info, given):
     """Returns the classes in the colours to show, with the numbers that raw masks hold."""
-    from core import classes
+    from core.prediction import classes
     from datasets import class_names
     from utils import colormap
 
@@ -141,7 +141,7 @@ def _draw(paths, load, index, files):
     Raises:
       UserError: If images could not be predicted; the others are drawn.
     """
-    from core import prediction_run
+    from core.prediction import pipeline
     from datasets import photos, tfrecord
     from utils import log
 
@@ -157,7 +157,7 @@ def _draw(paths, load, index, files):
     names, shown = {}, " + ".join(paths)
     logging.info("Drawing the predictions of %s.", shown)
     with load(paths) as network, photos.PhotoReader() as reader:
-        outcome = prediction_run.run(
+        outcome = pipeline.run(
             range(len(index)),
             read=read,
             segment=network.segment,

@@ -17,8 +17,8 @@ import re
 
 import numpy as np
 
-from core import averaging
 from core.heads import logits
+from core.training import averaging
 from utils.compat import host_session, tf
 from utils.errors import UserError, reason_of
 

@@ -4,7 +4,7 @@ One checkpoint over whole images is predicted and counted in one graph. Windows 
 checkpoints are predicted by `core.predictor`, image by image, and counted by the same operations.
 Either way the next batch is prepared, and computed, while the results of one are added up.
 
-Nothing here knows files of results; `core/results.py` writes what is returned.
+Nothing here knows files of results; `core/evaluation/results.py` writes what is returned.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import time
 import numpy as np
 from absl import logging
 
-from core import boundary, calibration, checkpoint, metrics, predict, predictor, train
+from core import checkpoint, metrics, predict, predictor, train
+from core.evaluation import boundary, calibration
+from core.evaluation.samples import Samples
 from core.options import EvalOptions, ModelOptions
 from core.predictor import Member, Predictor
-from core.samples import Samples
 from deployment.backend import Backend
 from utils import pictures
 from utils.compat import tf

@@ -1,17 +1,18 @@
 """The training loop: a session that returns to the host every N steps.
 
 A loop is `iterations_per_loop` steps. Saving, logging, evaluation and the end of training happen
-when a loop has ended, on every device (`core/intervals.py`): on an NPU the loop runs on the device,
-elsewhere the host runs its steps one after the other without fetching anything, and may shorten a
-loop: the last one, and one in which a signal comes. Hooks (`tf.train.SessionRunHook`) see one `run`
-per loop, with the values of its last step.
+when a loop has ended, on every device (`core/training/intervals.py`): on an NPU the loop runs on
+the device, elsewhere the host runs its steps one after the other without fetching anything, and may
+shorten a loop: the last one, and one in which a signal comes. Hooks (`tf.train.SessionRunHook`) see
+one `run` per loop, with the values of its last step.
 """
 
 from __future__ import annotations
 
-from core import agreed_end, checkpoint, interruption
+from core import checkpoint
 from core.options import TrainOptions
 from core.train import TrainStep
+from core.training import agreed_end, interruption
 from deployment.backend import Backend
 from utils.compat import tf
 from utils.errors import OptionError, UserError

@@ -507,7 +507,7 @@ class EvalOptions(CheckpointOptions, ScaleOptions):
 
 @dataclasses.dataclass(frozen=True)
 class WindowOptions(Options):
-    """When large images are cut into overlapping windows, and how; see `core/windows.py`."""
+    """When large images are cut into overlapping windows, and how."""
 
     window_size: tuple[int, ...] | None = option(
         flags.DEFINE_list,

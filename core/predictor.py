@@ -20,7 +20,7 @@ import numpy as np
 from core import checkpoint, model, predict, train
 from core.heads import logits as logits_layer
 from core.options import ModelOptions
-from core.windows import Windows, blended_rows
+from core.prediction.windows import Windows, blended_rows
 from utils.compat import tf
 from utils.errors import UserError
 

@@ -8,20 +8,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 
-from core import (
-    agreed_end,
-    averaging,
-    freezing,
-    gradients,
-    layers,
-    model,
-    optimizers,
-    recompute,
-    schedules,
-    update,
-)
+from core import layers, model, optimizers, recompute, schedules
 from core.losses import softmax_cross_entropy
 from core.options import ModelOptions, TrainOptions
+from core.training import agreed_end, averaging, freezing, gradients, update
 from deployment.backend import Backend
 from utils.compat import slim, tf
 

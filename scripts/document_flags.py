@@ -69,9 +69,11 @@ def commands() -> dict:
     """Returns how each command is called -> its option records."""
     paths = {}
     for folder in _FOLDERS:
-        for path in sorted((ROOT / folder).glob("*.py")):
+        here = ROOT / folder
+        for path in sorted([*here.glob("*.py"), *here.glob("*/__main__.py")]):
             if "common.run(main" in path.read_text(encoding="utf-8"):
-                paths[f"{folder}.{path.stem}" if folder else path.name] = path
+                module = path.parent.name if path.stem == "__main__" else path.stem
+                paths[f"{folder}.{module}" if folder else path.name] = path
     ordered = [*_FIRST, *(name for name in paths if name not in _FIRST)]
     return {name: _records(paths[name]) for name in ordered}
 

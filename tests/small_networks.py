@@ -1,7 +1,8 @@
 """Small networks with rule-made weights, saved to a folder."""
 
-from core import averaging, model
+from core import model
 from core.options import ModelOptions
+from core.training import averaging
 from tests.golden.logits import load_weights
 from utils.compat import tf
 

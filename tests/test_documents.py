@@ -43,6 +43,8 @@ def python_commands():
 def option_classes(module):
     """Returns the option classes of a command: the arguments of its call of `common.run`."""
     imported = importlib.import_module(module)
+    if hasattr(imported, "__path__"):
+        imported = importlib.import_module(f"{module}.__main__")
     for node in ast.walk(ast.parse(inspect.getsource(imported))):
         if isinstance(node, ast.Call) and ast.dump(node.func) == COMMON_RUN:
             return [

@@ -12,7 +12,8 @@ from PIL import Image
 
 import common
 import eval as eval_command
-from core import model, results
+from core import model
+from core.evaluation import results
 from core.options import EvalOptions, ModelOptions, WindowOptions
 from datasets import info as dataset_info
 from datasets import shards, tfrecord

@@ -15,10 +15,11 @@ from PIL import Image
 
 import common
 import export_model
-from core import model, segmenter
+from core import model
 from core.export import check, frozen, graph, images, tflite
 from core.export.options import FORMATS, ExportOptions
 from core.options import ModelOptions
+from core.prediction import segmenter
 from datasets.options import DataOptions
 from deployment.options import DeviceOptions
 from tests import resources, small_data

@@ -8,7 +8,7 @@ from absl import flags
 import common
 from core.export.options import ExportOptions
 from core.options import EvalOptions, ModelOptions, TrainOptions
-from core.prediction_options import PredictOptions, VisOptions
+from core.prediction.options import PredictOptions, VisOptions
 from datasets.options import DataOptions
 from deployment.options import DeviceOptions
 from tests import resources

@@ -14,7 +14,7 @@ import common
 import predict as command
 from core import predict as prediction
 from core.options import ModelOptions, WindowOptions
-from core.prediction_options import PredictOptions
+from core.prediction.options import PredictOptions
 from core.predictor import Predictor
 from datasets import info as dataset_info
 from datasets import input_fn, shards, tfrecord

@@ -8,9 +8,10 @@ from PIL import Image
 
 import common
 import vis
-from core import segmenter, watch
+from core.evaluation import watch
 from core.options import ModelOptions
-from core.prediction_options import VisOptions
+from core.prediction import segmenter
+from core.prediction.options import VisOptions
 from datasets import info as dataset_info
 from datasets import shards, tfrecord
 from datasets.options import DataOptions

@@ -11,9 +11,11 @@ import dataclasses
 import numpy as np
 from absl import logging
 
-from core import best_checkpoint, collapse, interruption, intervals, metrics, run_records
+from core import metrics
+from core.evaluation import collapse
 from core.options import TrainOptions
 from core.train import TrainStep
+from core.training import best_checkpoint, interruption, intervals, run_records
 from deployment.backend import Backend
 from utils.compat import tf
 

@@ -6,9 +6,9 @@ import contextlib
 import os
 import time
 
-from core import intervals, run_records, time_shares
 from core.options import TrainOptions
 from core.train import TrainStep
+from core.training import intervals, run_records, time_shares
 from utils.compat import tf
 from utils.log import Progress, RunLog
 

@@ -6,9 +6,10 @@ import time
 
 from absl import logging
 
-from core import checkpoint, checkpoint_files, intervals
+from core import checkpoint, checkpoint_files
 from core.options import TrainOptions
 from core.train import TrainStep
+from core.training import intervals
 from utils.compat import tf
 from utils.errors import UserError
 

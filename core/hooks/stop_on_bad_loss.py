@@ -24,7 +24,8 @@ class NonFiniteError(UserError):
 class StopOnBadLoss(tf.train.SessionRunHook):
     """Ends training at the loop in which a step was not finite; nothing is saved after that.
 
-    The graph notes the step itself (`core/update.py`), so that it is known also within a loop.
+    The graph notes the step itself (`core/training/update.py`), so that it is known also within a
+    loop.
     """
 
     def __init__(self, step: TrainStep, explain=None):

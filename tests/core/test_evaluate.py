@@ -8,10 +8,11 @@ import types
 import numpy as np
 import pytest
 
-from core import evaluate, evaluation_report, model, predict, results, run_folder, saved_options
+from core import evaluate, model, predict, run_folder, saved_options
+from core.evaluation import report_page, results
 from core.options import EvalOptions, ModelOptions
+from core.prediction.windows import Windows
 from core.predictor import Member
-from core.windows import Windows
 from deployment import backend as backends
 from deployment.backend import Backend
 from deployment.options import DeviceOptions
@@ -291,7 +292,7 @@ def test_a_folder_that_cannot_be_written_is_refused_beforehand(tmp_path):
 def _page(result, folder, notices=()):
     summary = results.summary(result, INFO, SETTINGS, "cpu")
     saved = saved_options.load(str(folder))
-    return evaluation_report.page(result, summary, INFO, MODEL, saved, notices)
+    return report_page.page(result, summary, INFO, MODEL, saved, notices)
 
 
 def test_the_report_tells_results_settings_and_training(result, checkpoint):
@@ -330,7 +331,7 @@ def test_the_report_does_without_options_and_curves(result, tmp_path):
 def test_damaged_curves_are_named(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"loss": 3}\n')
     with pytest.raises(UserError, match="line 2 of"):
-        evaluation_report.read_curves(str(tmp_path / "metrics.jsonl"))
+        report_page.read_curves(str(tmp_path / "metrics.jsonl"))
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,13 @@ import signal
 import numpy as np
 import pytest
 
-from core import checkpoint, evaluate, loop, run_records
+from core import checkpoint, evaluate, loop
 from core.hooks.evaluate_while_training import EvaluateWhileTraining, Evaluation
 from core.hooks.log_training import LogTraining
 from core.hooks.save_checkpoints import SaveCheckpoints
 from core.options import TrainOptions
 from core.train import TrainStep
+from core.training import run_records
 from deployment import backend as backends
 from deployment.options import DeviceOptions
 from utils.compat import tf

@@ -9,12 +9,13 @@ import signal
 import numpy as np
 import pytest
 
-from core import checkpoint, loop, run_records, update
+from core import checkpoint, loop
 from core.hooks import log_training
 from core.hooks.save_checkpoints import SaveCheckpoints
 from core.hooks.stop_on_bad_loss import StopOnBadLoss
 from core.options import TrainOptions
 from core.train import TrainStep
+from core.training import run_records, update
 from deployment import backend as backends
 from deployment.backend import Backend
 from deployment.options import DeviceOptions

@@ -5,8 +5,8 @@ import pytest
 
 from core import model, predict, predictor
 from core.options import ModelOptions
+from core.prediction.windows import Windows
 from core.predictor import Member, Predictor
-from core.windows import Windows
 from tests.golden.logits import load_weights
 from utils.compat import tf
 from utils.errors import UserError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core import gradients
+from core.training import gradients
 from deployment.loss_scaling import LossScaling
 from utils.compat import tf
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import deployment.backend
-from core import gradients
+from core.training import gradients
 from deployment import npu_keys, npu_loss_scale, npu_ranks
 from deployment.options import DeviceOptions
 from tests.npu_adapter import collectives, importable

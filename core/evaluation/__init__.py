@@ -1,0 +1,1 @@
+"""What surrounds the pass of an evaluation: which checkpoints, more measures, samples, results."""
