@@ -114,11 +114,13 @@ def _tensorflow() -> list:
     if importlib.util.find_spec("tensorflow") is None:
         return []
     try:
-        from utils.compat import is_tested, tf
+        from utils.compat import is_tested, tf, uses_onednn
     except Exception as error:  # Whatever a damaged installation raises is the finding.
         return [Finding("TensorFlow", f"cannot be imported ({error})", "Install it again.")]
     remedy = "" if is_tested() else "This is tested with 1.15.5, 2.6.5 and 2.21 only."
-    return [Finding("TensorFlow", tf.__version__, remedy, is_fatal=False)]
+    kernels = "oneDNN" if uses_onednn() else "Eigen"
+    found = f"{tf.__version__}, kernels for CPU by {kernels}"
+    return [Finding("TensorFlow", found, remedy, is_fatal=False)]
 
 
 def _device(options: DeviceOptions) -> list:

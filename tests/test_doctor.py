@@ -40,6 +40,8 @@ def test_a_machine_data_and_checkpoint_in_order_are_all_well(tmp_path):
     status, output = run("--device=cpu", *arguments)
     assert status == 0, output
     assert "ok    --device=cpu: cpu, precision fp32" in output
+    kernels = "oneDNN" if compat.uses_onednn() else "Eigen"
+    assert f"ok    TensorFlow: {compat.tf.__version__}, kernels for CPU by {kernels}" in output
     assert "ok    split val: 2 images" in output
     assert "model.ckpt-2400, " in output
     assert output.endswith("All is well.\n")

@@ -12,11 +12,10 @@ import sys
 import tempfile
 from typing import NamedTuple
 
-# Faster convolution kernels; must be set before TensorFlow is loaded. Not for TF 2.6, which ends at
-# Python 3.9: on some processors its oneDNN divides by zero, or leaves batch norm's output unwritten
-# and says nothing (seen on a virtual AMD EPYC).
-if sys.version_info >= (3, 10):
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# Whether convolutions run by oneDNN is left to TensorFlow, which takes it where the processor has
+# AVX-512 with VNNI: without AVX-512 its fused convolutions are ten times as slow as Eigen's. See
+# docs/decisions/0013-kernels-that-tensorflow-chooses.md.
+#
 # Start-up chatter of the runtime; errors still show.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -70,6 +69,7 @@ __all__ = [
     "start_profile",
     "stop_profile",
     "tf",
+    "uses_onednn",
     "visible_gpus",
     "why_no_bf16_on_cpu",
 ]
@@ -78,15 +78,29 @@ __all__ = [
 VERSION = tuple(int(part) for part in tf.__version__.split(".")[:2])
 
 
-def has_native_atrous_gradient() -> bool:
-    """Whether `tf.nn.conv2d(..., dilations=...)` can be trained on a CPU.
+def uses_onednn() -> bool:
+    """Whether kernels for CPU are oneDNN's rather than Eigen's.
 
-    TF 1.15 refuses the gradient; TF 2.6 has it through oneDNN only, which users may switch on in
-    the environment; 2.21 always.
+    `TF_ENABLE_ONEDNN_OPTS` in the environment decides. Where it is not set TF 2.21 goes by the
+    processor's instructions, and 2.6 and 1.15 take Eigen's. TF 2.6 does not tell; 1.15 has no
+    choice. On some processors (a virtual AMD EPYC) oneDNN of 2.6 divides by zero, or leaves batch
+    norm's output unwritten and says nothing.
     """
     if VERSION[0] == 1:
         return False
-    return VERSION >= (2, 9) or os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
+    if VERSION < (2, 9):
+        return os.environ.get("TF_ENABLE_ONEDNN_OPTS", "").lower() in ("1", "true")
+    from tensorflow.python.util import _pywrap_util_port
+
+    return _pywrap_util_port.IsMklEnabled()
+
+
+def has_native_atrous_gradient() -> bool:
+    """Whether `tf.nn.conv2d(..., dilations=...)` can be trained on a CPU.
+
+    Only oneDNN's kernels have it; Eigen's refuse, on every version.
+    """
+    return uses_onednn()
 
 
 def has_new_tflite_converter() -> bool:
@@ -196,7 +210,7 @@ def matmul_prefers_wide_results() -> bool:
     So it is with Eigen's kernels (1024x256 from 578 pixels: 81 instead of 59 GFLOP/s on one core),
     not with oneDNN's.
     """
-    return os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "1"
+    return not uses_onednn()
 
 
 def why_no_bf16_on_cpu() -> str | None:
@@ -206,8 +220,8 @@ def why_no_bf16_on_cpu() -> str | None:
     """
     if VERSION < (2, 9):
         return f"TensorFlow {tf.__version__} has no such kernels for CPU"
-    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "1":
-        return "oneDNN is switched off (TF_ENABLE_ONEDNN_OPTS)"
+    if not uses_onednn():
+        return "TensorFlow does not use oneDNN (TF_ENABLE_ONEDNN_OPTS=1 makes it)"
     return None
 
 
