@@ -1,6 +1,6 @@
 r"""How fast data are converted, beside two bounds: `python -m benchmarks.conversion`.
 
-  python -m benchmarks.conversion --json=conversion.json
+  python -m benchmarks.conversion --json_path=conversion.json
 
 Files are like PASCAL VOC's: photos of 500x375 as JPEG of about 71 KB, palette masks of about 4 KB.
 In turn, on the same number of processes, these are done with them:
@@ -28,8 +28,9 @@ from absl import flags
 from PIL import Image, ImageDraw
 
 import common
-from benchmarks import measure
-from common import Options, option
+from benchmarks import measure, report
+from benchmarks.report import ReportOptions
+from common import option
 from datasets import convert, tfrecord
 from datasets.options import ConvertOptions
 from utils import colormap
@@ -44,35 +45,36 @@ _SHARDS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class ConversionOptions(Options):
+class ConversionOptions(ReportOptions):
     """What is measured."""
 
     num_images: int = option(flags.DEFINE_integer, 1500, "Images to convert.", minimum=_DISTINCT)
-    repetitions: int = option(flags.DEFINE_integer, 5, "Times each is done.", minimum=1)
     num_workers: int | None = option(
         flags.DEFINE_integer, None, "Processes; unset: one per core.", minimum=1
     )
     work_dir: str | None = option(
         flags.DEFINE_string, None, "Folder for the files; unset: the system's temporary folder."
     )
-    json: str | None = option(flags.DEFINE_string, None, "File that the figures go to too.")
 
 
 def main(flag_values):
     """Reads the flags, measures and prints."""
     options = common.from_flags(ConversionOptions, flag_values)
+    found = report.Report("conversion", options)
+    workers = options.num_workers or len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(dir=options.work_dir) as folder:
-        sizes = make_files(folder, options.num_images)
-        figures = run(folder, options)
-    figures.update(sizes)
-    print(_text(figures))
-    if options.json:
-        measure.write_json(options.json, figures)
+        image_kb, mask_kb = make_files(folder, options.num_images)
+        rows = run(folder, options, workers)
+    found.publish(
+        list(rows.values()),
+        [report.ratio(rows["convert"], rows[bound]) for bound in ("bound", "copy")],
+        heading=f"{options.num_images} images of {_WIDTH}x{_HEIGHT} ({image_kb:.0f} KB) with masks "
+        f"({mask_kb:.1f} KB), {workers} processes; the reference: {_REFERENCE_OF_COPY} of copy.",
+    )
 
 
-def run(folder: str, options: ConversionOptions) -> dict:
-    """Returns images/s of the three, their ratios, and what the figures depend on."""
-    workers = options.num_workers or measure.machine()["cores"]
+def run(folder: str, options: ConversionOptions, workers: int) -> dict:
+    """Returns the three figures by their names."""
     names = _names(options.num_images)
     functions = {
         "convert": lambda: _convert(folder, workers),
@@ -80,15 +82,8 @@ def run(folder: str, options: ConversionOptions) -> dict:
         "copy": lambda: _in_processes(_copy, folder, names, workers),
     }
     seconds = measure.interleaved(functions, options.repetitions)
-    rates = {name: measure.rate(values, len(names)) for name, values in seconds.items()}
-    converted = rates["convert"]["median"]
     return {
-        "num_images": len(names),
-        "workers": workers,
-        "images_per_second": rates,
-        "of_bound": converted / rates["bound"]["median"],
-        "of_copy": converted / rates["copy"]["median"],
-        "machine": measure.machine(),
+        name: report.rates(name, values, len(names), "images/s") for name, values in seconds.items()
     }
 
 
@@ -96,8 +91,8 @@ def _names(number: int) -> list:
     return [f"2012_{place:06d}" for place in range(number)]
 
 
-def make_files(folder: str, number: int) -> dict:
-    """Makes images, masks and a list in VOC's layout; returns the mean sizes in KB."""
+def make_files(folder: str, number: int) -> list:
+    """Makes images, masks and a list in VOC's layout; returns the mean KB of images, of masks."""
     for name in ("JPEGImages", "SegmentationClass", "Lists"):
         os.makedirs(os.path.join(folder, name))
     names = _names(number)
@@ -110,10 +105,7 @@ def make_files(folder: str, number: int) -> dict:
                 shutil.copyfile(source, target)
     common.write_text(os.path.join(folder, "Lists", "benchmark.txt"), "\n".join(names) + "\n")
     paths = [_paths(folder, name) for name in names[:_DISTINCT]]
-    image_kb, mask_kb = (
-        sum(map(os.path.getsize, found)) / 1e3 / _DISTINCT for found in zip(*paths)
-    )
-    return {"image_kb": image_kb, "mask_kb": mask_kb}
+    return [sum(map(os.path.getsize, found)) / 1e3 / _DISTINCT for found in zip(*paths)]
 
 
 def _paths(folder: str, name: str) -> tuple:
@@ -207,32 +199,6 @@ def _copy(folder: str, names: list, path: str):
 def _read(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
-
-
-def _text(figures: dict) -> str:
-    rates = figures["images_per_second"]
-    rows = [
-        {
-            "what": name,
-            "images/s": rate["median"],
-            "lowest": rate["lowest"],
-            "highest": rate["highest"],
-        }
-        for name, rate in rates.items()
-    ]
-    return "\n".join(
-        [
-            f"{figures['num_images']} images of {_WIDTH}x{_HEIGHT} ({figures['image_kb']:.0f} KB) "
-            f"with masks ({figures['mask_kb']:.1f} KB), {figures['workers']} processes.",
-            measure.in_words(figures["machine"]),
-            "",
-            measure.table(rows),
-            "",
-            f"convert / bound: {figures['of_bound']:.2f}",
-            f"convert / copy:  {figures['of_copy']:.3f}, the reference's is {_REFERENCE_OF_COPY} "
-            f"({figures['of_copy'] / _REFERENCE_OF_COPY:.1f} times)",
-        ]
-    )
 
 
 if __name__ == "__main__":

@@ -35,27 +35,30 @@ from absl import flags
 from PIL import Image
 
 import common
-from benchmarks import measure
-from common import Options, option
+from benchmarks import report
+from benchmarks.report import ReportOptions
+from common import option
 from core.options import EvalOptions, ModelOptions
 from datasets.options import DataOptions
 from deployment.options import DeviceOptions
 
 _CLASSES = 21
+_PROCESSOR = "processor s per image"
 _SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationOptions(Options):
+class EvaluationOptions(ReportOptions):
     """What is measured."""
 
     size: int = option(flags.DEFINE_integer, 257, "Height and width of the images.", minimum=33)
     images: int = option(flags.DEFINE_integer, 48, "Images at one scale.", minimum=8)
-    repetitions: int = option(flags.DEFINE_integer, 3, "Repetitions of each.", minimum=1)
+    repetitions: int = option(
+        flags.DEFINE_integer, 3, "How often each is measured, in turn.", minimum=1
+    )
     usual: bool = option(
         flags.DEFINE_bool, False, "Whether the DeepLab family's formulation is measured too."
     )
-    json_path: str | None = option(flags.DEFINE_string, None, "File for the figures.")
 
 
 OPTION_CLASSES = (EvaluationOptions, ModelOptions, DeviceOptions)
@@ -66,19 +69,18 @@ def main(flag_values):
     options = common.from_flags(EvaluationOptions, flag_values)
     model_options = common.from_flags(ModelOptions, flag_values)
     device_options = common.from_flags(DeviceOptions, flag_values)
+    found = report.Report("evaluation", options, model_options, device_options)
     with tempfile.TemporaryDirectory() as folder:
-        rows = _measure(options, model_options, device_options, folder)
-    found = {"machine": measure.machine(), "options": options.to_dict(), "rows": rows}
-    print(
-        f"{model_options.model_variant} at output stride {model_options.output_stride}, "
-        f"{options.size}x{options.size}, batch 1. {measure.in_words(found['machine'])}\n"
+        rows, ratios = _measure(options, model_options, device_options, folder)
+    found.publish(
+        rows,
+        ratios,
+        heading=f"{model_options.model_variant} at output stride {model_options.output_stride}, "
+        f"{options.size}x{options.size}, batch 1; ratios with the arithmetic of each.",
     )
-    print(measure.table(rows))
-    if options.json_path:
-        measure.write_json(options.json_path, found)
 
 
-def _measure(options, model_options, device_options, folder) -> list:
+def _measure(options, model_options, device_options, folder) -> tuple:
     from deployment import backend as backends
 
     backend = backends.create(device_options)
@@ -127,24 +129,20 @@ def _timed(function, *arguments):
     return lambda: function(*arguments)
 
 
-def _rows(cases, found) -> list:
-    rows, bare, bare_processor = [], None, None
+def _rows(cases, found) -> tuple:
+    """Returns the figures, and what each is of the bare network's, by time and processor time."""
+    rows, processor, ratios = [], [], []
     for name, (_, count, factor) in cases.items():
-        rate = measure.rate([wall for wall, _ in found[name]], count)
-        processor = statistics.median(used for _, used in found[name]) / count
-        bare, bare_processor = bare or rate["median"], bare_processor or processor
-        rows.append(
-            {
-                "what": name,
-                "images/s": rate["median"],
-                "lowest": rate["lowest"],
-                "highest": rate["highest"],
-                "of the bare rate": rate["median"] * factor / bare,
-                "processor s per image": processor,
-                "of the bare rate, by processor time": bare_processor * factor / processor,
-            }
-        )
-    return rows
+        seconds, used = zip(*found[name])
+        per_image = statistics.median(used) / count
+        rows.append(report.rates(name, seconds, count, "images/s", **{_PROCESSOR: per_image}))
+        processor.append(report.rates(f"{name}, {_PROCESSOR}", used, count, "images/s"))
+        if len(rows) == 1:
+            continue
+        ratios.append(report.ratio(rows[-1], rows[0], factor))
+        by_processor = f"{ratios[-1].name}, by processor time"
+        ratios.append(report.ratio(processor[-1], processor[0], factor, by_processor))
+    return rows, ratios
 
 
 def _arithmetic(options: EvalOptions) -> float:

@@ -1,7 +1,7 @@
 r"""Speed of the training input against decoding alone: `python -m benchmarks.input_pipeline`.
 
   python -m benchmarks.input_pipeline
-  python -m benchmarks.input_pipeline --cores=1 --json
+  python -m benchmarks.input_pipeline --cores=1 --json_path=input.json
 
 Makes files of PASCAL VOC's size (500x375, JPEG of about 71 KB, palette mask of some KB), converts
 them, and times in turn, in one process bound to that many cores: the pipeline (crop 513, random
@@ -17,6 +17,7 @@ import io
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,8 +28,9 @@ from absl import flags
 from PIL import Image
 
 import common
-from benchmarks import measure
-from common import Options, option
+from benchmarks import measure, report
+from benchmarks.report import ReportOptions, Row
+from common import option
 from utils import colormap
 from utils.errors import UserError
 
@@ -40,7 +42,7 @@ _PAD_COLOR = (123.15, 115.9, 103.06)
 
 
 @dataclasses.dataclass(frozen=True)
-class PipelineOptions(Options):
+class PipelineOptions(ReportOptions):
     """What is measured."""
 
     cores: tuple[int, ...] = option(
@@ -48,9 +50,7 @@ class PipelineOptions(Options):
     )
     images: int = option(flags.DEFINE_integer, 32, "Images of the data set.", minimum=1)
     batches: int = option(flags.DEFINE_integer, 16, "Batches of 8 a measurement.", minimum=1)
-    repetitions: int = option(flags.DEFINE_integer, 5, "Measurements of each part.", minimum=1)
     epochs: int = option(flags.DEFINE_integer, 10, "Epochs that memory is watched for.", minimum=1)
-    json: bool = option(flags.DEFINE_bool, False, "Whether JSON is printed instead of a table.")
     here: bool = option(flags.DEFINE_bool, False, "Measures in this process; prints JSON.")
 
 
@@ -66,8 +66,15 @@ def main(flag_values):
             f"--cores={','.join(map(str, options.cores))}: only {len(available)} are there; pass "
             "fewer."
         )
-    found = [_in_own_process(number, available) for number in options.cores]
-    print(json.dumps(found, indent=2) if options.json else _report(found))
+    found = report.Report("input_pipeline", options)
+    results = [_in_own_process(number, available) for number in options.cores]
+    by_core = [_rows(result) for result in results]
+    found.publish(
+        [row for rows in by_core for row in rows.values()],
+        [report.ratio(rows["pipeline"], rows["decode alone"]) for rows in by_core],
+        heading=f"Images of 500x375 to batches of {_BATCH}, crop 513.",
+        details=_details(results),
+    )
 
 
 def _in_own_process(cores: int, available: list) -> dict:
@@ -99,8 +106,8 @@ def _measure(options: PipelineOptions, cores: int) -> dict:
                 seconds[name].append(time.perf_counter() - begin)
                 # Buffers fill up again, not at the cost of the next part.
                 time.sleep(_PAUSE_SECONDS)
-        rates = {name: measure.rate(values, images) for name, values in seconds.items()}
-    return {"cores": cores, "images_per_second": rates, **memory, "machine": measure.machine()}
+        rates = {name: [images / value for value in values] for name, values in seconds.items()}
+    return {"cores": cores, "images_per_second": rates, **memory}
 
 
 def make_records(folder: str, number: int) -> str:
@@ -276,7 +283,8 @@ def _resident_mb() -> float:
 
 def stages(found: dict) -> dict:
     """Returns the milliseconds per image of each stage on one core, by differences."""
-    each = {name: 1000 / rate["median"] for name, rate in found["images_per_second"].items()}
+    rates = found["images_per_second"]
+    each = {name: 1000 / statistics.median(values) for name, values in rates.items()}
     return {
         "read": each["read"],
         "decode mask": each["read, decode mask"] - each["read"],
@@ -286,29 +294,30 @@ def stages(found: dict) -> dict:
     }
 
 
-def _report(found: list) -> str:
-    rows = []
-    for result in found:
-        rates = {name: rate["median"] for name, rate in result["images_per_second"].items()}
-        rows.append(
-            {
-                "cores": result["cores"],
-                "pipeline images/s": rates["pipeline"],
-                "decode alone images/s": rates["decode alone"],
-                "ratio": rates["pipeline"] / rates["decode alone"],
-                "memory above start MB": result["memory_above_start_mb"],
-                "growth MB": result["memory_growth_mb"],
-            }
+def _rows(found: dict) -> dict:
+    """Returns the figures of one number of cores by the names of their parts."""
+    memory = {name: found[name] for name in ("memory_above_start_mb", "memory_growth_mb")}
+    return {
+        name: Row(
+            f"{name}, {found['cores']} core(s)",
+            "images/s",
+            tuple(values),
+            {name.replace("_", " "): value for name, value in memory.items()}
+            if name == "pipeline"
+            else {},
         )
-    milliseconds = stages(found[0])
+        for name, values in found["images_per_second"].items()
+    }
+
+
+def _details(results: list) -> str:
+    milliseconds = stages(results[0])
     total = sum(milliseconds.values())
     shares = [
         {"stage": name, "ms per image": value, "share %": 100 * value / total}
         for name, value in milliseconds.items()
     ]
-    parts = [measure.in_words(found[0]["machine"]), measure.table(rows)]
-    parts.append(f"Stages, {found[0]['cores']} core(s):")
-    return "\n\n".join([*parts, measure.table(shares)])
+    return f"Stages, {results[0]['cores']} core(s):\n\n{measure.table(shares)}"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import gc
 import json
 import os
 import platform
-import statistics
 import time
 
 import common
@@ -36,21 +35,17 @@ def interleaved(functions: dict, repetitions: int) -> dict:
     return seconds
 
 
-def rate(seconds: list, units: int) -> dict:
-    """Returns units per second: the median of the repetitions, the lowest and the highest."""
-    rates = sorted(units / value for value in seconds)
-    return {"median": statistics.median(rates), "lowest": rates[0], "highest": rates[-1]}
-
-
-def machine() -> dict:
-    """Returns processor, number of cores, versions and commit: what a figure depends on."""
+def conditions() -> dict:
+    """Returns what a figure depends on: `machine`, `versions` and `commit`."""
     from core import run_folder
 
     return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load_average": round(os.getloadavg()[0], 2),
-        "system": platform.platform(),
+        "machine": {
+            "processor": _processor(),
+            "cores": len(os.sched_getaffinity(0)),
+            "load_average": round(os.getloadavg()[0], 2),
+            "system": platform.platform(),
+        },
         "versions": run_folder.versions(),
         "commit": run_folder.git_commit(),
     }
@@ -66,9 +61,13 @@ def _processor() -> str:
 
 
 def in_words(found: dict) -> str:
-    """Returns what `machine` found as one line."""
+    """Returns what `conditions` found as one line."""
+    machine = found["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    return f"{found['processor']}, {found['cores']} cores; {versions}; commit {found['commit']}."
+    return (
+        f"{machine['processor']}, {machine['cores']} cores, load {machine['load_average']} at the "
+        f"start; {versions}; commit {found['commit']}."
+    )
 
 
 def table(rows: list) -> str:

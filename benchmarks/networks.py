@@ -4,32 +4,34 @@ r"""Parameters, arithmetic and peak memory of networks: `python -m benchmarks.ne
   python -m benchmarks.networks --variants=resnet_v1_101_beta --output_stride=8 \
       --crop_size=321,321 --atrous_rates=12 --atrous_rates=24 --atrous_rates=36
 
-Each network is built and run once in a process of its own. Arithmetic counts the multiply-adds of
-all convolutions as two operations each. Memory is what the process grows by at most during a run,
-its graph and variables being there; of a training step it holds gradients and activations, and it
-depends on the machine's kernels.
+Each network is built and run once in a process of its own, `--repetitions` times. Arithmetic counts
+the multiply-adds of all convolutions as two operations each. Memory is what the process grows by at
+most during a run, its graph and variables being there; of a training step it holds gradients and
+activations, and it depends on the machine's kernels.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import platform
 import resource
+import statistics
 import subprocess
 import sys
 
 from absl import flags
 
 import common
-from common import Options, option
+from benchmarks import measure, report
+from benchmarks.report import ReportOptions, Row
+from common import option
 from core.options import ModelOptions, TrainOptions
 from deployment.options import DeviceOptions
 from utils.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworksOptions(Options):
+class NetworksOptions(ReportOptions):
     """What is measured."""
 
     variants: tuple[str, ...] | None = option(
@@ -39,7 +41,9 @@ class NetworksOptions(Options):
         flags.DEFINE_list, (513, 513), "Height,width.", convert=int, length=2, minimum=1
     )
     num_classes: int = option(flags.DEFINE_integer, 21, "Classes.", minimum=1, maximum=255)
-    json: bool = option(flags.DEFINE_bool, False, "Whether JSON is printed instead of a table.")
+    repetitions: int = option(
+        flags.DEFINE_integer, 1, "Processes that measure each network, in turn.", minimum=1
+    )
     run: bool = option(flags.DEFINE_bool, True, "Whether memory is measured, by running.")
     here: bool = option(
         flags.DEFINE_bool, False, "Measures --model_variant in this process; prints JSON."
@@ -56,8 +60,19 @@ def main(flag_values):
     if options.here:
         print(json.dumps(_measure(options, model_options)))
         return
-    rows = [_in_own_process(variant) for variant in options.variants or _all_variants()]
-    print(json.dumps(rows, indent=2) if options.json else _table(rows, options, model_options))
+    found = report.Report("networks", options, model_options)
+    variants = options.variants or _all_variants()
+    results = {variant: [] for variant in variants}
+    for _ in range(options.repetitions):
+        for variant in variants:
+            results[variant].append(_in_own_process(variant))
+    size = "x".join(map(str, options.crop_size))
+    found.publish(
+        [row for variant, values in results.items() for row in rows(variant, values)],
+        heading=f"Batch 1 of {size}, output stride {model_options.output_stride}, "
+        f"{options.num_classes} classes.",
+        table=_table(results),
+    )
 
 
 def _all_variants() -> list:
@@ -142,25 +157,39 @@ def _resident_mb() -> float:
         return int(file.read().split()[1]) * resource.getpagesize() / 2**20
 
 
-def _table(rows: list, options: NetworksOptions, model_options: ModelOptions) -> str:
-    from core import run_folder
+def rows(variant: str, results: list) -> list:
+    """Returns the figures of a network: its arithmetic, and its memory if that was measured.
 
-    size = "x".join(map(str, options.crop_size))
-    versions = ", ".join(f"{key} {value}" for key, value in run_folder.versions().items())
-    lines = [
-        f"Batch 1 of {size}, output stride {model_options.output_stride}, "
-        f"{options.num_classes} classes; {platform.machine()}, {versions}.",
-        "",
-        "| backbone | parameters | forward GFLOP | forward MB | training step MB |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
-    for row in rows:
-        memory = [f"{row[key]:,.0f}" if key in row else "" for key in ("forward_mb", "training_mb")]
-        lines.append(
-            f"| `{row['variant']}` | {row['parameters']:,} | {row['forward_gflop']:.1f} | "
-            f"{memory[0]} | {memory[1]} |"
-        )
-    return "\n".join(lines)
+    Args:
+      variant: The network.
+      results: What each of its processes found.
+    """
+    first = results[0]
+    parameters = {"parameters": first["parameters"]}
+    found = [Row(variant, "GFLOP", tuple(one["forward_gflop"] for one in results), parameters)]
+    for name, key in (("forward", "forward_mb"), ("training step", "training_mb")):
+        if key in first:
+            found.append(Row(f"{variant}, {name}", "MB", tuple(one[key] for one in results)))
+    return found
+
+
+def _table(results: dict) -> str:
+    columns = {"forward MB": "forward_mb", "training step MB": "training_mb"}
+    return measure.table(
+        [
+            {
+                "backbone": f"`{variant}`",
+                "parameters": found[0]["parameters"],
+                "forward GFLOP": found[0]["forward_gflop"],
+                **{
+                    name: statistics.median(one[key] for one in found)
+                    for name, key in columns.items()
+                    if key in found[0]
+                },
+            }
+            for variant, found in results.items()
+        ]
+    )
 
 
 if __name__ == "__main__":

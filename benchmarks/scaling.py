@@ -22,16 +22,15 @@ import dataclasses
 import os
 import statistics
 import sys
-from concurrent import futures
 
 from absl import flags
 
 import common
-from benchmarks import measure
+from benchmarks import report
+from benchmarks.report import ReportOptions, Row
 from benchmarks.training_step import NETWORK
-from benchmarks.worker import Worker
-from common import Options, option
-from deployment import cluster_environment, hosts
+from benchmarks.worker import Group
+from common import option
 from utils.errors import OptionError
 
 # Size of the tensors in the measurement of buckets: a 3x3 convolution of 256 channels has 2.25 MB,
@@ -40,7 +39,7 @@ _PIECE_MB = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
-class ScalingOptions(Options):
+class ScalingOptions(ReportOptions):
     """What is measured."""
 
     processes: int = option(flags.DEFINE_integer, 2, "Processes, a core each.", minimum=2)
@@ -55,7 +54,6 @@ class ScalingOptions(Options):
     )
     crop: int = option(flags.DEFINE_integer, 257, "Height and width of the images.", minimum=33)
     batch_size: int = option(flags.DEFINE_integer, 2, "Images per step and process.", minimum=1)
-    repetitions: int = option(flags.DEFINE_integer, 5, "Timed runs of each.", minimum=1)
     extra_flags: tuple[str, ...] | None = option(
         flags.DEFINE_list, None, "Further flags of train_npu.py.", convert=str
     )
@@ -73,7 +71,6 @@ class ScalingOptions(Options):
         convert=float,
         above=0.0,
     )
-    json_file: str | None = option(flags.DEFINE_string, None, "File for all figures.")
 
 
 OPTION_CLASSES = (ScalingOptions,)
@@ -88,65 +85,57 @@ def main(flag_values):
             f"--processes={options.processes}, but there are {len(cores)} cores; each process "
             "needs one."
         )
-    machine = measure.machine()
-    print(f"{measure.in_words(machine)}\n")
-    found = {}
-    if options.steps:
-        found["steps"] = _steps(options, cores)
-        print(f"{options.crop}x{options.crop}, batch {options.batch_size} per process\n")
-        print(f"{measure.table(_step_rows(found['steps']))}\n")
+    found = report.Report("scaling", options)
+    steps = _steps(options, cores) if options.steps else {}
+    rows = list(steps.values())
     if options.all_reduce:
-        found["all_reduce"] = _all_reduces(options, cores)
-        print(measure.table(found["all_reduce"]))
-    if options.json_file is not None:
-        content = {"machine": machine, "options": options.to_dict(), **found}
-        measure.write_json(options.json_file, content)
+        rows += _all_reduces(options, cores[: options.processes])
+    ratios = []
+    if "independent" in steps:
+        ratios = [
+            report.ratio(row, steps["independent"])
+            for name, row in steps.items()
+            if name != "independent"
+        ]
+    found.publish(
+        rows,
+        ratios,
+        heading=f"{options.processes} processes of a core each, steps with {options.batch_size} "
+        f"images of {options.crop}x{options.crop} per process.",
+    )
 
 
 def _steps(options, cores) -> dict:
-    """Returns seconds of each step by group: of the slowest process, and processor time of all."""
+    """Returns the figures of steps by group: seconds of the slowest process."""
     network = (f"--crop={options.crop}", f"--train_batch_size={options.batch_size}")
-    command = ["benchmarks.training_of_ours", *NETWORK, *network, *(options.extra_flags or ())]
-    groups = {
-        name: _start(
-            command,
-            cores[: 1 if name == "alone" else options.processes],
-            in_group=name == "together",
-        )
-        for name in options.groups
-    }
-    found = {name: {"seconds": [], "processor_seconds": []} for name in groups}
+    module = ("benchmarks.training_of_ours", *NETWORK, *network, *(options.extra_flags or ()))
+    groups, answers = {}, {name: [] for name in options.groups}
+    sizes = {name: 1 if name == "alone" else options.processes for name in options.groups}
     try:
+        for name, size in sizes.items():
+            command = [sys.executable, "-m", *module]
+            groups[name] = Group(command, cores[:size], in_group=name == "together")
         for _ in range(options.repetitions):
-            for name, workers in groups.items():
-                answers = _run(workers)
-                found[name]["seconds"].append(max(answer["seconds"] for answer in answers))
-                processor = sum(answer["processor_seconds"] for answer in answers)
-                found[name]["processor_seconds"].append(processor / len(answers))
+            for name, group in groups.items():
+                answers[name].append(group.run())
     finally:
-        for workers in groups.values():
-            _close(workers)
-    return found
+        for group in groups.values():
+            group.close()
+    return {name: _step_row(name, found, sizes[name]) for name, found in answers.items()}
 
 
-def _step_rows(found) -> list:
-    reference = statistics.median(found.get("independent", {"seconds": [float("nan")]})["seconds"])
-    return [
-        {
-            "processes": name,
-            "s/step": statistics.median(values["seconds"]),
-            "fastest": min(values["seconds"]),
-            "slowest": max(values["seconds"]),
-            "processor s": statistics.median(values["processor_seconds"]),
-            "efficiency %": 100.0 * reference / statistics.median(values["seconds"]),
-        }
-        for name, values in found.items()
-    ]
+def _step_row(name: str, answers: list, processes: int) -> Row:
+    processor = statistics.median(answer["processor_seconds"] for answer in answers) / processes
+    return Row(
+        name,
+        "s/step",
+        tuple(answer["seconds"] for answer in answers),
+        {"processor s per process": processor},
+    )
 
 
 def _all_reduces(options, cores) -> list:
-    """Returns a row for each size of a tensor, and for each size of buckets."""
-    cores = cores[: options.processes]
+    """Returns a figure for each size of a tensor, and for each size of buckets."""
     sizes = ",".join(f"{size:g}" for size in options.sizes_mb)
     rows = _timed(
         options,
@@ -162,51 +151,25 @@ def _all_reduces(options, cores) -> list:
 
 
 def _timed(options, cores, arguments, kinds) -> list:
-    workers = _start(["benchmarks.all_reduce", "--device=cpu", *arguments], cores, in_group=True)
+    command = [sys.executable, "-m", "benchmarks.all_reduce", "--device=cpu", *arguments]
+    group = Group(command, cores, in_group=True)
     seconds = [[] for _ in kinds]
     try:
         for _ in range(options.repetitions):
             for place in range(len(kinds)):
-                seconds[place].append(max(answer["seconds"] for answer in _run(workers)))
+                seconds[place].append(group.run()["seconds"])
     finally:
-        _close(workers)
-    return [
-        {
-            "MB": size,
-            "tensors": tensors,
-            "bucket MB": bucket,
-            "ms": 1000 * statistics.median(values),
-            "MB/s": size / statistics.median(values),
-        }
-        for (size, tensors, bucket), values in zip(kinds, seconds)
-    ]
+        group.close()
+    return [_all_reduce_row(*kind, values) for kind, values in zip(kinds, seconds)]
 
 
-def _start(command: list, cores, *, in_group: bool = False) -> list:
-    """Starts a process on each core and waits until all are ready."""
-    addresses = [f"127.0.0.1:{port}" for port in hosts.free_ports("127.0.0.1", len(cores))]
-
-    def start(rank):
-        environment = {**os.environ}
-        if in_group:
-            environment[cluster_environment.ADDRESSES] = ",".join(addresses)
-            environment[cluster_environment.RANK] = str(rank)
-        bound = ["taskset", "--cpu-list", str(cores[rank])]
-        return Worker([*bound, sys.executable, "-m", *command], environment)
-
-    with futures.ThreadPoolExecutor(len(cores)) as pool:
-        return list(pool.map(start, range(len(cores))))
-
-
-def _run(workers) -> list:
-    """Has all processes run at once; returns their answers."""
-    with futures.ThreadPoolExecutor(len(workers)) as pool:
-        return list(pool.map(Worker.run, workers))
-
-
-def _close(workers):
-    with futures.ThreadPoolExecutor(len(workers)) as pool:
-        list(pool.map(Worker.close, workers))
+def _all_reduce_row(size: float, tensors: int, bucket: float, seconds: list) -> Row:
+    return Row(
+        f"all-reduce {size:g} MB, {tensors} tensor(s), bucket {bucket:g} MB",
+        "ms",
+        tuple(1000 * value for value in seconds),
+        {"MB/s": size / statistics.median(seconds)},
+    )
 
 
 if __name__ == "__main__":

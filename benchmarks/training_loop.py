@@ -15,14 +15,15 @@ import dataclasses
 from absl import flags
 
 import common
-from benchmarks import measure
-from common import Options, option
+from benchmarks import measure, report
+from benchmarks.report import ReportOptions
+from common import option
 from core.options import ModelOptions, TrainOptions
 from deployment.options import DeviceOptions
 
 
 @dataclasses.dataclass(frozen=True)
-class LoopOptions(Options):
+class LoopOptions(ReportOptions):
     """What is measured."""
 
     crop_size: tuple[int, ...] = option(
@@ -30,7 +31,6 @@ class LoopOptions(Options):
     )
     batch_size: int = option(flags.DEFINE_integer, 2, "Images per step.", minimum=1)
     loop_steps: int = option(flags.DEFINE_integer, 10, "Steps of a loop.", minimum=1)
-    repetitions: int = option(flags.DEFINE_integer, 5, "Loops that are timed.", minimum=1)
 
 
 OPTION_CLASSES = (LoopOptions, ModelOptions)
@@ -43,6 +43,7 @@ def main(flag_values):
     model_options = common.from_flags(ModelOptions, flag_values)
     from deployment import backend as backends
 
+    found = report.Report("training_loop", options, model_options)
     backend = backends.create(DeviceOptions(device="cpu"))
     loops = {
         "host, session.run": _host_loop(options, model_options, backend, False, False),
@@ -54,23 +55,16 @@ def main(flag_values):
     }
     seconds = measure.interleaved(loops, options.repetitions)
     height, width = options.crop_size
-    print(measure.in_words(measure.machine()))
-    print(
-        f"{model_options.model_variant}, {options.batch_size} images of {height}x{width}, loops of "
-        f"{options.loop_steps} steps, {options.repetitions} of each way in turn."
+    rows = [
+        report.rates(name, values, options.loop_steps, "steps/s")
+        for name, values in seconds.items()
+    ]
+    found.publish(
+        rows,
+        [report.ratio(row, rows[0]) for row in rows[1:]],
+        heading=f"{model_options.model_variant}, {options.batch_size} images of {height}x{width}, "
+        f"loops of {options.loop_steps} steps, {options.repetitions} of each way in turn.",
     )
-    print(measure.table([_row(name, values, options) for name, values in seconds.items()]))
-
-
-def _row(name: str, seconds: list, options: LoopOptions) -> dict:
-    rates = measure.rate(seconds, options.loop_steps)
-    return {
-        "loop": name,
-        "steps/s": rates["median"],
-        "lowest": rates["lowest"],
-        "highest": rates["highest"],
-        "ms/step": 1000.0 / rates["median"],
-    }
 
 
 def _host_loop(options, model_options, backend, resource_variables, as_callable):

@@ -9,10 +9,14 @@ Each variant is a process of its own, and they take turns: one step of each, the
 What is compared:
 
   ours, ours_bf16     the step that train_npu.py makes, in fp32 and bf16
+  ours_ranks, ours_ranks_bf16  the same in `--processes` ranks of one group, a core and a batch each
   usual               the same with atrous convolutions through SpaceToBatch, as tf-slim has them
   torch, torch_bf16   the same network in PyTorch, eager, in its default memory layout; with
                       channels last (torch_nhwc, torch_nhwc_bf16)
   product, product_bf16  a product of two 2048x2048 matrices, for the machine's rate
+
+A ratio compares images per second, with products GFLOP per second. The others of ours are over the
+first variant, and ours of the same precision are over what is not ours.
 
 PyTorch is optional (`requirements/benchmarks.txt`, in an environment of its own).
 """
@@ -20,6 +24,7 @@ PyTorch is optional (`requirements/benchmarks.txt`, in an environment of its own
 from __future__ import annotations
 
 import dataclasses
+import os
 import statistics
 import subprocess
 import sys
@@ -27,9 +32,10 @@ import sys
 from absl import flags
 
 import common
-from benchmarks import measure
-from benchmarks.worker import Worker
-from common import Options, option
+from benchmarks import measure, report
+from benchmarks.report import ReportOptions, Row
+from benchmarks.worker import Group, Worker
+from common import option
 from utils.errors import OptionError, UserError
 
 # Variant -> module, and what it is told.
@@ -38,6 +44,8 @@ _TORCH = "benchmarks.training_of_torch"
 VARIANTS = {
     "ours": (_OURS, ()),
     "ours_bf16": (_OURS, ("--precision_mode=bf16",)),
+    "ours_ranks": (_OURS, ()),
+    "ours_ranks_bf16": (_OURS, ("--precision_mode=bf16",)),
     "usual": (_OURS, ("--formulation=space_to_batch",)),
     "usual_bf16": (_OURS, ("--formulation=space_to_batch", "--precision_mode=bf16")),
     "torch": (_TORCH, ()),
@@ -61,16 +69,21 @@ NETWORK = (
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingStepOptions(Options):
+class TrainingStepOptions(ReportOptions):
     """What is measured."""
 
     crop: int = option(flags.DEFINE_integer, 257, "Height and width of the images.", minimum=33)
-    batch_size: int = option(flags.DEFINE_integer, 2, "Images per step.", minimum=1)
-    steps: int = option(flags.DEFINE_integer, 8, "Timed steps of each variant.", minimum=1)
+    batch_size: int = option(flags.DEFINE_integer, 2, "Images per step and process.", minimum=1)
+    repetitions: int = option(
+        flags.DEFINE_integer, 8, "Timed steps of each variant, in turn.", minimum=1
+    )
+    processes: int = option(
+        flags.DEFINE_integer, 2, "Processes of ours_ranks, a core each.", minimum=2
+    )
     variants: tuple[str, ...] = option(
         flags.DEFINE_list,
         ("ours", "ours_bf16", "usual", "torch", "torch_bf16", "product"),
-        "What is measured, comma separated; the first is what the others are compared with.",
+        "What is measured, comma separated; the first is what others are compared with.",
         convert=str,
         choices=tuple(VARIANTS),
     )
@@ -86,7 +99,6 @@ class TrainingStepOptions(Options):
     extra_flags: tuple[str, ...] | None = option(
         flags.DEFINE_list, None, "Further flags of train_npu.py for our variants.", convert=str
     )
-    json_file: str | None = option(flags.DEFINE_string, None, "File for all figures.")
 
 
 OPTION_CLASSES = (TrainingStepOptions,)
@@ -95,41 +107,47 @@ OPTION_CLASSES = (TrainingStepOptions,)
 def main(flag_values):
     """Reads the flags, measures, prints a table."""
     options = common.from_flags(TrainingStepOptions, flag_values)
+    report_of_run = report.Report("training_step", options)
     workers, missing = _start(options)
     try:
         if not workers:
-            raise OptionError(f"None of --variants could be measured: {'; '.join(missing)}.")
-        found = _measure(workers, options.steps)
+            reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
+            raise OptionError(f"None of --variants could be measured: {reasons}.")
+        found = _measure(workers, options.repetitions)
     finally:
         for worker in workers.values():
             worker.close()
-    machine = measure.machine()
-    rows = _rows(found)
-    print(
-        f"{options.crop}x{options.crop}, batch {options.batch_size}, {options.steps} steps each; "
-        f"{measure.in_words(machine)}\n"
+    report_of_run.publish(
+        *figures(found, options.processes),
+        heading=f"{options.crop}x{options.crop}, batch {options.batch_size} per process.",
+        missing=missing,
     )
-    print(measure.table(rows))
-    for line in missing:
-        print(line)
-    if options.json_file is not None:
-        content = {"machine": machine, "options": options.to_dict(), "variants": found}
-        measure.write_json(options.json_file, content)
 
 
 def _start(options) -> tuple:
-    """Returns the running workers by name, and a sentence for each that could not be started."""
-    workers, missing = {}, []
+    """Returns the running workers by name, and why others could not be started."""
+    workers, missing = {}, {}
+    cores = sorted(os.sched_getaffinity(0))
     has_torch = _has_torch(options.torch_python or sys.executable)
     for name, command in _commands(options):
         if _TORCH in command and not has_torch:
-            missing.append(f"{name}: PyTorch is not installed; see requirements/benchmarks.txt.")
+            missing[name] = "PyTorch is not installed; see requirements/benchmarks.txt."
+            continue
+        if _is_group(name) and len(cores) < options.processes:
+            missing[name] = f"--processes={options.processes} need a core each of {len(cores)}."
             continue
         try:
-            workers[name] = Worker(command)
+            if _is_group(name):
+                workers[name] = Group(command, cores[: options.processes], in_group=True)
+            else:
+                workers[name] = Worker(command)
         except (UserError, OSError) as error:
-            missing.append(f"{name}: {error}")
+            missing[name] = str(error)
     return workers, missing
+
+
+def _is_group(variant: str) -> bool:
+    return "_ranks" in variant
 
 
 def _commands(options):
@@ -171,29 +189,47 @@ def _measure(workers: dict, steps: int) -> dict:
     }
 
 
-def _rows(found: dict) -> list:
-    gflop = next((one["gflop"] for one in found.values() if one["gflop"]), None)
-    first = None
-    rows = []
-    for name, one in found.items():
-        seconds = [step["seconds"] for step in one["steps"]]
-        median = statistics.median(seconds)
-        first = first or median
-        work = one["gflop"] or gflop
-        rows.append(
-            {
-                "variant": name,
-                "with": one["versions"],
-                "s, median": median,
-                "lowest": min(seconds),
-                "highest": max(seconds),
-                "processor s": statistics.median(s["processor_seconds"] for s in one["steps"]),
-                "GFLOP/s": work / median if work else "",
-                "times the first": median / first if "product" not in name else "",
-                "peak MB": round(one["steps"][-1]["peak_mb"]),
-            }
-        )
-    return rows
+def figures(found: dict, processes: int) -> tuple:
+    """Returns the seconds of a step, and how ours compare with each other and with what is not.
+
+    Args:
+      found: Variant -> what `_measure` found of it.
+      processes: Of the variants that have several.
+    """
+    usual = next((one["gflop"] for one in found.values() if one["gflop"]), None) or 1.0
+    # What a run of each computes: a group has a batch for each process.
+    work = {
+        name: (one["gflop"] or usual) * (processes if _is_group(name) else 1)
+        for name, one in found.items()
+    }
+    rows = {name: _row(name, one, work[name]) for name, one in found.items()}
+    pairs = [_pair(name, list(found)) for name in list(found)[1:]]
+    return list(rows.values()), [
+        report.ratio(rows[of], rows[to], work[of] / work[to]) for of, to in pairs
+    ]
+
+
+def _row(name: str, one: dict, gflop: float) -> Row:
+    seconds = [step["seconds"] for step in one["steps"]]
+    return Row(
+        name,
+        "s",
+        tuple(seconds),
+        {
+            "with": one["versions"],
+            "processor s": statistics.median(step["processor_seconds"] for step in one["steps"]),
+            "GFLOP/s": gflop / statistics.median(seconds),
+            "peak MB": round(one["steps"][-1]["peak_mb"]),
+        },
+    )
+
+
+def _pair(name: str, names: list) -> tuple:
+    """Returns whose speed is divided by whose, of a variant that is not the first."""
+    if name.startswith("ours"):
+        return name, names[0]
+    is_bf16 = name.endswith("bf16") and "ours_bf16" in names
+    return ("ours_bf16" if is_bf16 else names[0]), name
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent import futures
 
+from deployment import cluster_environment, hosts
 from utils.errors import UserError
 
 
@@ -75,3 +78,56 @@ class Worker:
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().split("\n")[-3:]
         raise UserError(f"A measuring process ended with status {status}: {' '.join(said)}")
+
+
+class Group:
+    """Several processes, a core each, that run at once; the slowest counts.
+
+    Attributes:
+      description: What the first process said of itself.
+    """
+
+    def __init__(self, command: list, cores: list, *, in_group: bool):
+        """Starts a process on each core and waits until all are ready.
+
+        Args:
+          command: Of each process.
+          cores: Numbers of the cores.
+          in_group: Whether they are ranks of one group; else they know nothing of each other.
+
+        Raises:
+          UserError: If one of them ends instead.
+        """
+        addresses = [f"127.0.0.1:{port}" for port in hosts.free_ports("127.0.0.1", len(cores))]
+
+        def start(rank):
+            environment = {**os.environ}
+            if in_group:
+                environment[cluster_environment.ADDRESSES] = ",".join(addresses)
+                environment[cluster_environment.RANK] = str(rank)
+            return Worker(["taskset", "--cpu-list", str(cores[rank]), *command], environment)
+
+        with futures.ThreadPoolExecutor(len(cores)) as pool:
+            starts = [pool.submit(start, rank) for rank in range(len(cores))]
+        failures = [one.exception() for one in starts if one.exception() is not None]
+        self._workers = [one.result() for one in starts if one.exception() is None]
+        if failures:
+            self.close()
+            raise failures[0]
+        self.description = self._workers[0].description
+
+    def run(self) -> dict:
+        """Has all run at once; returns the seconds of the slowest, and the sums of the rest."""
+        with futures.ThreadPoolExecutor(len(self._workers)) as pool:
+            answers = list(pool.map(Worker.run, self._workers))
+        return {
+            "seconds": max(answer["seconds"] for answer in answers),
+            "processor_seconds": sum(answer["processor_seconds"] for answer in answers),
+            "peak_mb": sum(answer["peak_mb"] for answer in answers),
+        }
+
+    def close(self):
+        """Ends all processes."""
+        # At once: a rank may wait for the others before it ends.
+        with futures.ThreadPoolExecutor(max(1, len(self._workers))) as pool:
+            list(pool.map(Worker.close, self._workers))

@@ -18,14 +18,9 @@ def test_functions_are_timed_in_turn_after_one_run_that_does_not_count():
     assert min(seconds["slow"]) > max(seconds["fast"])
 
 
-def test_a_rate_is_the_median_with_its_spread():
-    found = measure.rate([0.5, 1.0, 4.0], units=8)
-    assert found == {"median": 8.0, "lowest": 2.0, "highest": 16.0}
-
-
-def test_the_machine_says_what_a_figure_depends_on(tmp_path):
-    found = measure.machine()
-    assert found["cores"] >= 1
+def test_the_conditions_are_what_a_figure_depends_on(tmp_path):
+    found = measure.conditions()
+    assert found["machine"]["cores"] >= 1
     assert found["versions"]["tensorflow"] in measure.in_words(found)
     measure.write_json(str(tmp_path / "figures.json"), found)
     assert json.loads((tmp_path / "figures.json").read_text()) == found

@@ -25,18 +25,20 @@ def test_a_convolution_counts_two_operations_per_multiply_add():
     ]
 
 
-def test_the_command_prints_what_it_measured():
+def test_the_command_prints_and_writes_what_it_measured(tmp_path):
     result = subprocess.run(
         [
-            *(sys.executable, "-m", "benchmarks.networks", "--variants=mobilenet_v2", "--json"),
+            *(sys.executable, "-m", "benchmarks.networks", "--variants=mobilenet_v2"),
             *("--crop_size=65,65", "--depth_multiplier=0.25", "--aspp_convs_filters=16"),
+            f"--json_path={tmp_path / 'networks.json'}",
         ],
         stdout=subprocess.PIPE,
         check=True,
         cwd=ROOT,
     )
-    (row,) = json.loads(result.stdout.decode())
-    assert row["variant"] == "mobilenet_v2"
-    assert row["parameters"] == pytest.approx(1.4e5, rel=0.9)
-    assert 0 < row["forward_gflop"] < 1
-    assert row["training_mb"] > 0
+    arithmetic, forward, training = json.loads((tmp_path / "networks.json").read_text())["rows"]
+    assert arithmetic["name"] == "mobilenet_v2"
+    assert arithmetic["besides"]["parameters"] == pytest.approx(1.4e5, rel=0.9)
+    assert 0 < arithmetic["median"] < 1
+    assert 0 < forward["median"] < training["median"]
+    assert "| `mobilenet_v2` |" in result.stdout.decode()

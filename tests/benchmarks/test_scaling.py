@@ -1,5 +1,6 @@
 """The benchmark of several processes: its rows, and that it runs as a command."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,14 +12,10 @@ from benchmarks import scaling, scaling_model
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-def test_efficiency_is_against_the_independent_processes():
-    found = {
-        "alone": {"seconds": [1.0, 1.0, 9.0], "processor_seconds": [1.0]},
-        "independent": {"seconds": [2.0], "processor_seconds": [1.0]},
-        "together": {"seconds": [2.5], "processor_seconds": [1.0]},
-    }
-    rows = {row["processes"]: row["efficiency %"] for row in scaling._step_rows(found)}
-    assert rows == {"alone": 200.0, "independent": 100.0, "together": 80.0}
+def test_the_row_of_a_group_has_the_slowest_process_and_each_one_s_processor_time():
+    answers = [{"seconds": 2.0, "processor_seconds": 3.0, "peak_mb": 1.0}]
+    row = scaling._step_row("together", answers, processes=2)
+    assert (row.values, row.besides) == ((2.0,), {"processor s per process": 1.5})
 
 
 def test_the_model_of_a_step_has_the_time_of_the_ring():
@@ -40,16 +37,29 @@ def test_what_the_backward_pass_covers_costs_nothing():
 
 @pytest.mark.slow
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
-def test_the_command_prints_steps_and_all_reduces():
-    result = subprocess.run(
+def test_the_command_writes_steps_and_all_reduces(tmp_path):
+    subprocess.run(
         [
             *(sys.executable, "-m", "benchmarks.scaling", "--crop=33", "--batch_size=1"),
             *("--repetitions=1", "--sizes_mb=1", "--buckets_mb=16"),
+            f"--json_path={tmp_path / 'scaling.json'}",
             "--extra_flags=--model_variant=mobilenet_v2,--depth_multiplier=0.25",
         ],
-        stdout=subprocess.PIPE,
         check=True,
         cwd=ROOT,
     )
-    rows = [line for line in result.stdout.decode().splitlines() if line.startswith("| ")]
-    assert len(rows) == 2 + 3 + 2 + 2
+    found = json.loads((tmp_path / "scaling.json").read_text())
+    assert [row["name"] for row in found["rows"]] == [
+        "alone",
+        "independent",
+        "together",
+        "all-reduce 1 MB, 1 tensor(s), bucket 1 MB",
+        "all-reduce 64 MB, 256 tensor(s), bucket 16 MB",
+    ]
+    # The efficiency is against the independent processes.
+    seconds = {row["name"]: row["median"] for row in found["rows"]}
+    efficiency = {row["name"]: row["median"] for row in found["ratios"]}
+    assert efficiency == {
+        "alone / independent": pytest.approx(seconds["independent"] / seconds["alone"]),
+        "together / independent": pytest.approx(seconds["independent"] / seconds["together"]),
+    }

@@ -19,5 +19,6 @@ def test_the_command_prints_a_rate_for_each_way():
         cwd=ROOT,
     )
     rows = [line for line in result.stdout.decode().splitlines() if line.startswith("| ")]
-    assert len(rows) == 6
-    assert all(float(row.split("|")[2].replace(",", "")) > 0 for row in rows[2:])
+    # Four ways, three ratios, and the heads of both tables.
+    assert len(rows) == 6 + 5
+    assert all(float(row.split("|")[3].replace(",", "")) > 0 for row in (*rows[2:6], *rows[8:]))
