@@ -4,6 +4,8 @@
 WORKERS ?= 2
 # More arguments for pytest: make test PYTEST_ARGS="-k losses"
 PYTEST_ARGS ?=
+# More arguments for the benchmarks: make bench BENCH_ARGS="--output=bench/new --compare=bench/old"
+BENCH_ARGS ?=
 
 PYTHON := .venv/bin/python
 SCRIPTS := .ci/run $(wildcard scripts/*.sh datasets/*.sh test/*.sh)
@@ -12,13 +14,16 @@ QUICK := not slow and not gpu and not npu
 pytest = $(1)/bin/python -m pytest -n $(WORKERS) -m "$(2)" $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-tf1.15 test-tf2.6 lint format environment environment-tf1.15 environment-tf2.6
+.PHONY: help demo bench test test-all test-tf1.15 test-tf2.6 lint format environment environment-tf1.15 environment-tf2.6
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: environment ## Make a data set, train on it, evaluate, write a report; minutes on a CPU.
 	@scripts/demo.sh
+
+bench: environment ## Measure what things cost, with ratios to bounds of the same run; minutes.
+	@$(PYTHON) -m benchmarks.standard $(BENCH_ARGS)
 
 test: environment ## Run the tests on TensorFlow 2.21.
 	@$(call pytest,.venv,$(QUICK))

@@ -79,11 +79,12 @@ def table(rows: list) -> str:
     header = list(rows[0])
     numeric = [all(isinstance(row[name], (int, float)) for row in rows) for name in header]
     lines = [header, ["---:" if right else "---" for right in numeric]]
-    lines += [[_cell(row[name]) for name in header] for row in rows]
+    lines += [[cell(row[name]) for name in header] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _cell(value) -> str:
+def cell(value) -> str:
+    """Returns a value as tables show it: three digits, or whole numbers."""
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
