@@ -5,12 +5,15 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 import common
 from tests.small_networks import SMALL, save_checkpoint
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
+@pytest.mark.slow
 def test_the_command_measures_each_format_beside_the_bare_network(tmp_path):
     run, path = tmp_path / "run", tmp_path / "export.json"
     run.mkdir()

@@ -83,6 +83,7 @@ def test_more_processes_than_cores_are_said_and_not_started(monkeypatch):
     assert "--processes=1000" in missing["ours_ranks"]
 
 
+@pytest.mark.slow
 def test_what_the_processor_cannot_do_is_a_reason_and_the_rest_is_measured(tmp_path):
     path = tmp_path / "steps.json"
     small = "--model_variant=mobilenet_v2,--depth_multiplier=0.25,--aspp_convs_filters=8"
