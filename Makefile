@@ -6,15 +6,17 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 # More arguments for the benchmarks: make bench BENCH_ARGS="--output=bench/new --compare=bench/old"
 BENCH_ARGS ?=
+# --quick tries the check of a release without its long steps.
+RELEASE_CHECK ?=
 
 PYTHON := .venv/bin/python
-SCRIPTS := .ci/run $(wildcard scripts/*.sh datasets/*.sh test/*.sh)
+SCRIPTS := .ci/run .ci/release-check .ci/steps.sh .ci/unchanged $(wildcard scripts/*.sh datasets/*.sh test/*.sh)
 QUICK := not slow and not gpu and not npu
 # $(call pytest,ENVIRONMENT,MARKERS)
 pytest = $(1)/bin/python -m pytest -n $(WORKERS) -m "$(2)" $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test test-all test-tf1.15 test-tf2.6 lint format environment environment-tf1.15 environment-tf2.6
+.PHONY: help demo bench test test-all test-tf1.15 test-tf2.6 lint format release-check environment environment-tf1.15 environment-tf2.6
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +49,9 @@ lint: environment ## Check format, Python rules and shell scripts.
 format: environment ## Format the Python files and mend what ruff can mend safely.
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
+
+release-check: ## Check a clean clone as a release: demo, tests on each TensorFlow, lint, documents.
+	@.ci/release-check $(RELEASE_CHECK)
 
 environment: ## Make .venv (TensorFlow 2.21 on Python 3.11); the commands above do it too.
 	@scripts/environment.sh 2.21

@@ -25,6 +25,7 @@ from common import Options, option
 from datasets.options import DataOptions
 from deployment.options import DeviceOptions
 from utils.errors import UserError
+from utils.version import VERSION
 
 # Bounds of what CANN's manuals (environment variables) say: logical devices, seconds, ports.
 _NUMBERS = {
@@ -72,7 +73,7 @@ def main(flag_values):
     data_options = common.from_flags(DataOptions, flag_values)
     device_options = common.from_flags(DeviceOptions, flag_values)
     given = common.given_flags(flag_values)
-    findings = [*_python(), *_tensorflow()]
+    findings = [Finding("DeepLabV3", f"version {VERSION}"), *_python(), *_tensorflow()]
     if not any(finding.remedy and finding.is_fatal for finding in findings):
         findings += _device(device_options)
         if data_options.dataset_dir is not None:

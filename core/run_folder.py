@@ -15,6 +15,7 @@ import common
 from core import checkpoint, checkpoint_files
 from utils.compat import tf
 from utils.errors import UserError
+from utils.version import VERSION
 
 # Facts about the data in `run` that a continued run must share.
 _DATA_FACTS = ("num_classes", "class_names", "ignore_label", "num_images", "fingerprint")
@@ -155,6 +156,7 @@ def describe_run(info, split: str, num_images: int, fingerprint: str, device: st
 def versions() -> dict:
     """Returns the versions that a result depends on."""
     return {
+        "deeplabv3": VERSION,
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "numpy": np.__version__,

@@ -12,6 +12,7 @@ from deployment.options import DeviceOptions
 from tests import small_data
 from tests.npu_adapter import session as device
 from utils import compat
+from utils.version import VERSION
 
 ROOT = pathlib.Path(doctor.__file__).parent
 STAND_IN = pathlib.Path(device.__file__).parent / "bridge"
@@ -39,6 +40,7 @@ def test_a_machine_data_and_checkpoint_in_order_are_all_well(tmp_path):
     arguments = (f"--dataset_dir={records}", f"--tf_initial_checkpoint={checkpoint}")
     status, output = run("--device=cpu", *arguments)
     assert status == 0, output
+    assert f"ok    DeepLabV3: version {VERSION}" in output
     assert "ok    --device=cpu: cpu, precision fp32" in output
     kernels = "oneDNN" if compat.uses_onednn() else "Eigen"
     assert f"ok    TensorFlow: {compat.tf.__version__}, kernels for CPU by {kernels}" in output
