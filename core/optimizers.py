@@ -18,37 +18,59 @@ _HEAD_SCOPES = (
 )
 
 
-def create(options: TrainOptions, learning_rate: tf.Tensor) -> tf.train.Optimizer:
-    """Returns the optimizer; of adamw the part without weight decay, see `decay_weights`.
+class DecayingAdam(tf.train.AdamOptimizer):
+    """Adam that also makes weights smaller beside the gradients.
+
+    The decay is a part of the update: who leaves out the update of a step, such as one that
+    overflowed, leaves it out too. Source: arXiv 1711.05101, algorithm 2, with the factor
+    learning_rate * weight_decay.
+    """
+
+    def __init__(self, learning_rate: tf.Tensor, weight_decay: float, decaying, **settings):
+        """Makes the optimizer.
+
+        Args:
+          learning_rate: float32 scalar.
+          weight_decay: Share of the learning rate by which weights become smaller in a step.
+          decaying: Names of the variables that do, without ":0".
+          **settings: Of `tf.train.AdamOptimizer`.
+        """
+        super().__init__(learning_rate, **settings)
+        self._factor = learning_rate * weight_decay
+        self._decaying = frozenset(decaying)
+
+    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+        """Returns the operation that makes weights smaller, then applies gradients as Adam."""
+        pairs = list(grads_and_vars)
+        decayed = [
+            tf.assign_sub(variable, self._factor * variable.read_value()).op
+            for _, variable in pairs
+            if variable.op.name in self._decaying
+        ]
+        with tf.control_dependencies(decayed):
+            return super().apply_gradients(pairs, global_step=global_step, name=name)
+
+
+def create(
+    options: TrainOptions, learning_rate: tf.Tensor, decaying=frozenset()
+) -> tf.train.Optimizer:
+    """Returns the optimizer.
 
     Args:
       options: The training: which optimizer, and its numbers.
       learning_rate: float32 scalar, `schedules.learning_rate(options, ...)`.
+      decaying: Names of the variables that weight decay makes smaller; with another optimizer than
+        adamw that is a part of their loss.
     """
     if options.optimizer == "sgd":
         return tf.train.GradientDescentOptimizer(learning_rate)
+    if has_decoupled_decay(options) and options.weight_decay:
+        return DecayingAdam(
+            learning_rate, options.weight_decay, decaying, epsilon=options.adam_epsilon
+        )
     if options.optimizer in ("adam", "adamw"):
         return tf.train.AdamOptimizer(learning_rate, epsilon=options.adam_epsilon)
     return tf.train.MomentumOptimizer(learning_rate, options.momentum)
-
-
-def decay_weights(variables, learning_rate: tf.Tensor, options: TrainOptions) -> tf.Operation:
-    """Returns the operation that makes weights smaller beside the gradients: adamw's decay.
-
-    With the other optimizers it does nothing, as weight decay is part of their loss there.
-    Source: arXiv 1711.05101, algorithm 2, with the factor learning_rate * weight_decay.
-
-    Args:
-      variables: What decays.
-      learning_rate: float32 scalar.
-      options: The training.
-    """
-    if not has_decoupled_decay(options) or not options.weight_decay:
-        return tf.no_op()
-    factor = learning_rate * options.weight_decay
-    return tf.group(
-        *(tf.assign_sub(variable, factor * variable.read_value()).op for variable in variables)
-    )
 
 
 def has_decoupled_decay(options: TrainOptions) -> bool:

@@ -96,15 +96,16 @@ def build(
     variables = frozen.trained(tf.trainable_variables())
     frozen.report(tf.trainable_variables())
     loss = _mean([part.loss for part in parts])
-    decaying = {} if optimizers.has_decoupled_decay(options) else _l2_terms(variables)
-    reg_loss = tf.add_n(list(decaying.values()) or [tf.constant(0.0)])
+    decaying = _l2_terms(variables)
+    terms = {} if optimizers.has_decoupled_decay(options) else decaying
+    reg_loss = tf.add_n(list(terms.values()) or [tf.constant(0.0)])
 
-    optimizer = optimizers.create(options, learning_rate)
+    optimizer = optimizers.create(options, learning_rate, decaying)
     if len(parts) > 1:
         optimizer = gradients.InTurn(optimizer, parts)
     optimizer = backend.wrap_optimizer(optimizer)
     pairs = optimizer.compute_gradients(loss, variables)
-    pairs = gradients.with_terms(pairs, decaying)
+    pairs = gradients.with_terms(pairs, terms)
     loss, gradient_norm, votes = _of_all_ranks(loss, gradients.global_norm(pairs), backend)
     step = TrainStep(
         train_op=None,
@@ -200,19 +201,13 @@ def _l2_terms(variables) -> dict:
 def _with_update(step, optimizer, options, backend) -> TrainStep:
     """Returns the step with its operation: all that changes weights, averages and global step."""
     variables = [variable for _, variable in step.gradients]
-    decaying = _l2_terms(variables)
     averaged = [*variables, *_moving_averages()] if options.ema_decay else []
     averages = averaging.create(averaged)
 
     def apply():
         clipped = gradients.clip(step.gradients, step.gradient_norm, options.clip_gradient_norm)
         decay = averaging.decay_at(step.global_step, options.ema_decay)
-        decayed = optimizers.decay_weights(
-            [variable for variable in variables if variable.op.name in decaying],
-            step.learning_rate,
-            options,
-        )
-        with tf.control_dependencies([decayed, decay]):
+        with tf.control_dependencies([decay]):
             applied = optimizer.apply_gradients(
                 optimizers.multiply_gradients(clipped, options), global_step=step.global_step
             )

@@ -94,3 +94,46 @@ def test_adam_moves_by_its_rate_at_first():
         session.run(tf.global_variables_initializer())
         session.run(step)
         assert session.run(variable) == pytest.approx(0.99, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "slots", "others"),
+    [
+        ("momentum", ["Momentum"], []),
+        ("sgd", [], []),
+        ("adam", ["Adam", "Adam_1"], ["beta1_power", "beta2_power"]),
+        ("adamw", ["Adam", "Adam_1"], ["beta1_power", "beta2_power"]),
+    ],
+)
+def test_slots_have_the_names_that_tensorflow_gives_them(optimizer, slots, others):
+    weights = tf.get_variable("logits/semantic/weights", [2])
+    options = TrainOptions(optimizer=optimizer, weight_decay=0.1)
+    made = optimizers.create(options, tf.constant(0.1), {weights.op.name})
+    made.apply_gradients([(tf.ones([2]), weights)])
+    names = {variable.op.name for variable in tf.global_variables()} - {weights.op.name}
+    assert names == {*(f"{weights.op.name}/{slot}" for slot in slots), *others}
+
+
+def test_adamw_shrinks_what_decays_by_a_share_of_its_rate():
+    # Adam's own update of a zero gradient is zero.
+    pairs = [(tf.zeros([]), tf.get_variable(name, initializer=2.0)) for name in ("one", "other")]
+    options = TrainOptions(optimizer="adamw", weight_decay=0.1)
+    step = optimizers.create(options, tf.constant(0.5), {"one"}).apply_gradients(pairs)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        session.run(step)
+        values = session.run([variable for _, variable in pairs])
+    np.testing.assert_allclose(values, [2.0 - 0.5 * 0.1 * 2.0, 2.0])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_adam_divides_by_its_epsilon_at_least(optimizer):
+    variable = tf.get_variable("weights", initializer=tf.constant(1.0))
+    options = TrainOptions(optimizer=optimizer, adam_epsilon=1.0, weight_decay=0.1)
+    step = optimizers.create(options, tf.constant(0.1)).apply_gradients([(tf.ones([]), variable)])
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        session.run(step)
+        # TensorFlow's epsilon meets the uncorrected deviation, sqrt(1 - beta2) at first.
+        share = np.sqrt(1e-3) / (np.sqrt(1e-3) + 1.0)
+        assert session.run(variable) == pytest.approx(1.0 - 0.1 * share, rel=1e-5)

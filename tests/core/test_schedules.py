@@ -79,6 +79,13 @@ def test_slow_start_keeps_its_rate_and_shifts_the_policy():
     assert rate_at(60, **settings) == pytest.approx(0.01 * 0.5**0.9)
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "momentum"])
+def test_the_other_optimizers_have_the_schedule(optimizer):
+    settings = {"base_learning_rate": 0.05, "training_number_of_steps": 4}
+    rate = rate_at(1, optimizer=optimizer, **settings)
+    assert rate == pytest.approx(0.05 * 0.75**0.9)
+
+
 def test_adam_has_its_own_constant_rate():
     settings = {"optimizer": "adam", "adam_learning_rate": 0.003, "base_learning_rate": 0.5}
     assert rate_at(0, **settings) == rate_at(20000, **settings) == pytest.approx(0.003)
