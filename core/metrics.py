@@ -123,9 +123,9 @@ def class_scores(confusion) -> ClassScores:
     hits, labelled, predicted = _marginals(confusion)
     return ClassScores(
         iou=iou_per_class(confusion),
-        precision=_ratios(hits, predicted),
-        recall=_ratios(hits, labelled),
-        f1=_ratios(2 * hits, labelled + predicted),
+        precision=ratios(hits, predicted),
+        recall=ratios(hits, labelled),
+        f1=ratios(2 * hits, labelled + predicted),
         labelled=labelled.tolist(),
         predicted=predicted.tolist(),
     )
@@ -134,7 +134,7 @@ def class_scores(confusion) -> ClassScores:
 def iou_per_class(confusion) -> list:
     """Returns the IoU by class id, None for a class without any pixel."""
     hits, labelled, predicted = _marginals(confusion)
-    return _ratios(hits, labelled + predicted - hits)
+    return ratios(hits, labelled + predicted - hits)
 
 
 def mean_iou(confusion) -> float | None:
@@ -142,19 +142,19 @@ def mean_iou(confusion) -> float | None:
 
     Source: TensorFlow's `tf.metrics.mean_iou`, which answers 0 for no pixel at all.
     """
-    return _mean(iou_per_class(confusion))
+    return mean_of_known(iou_per_class(confusion))
 
 
 def pixel_accuracy(confusion) -> float | None:
     """Returns the share of pixels that are right, None without any pixel."""
     hits, labelled, _ = _marginals(confusion)
-    return _ratios(hits.sum(keepdims=True), labelled.sum(keepdims=True))[0]
+    return ratios(hits.sum(keepdims=True), labelled.sum(keepdims=True))[0]
 
 
 def mean_accuracy(confusion) -> float | None:
     """Returns the mean recall over the classes that are labelled, None without any pixel."""
     hits, labelled, _ = _marginals(confusion)
-    return _mean(_ratios(hits, labelled))
+    return mean_of_known(ratios(hits, labelled))
 
 
 def frequency_weighted_iou(confusion) -> float | None:
@@ -174,13 +174,15 @@ def _marginals(confusion):
     return np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
 
 
-def _ratios(numerators, denominators) -> list:
+def ratios(numerators, denominators) -> list:
+    """Returns the quotients as numbers, None where the denominator is zero."""
     return [
         float(numerator) / float(denominator) if denominator else None
         for numerator, denominator in zip(numerators, denominators)
     ]
 
 
-def _mean(values) -> float | None:
+def mean_of_known(values) -> float | None:
+    """Returns the mean of the values that are not None, None if there are none."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from core import metrics
 from utils.compat import tf
 
 
@@ -53,7 +54,7 @@ def count(labels, predictions, counted, heights, widths, *, num_classes: int, wi
     Args:
       labels: int32 [N, h, w].
       predictions: int32 [N, h, w], 0 to num_classes - 1.
-      counted: bool [N, h, w], from `metrics.counted`.
+      counted: bool [N, h, w], from `metrics.count`.
       heights: int32 [N], rows of each image; those below are padding.
       widths: int32 [N], columns of each image.
       num_classes: Number of classes.
@@ -190,21 +191,12 @@ def scores(sums, width: float) -> dict:
       width: Share of the diagonal.
     """
     labelled, predicted, hits, f1, images = np.asarray(sums)
-    iou = _ratios(hits, labelled + predicted - hits)
-    by_image = _ratios(f1, images)
+    iou = metrics.ratios(hits, labelled + predicted - hits)
+    by_image = metrics.ratios(f1, images)
     return {
         "width": width,
-        "boundary_iou": _mean(iou),
+        "boundary_iou": metrics.mean_of_known(iou),
         "boundary_iou_per_class": iou,
-        "boundary_f1": _mean(by_image),
+        "boundary_f1": metrics.mean_of_known(by_image),
         "boundary_f1_per_class": by_image,
     }
-
-
-def _ratios(numerators, denominators) -> list:
-    return [float(number / of) if of else None for number, of in zip(numerators, denominators)]
-
-
-def _mean(values):
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None

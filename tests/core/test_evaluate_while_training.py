@@ -12,29 +12,16 @@ from core.hooks.evaluate_while_training import EvaluateWhileTraining, Evaluation
 from core.hooks.log_training import LogTraining
 from core.hooks.save_checkpoints import SaveCheckpoints
 from core.options import TrainOptions
-from core.train import TrainStep
 from core.training import run_records
 from deployment import backend as backends
 from deployment.options import DeviceOptions
+from tests.small_steps import step_of
 from utils.compat import tf
 from utils.errors import Interrupted, UserError
 
 
 def _counting_step():
-    global_step = tf.train.get_or_create_global_step()
-    zero = tf.constant(0.0)
-    return TrainStep(
-        train_op=tf.assign_add(global_step, 1).op,
-        global_step=global_step,
-        learning_rate=zero,
-        loss=zero,
-        reg_loss=zero,
-        total_loss=zero,
-        images=None,
-        labels=None,
-        logits={},
-        gradients=[],
-    )
+    return step_of(tf.assign_add(tf.train.get_or_create_global_step(), 1).op)
 
 
 class _Scores:

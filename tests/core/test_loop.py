@@ -14,11 +14,11 @@ from core.hooks import log_training
 from core.hooks.save_checkpoints import SaveCheckpoints
 from core.hooks.stop_on_bad_loss import StopOnBadLoss
 from core.options import TrainOptions
-from core.train import TrainStep
 from core.training import run_records, update
 from deployment import backend as backends
 from deployment.backend import Backend
 from deployment.options import DeviceOptions
+from tests.small_steps import step_of
 from utils.compat import tf
 from utils.errors import Interrupted, OptionError, UserError
 
@@ -40,17 +40,10 @@ def _linear_step(bad_after=None):
         ),
         can_branch=True,
     )
-    return TrainStep(
-        train_op=train_op,
-        global_step=global_step,
+    return step_of(
+        train_op,
         learning_rate=rate,
         loss=loss,
-        reg_loss=tf.constant(0.0),
-        total_loss=loss,
-        images=None,
-        labels=None,
-        logits={},
-        gradients=[],
         gradient_norm=values["gradient_norm"],
         bad_step=bad_step,
     )
@@ -155,21 +148,8 @@ def _device_step(length):
     loop_op = tf.while_loop(lambda done: done < length, one_step, [tf.constant(0)])
     with tf.control_dependencies([loop_op]):
         train_op = tf.assign_add(global_step, length).op
-    zero = tf.constant(0.0)
-    return TrainStep(
-        train_op=train_op,
-        global_step=global_step,
-        learning_rate=zero,
-        loss=zero,
-        reg_loss=zero,
-        total_loss=zero,
-        images=None,
-        labels=None,
-        logits={},
-        gradients=[],
-        gradient_norm=zero,
-        bad_step=update.BadStep(tf.constant(0, tf.int64), {}),
-    )
+    bad_step = update.BadStep(tf.constant(0, tf.int64), {})
+    return step_of(train_op, gradient_norm=tf.constant(0.0), bad_step=bad_step)
 
 
 def test_a_loop_on_the_device_is_one_run_and_training_ends_on_the_total(tmp_path):
