@@ -13,6 +13,7 @@ tells more; `--helpfull` lists every flag.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 
@@ -198,11 +199,10 @@ def _evaluate(flagged: _Flagged, prefixes, logdir: str) -> dict:
     )
     windows = _windows(flagged.windows, data_options)
     try:
-        if backend.is_chief:
-            results.prepare(logdir)
-        backend.agree("checkpoints and data", _facts(joined[0], options, prefixes, num_images))
-        backend.start()
-        result = _measure(members, options, data_options, windows, info, num_images, backend)
+        with results.prepared(logdir) if backend.is_chief else contextlib.nullcontext():
+            backend.agree("checkpoints and data", _facts(joined[0], options, prefixes, num_images))
+            backend.start()
+            result = _measure(members, options, data_options, windows, info, num_images, backend)
     finally:
         backend.stop()
     settings = _settings(options, data_options, windows, info)

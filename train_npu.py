@@ -18,7 +18,7 @@ from common import Options, option
 from core.options import EvalOptions, ModelOptions, TrainOptions, WindowOptions
 from datasets.options import DataOptions
 from deployment.options import DeviceOptions
-from utils.errors import OptionError
+from utils.errors import OptionError, UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,6 +201,10 @@ def _train_in_folder(sections, eval_options, info, num_images, backend, extra_ho
     backend.start()
     try:
         _train_until_done(sections, eval_options, info, run, backend, resume_from, extra_hooks)
+    except UserError:
+        if backend.is_chief:
+            run_folder.forget_if_unused(options.train_logdir)
+        raise
     except tf.errors.OpError:
         backend.raise_failure()
         input_fn.explain_failure(sections["data"], info, options.train_split, training=True)
@@ -248,6 +252,7 @@ def _train_from(sections, eval_options, info, run, backend, resume_from, extra_h
         step = _training_graph(sections, info, backend, start_step + skipped)
         start_notices.describe(sections["model"], options, info, run, backend)
         start_notices.warn_of_batch_norm(sections["model"], options)
+        initial = None if resume_from or not backend.restores else _initial_weights(options)
         hooks = _hooks(step, sections, eval_options, backend, info, run, skipped)
         loop.run(
             step,
@@ -255,7 +260,7 @@ def _train_from(sections, eval_options, info, run, backend, resume_from, extra_h
             backend=backend,
             hooks=[*hooks, *extra_hooks],
             resume_from=resume_from,
-            initial=None if resume_from or not backend.restores else _initial_weights(options),
+            initial=initial,
         )
 
 

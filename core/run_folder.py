@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import platform
@@ -13,6 +14,7 @@ from absl import logging
 
 import common
 from core import checkpoint, checkpoint_files
+from core.training import run_lock
 from utils.compat import tf
 from utils.errors import UserError
 from utils.version import VERSION
@@ -69,6 +71,13 @@ def prepare(
                 f"cannot write to --train_logdir={folder}: {error.strerror}."
             ) from error
     return resume_from
+
+
+def forget_if_unused(folder: str):
+    """Removes the options of a run that was refused before it wrote anything else."""
+    if set(os.listdir(folder)) <= {common.OPTIONS_FILE, run_lock.LOCK_FILE}:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(folder, common.OPTIONS_FILE))
 
 
 def _newest_readable(checkpoints: list, *, put_aside: bool) -> str:

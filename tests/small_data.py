@@ -1,5 +1,7 @@
 """Small data sets for tests, written to a folder."""
 
+import io
+
 import numpy as np
 from PIL import Image
 
@@ -22,6 +24,13 @@ def labels(seed, height, width, num_classes=NUM_CLASSES):
     coarse = np.random.RandomState(seed).choice(values, [4, 4]).astype(np.uint8)
     coarse.flat[: len(values)] = values
     return np.array(Image.fromarray(coarse).resize((width, height), Image.NEAREST))
+
+
+def png(array):
+    """Returns an image or mask as the content of a PNG file."""
+    content = io.BytesIO()
+    Image.fromarray(array).save(content, "PNG")
+    return content.getvalue()
 
 
 def save_image(path, array):

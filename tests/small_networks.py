@@ -1,8 +1,12 @@
 """Small networks with rule-made weights, saved to a folder."""
 
+import os
+
+import common
 from core import model
 from core.options import ModelOptions
 from core.training import averaging
+from datasets.options import DataOptions
 from tests.golden.logits import load_weights
 from utils.compat import tf
 
@@ -25,3 +29,21 @@ def save_checkpoint(folder, num_classes, options=SMALL, factor=1.0, averages=Fal
         session.run([tf.assign(item, item * factor) for item in logits])
         tf.train.Saver().save(session, prefix, write_meta_graph=False)
     return prefix
+
+
+def save_run(folder, options, crop_size, class_names, steps, **run):
+    """Makes a run's folder: checkpoints of random weights at some steps, and its options."""
+    with tf.Graph().as_default():
+        tf.set_random_seed(0)
+        model.logits(tf.zeros([1, *crop_size, 3]), options, len(class_names), crop_size=crop_size)
+        step = tf.train.get_or_create_global_step()
+        with tf.Session() as session:
+            session.run(tf.global_variables_initializer())
+            saver = tf.train.Saver()
+            for number in steps:
+                session.run(tf.assign(step, number))
+                prefix = os.path.join(folder, "model.ckpt")
+                saver.save(session, prefix, global_step=number, write_meta_graph=False)
+    facts = {"num_classes": len(class_names), "class_names": list(class_names), **run}
+    data = DataOptions(eval_crop_size=crop_size)
+    common.save_options(folder, {"model": options, "data": data, "run": facts})

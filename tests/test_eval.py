@@ -1,6 +1,5 @@
 """The evaluation command: what a user types, what is left behind, what is refused."""
 
-import io
 import json
 import os
 import subprocess
@@ -8,18 +7,18 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import common
 import eval as eval_command
-from core import model
 from core.evaluation import results
 from core.options import EvalOptions, ModelOptions, WindowOptions
 from datasets import info as dataset_info
 from datasets import shards, tfrecord
 from datasets.options import DataOptions
 from deployment.options import DeviceOptions
+from tests import small_data
 from tests.resources import data_folder, pretrained
+from tests.small_networks import save_run
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
@@ -28,12 +27,6 @@ MODEL = ModelOptions(depth_multiplier=0.25, aspp_convs_filters=16)
 NAMES = ("a", "b", "c")
 # Height, width; images are smaller.
 CROP = (41, 57)
-
-
-def _png(array):
-    content = io.BytesIO()
-    Image.fromarray(array).save(content, "PNG")
-    return content.getvalue()
 
 
 def _write_records(folder, names=NAMES, label_values=(0, 1, 2, 255)):
@@ -47,7 +40,7 @@ def _write_records(folder, names=NAMES, label_values=(0, 1, 2, 255)):
             counted += int((label != 255).sum())
             image = random.randint(0, 256, [height, width, 3]).astype(np.uint8)
             record = tfrecord.Record(
-                f"image_{index}", _png(image), "png", height, width, _png(label)
+                f"image_{index}", small_data.png(image), "png", height, width, small_data.png(label)
             )
             writer.write(tfrecord.serialize(record))
     colors = ((0, 0, 0), (200, 0, 0), (0, 200, 0))[: len(names)]
@@ -66,20 +59,7 @@ def records(tmp_path_factory):
 def run(tmp_path_factory):
     """A run's folder with two checkpoints of random weights and the options of the network."""
     folder = str(tmp_path_factory.mktemp("run"))
-    with tf.Graph().as_default():
-        tf.set_random_seed(0)
-        model.logits(tf.zeros([1, *CROP, 3]), MODEL, len(NAMES), crop_size=CROP)
-        step = tf.train.get_or_create_global_step()
-        with tf.Session() as session:
-            session.run(tf.global_variables_initializer())
-            saver = tf.train.Saver()
-            for number in (3, 20):
-                session.run(tf.assign(step, number))
-                prefix = os.path.join(folder, "model.ckpt")
-                saver.save(session, prefix, global_step=number, write_meta_graph=False)
-    data = DataOptions(eval_crop_size=CROP)
-    run = {"num_classes": 3, "class_names": list(NAMES)}
-    common.save_options(folder, {"model": MODEL, "data": data, "run": run})
+    save_run(folder, MODEL, CROP, NAMES, (3, 20))
     return folder
 
 
@@ -159,14 +139,15 @@ def test_what_cannot_work_is_a_sentence(records, run, tmp_path):
             given=["dataset_dir", "eval_crop_size"],
             crop=(33, 57),
         )
-    assert not os.path.exists(str(logdir)) or not os.listdir(str(logdir))
+    assert not logdir.exists()
 
 
 def test_data_of_another_class_count_is_a_sentence(run, tmp_path):
     folder = str(tmp_path / "two")
     counted = _write_records(folder, NAMES[:2], (0, 1))
     with pytest.raises(UserError, match="predicts 3 classes, but data set tiny has 2"):
-        _evaluate((folder, counted), tmp_path / "eval", checkpoint_dir=run)
+        _evaluate((folder, counted), tmp_path / "new" / "eval", checkpoint_dir=run)
+    assert not (tmp_path / "new").exists()
 
 
 def test_other_class_names_are_noticed(run, tmp_path):

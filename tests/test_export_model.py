@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import common
 import export_model
 from core import model
 from core.export import check, frozen, graph, images, tflite
@@ -24,7 +23,7 @@ from datasets.options import DataOptions
 from deployment.options import DeviceOptions
 from tests import resources, small_data
 from tests.golden import logits as golden_logits
-from tests.small_networks import SMALL, save_checkpoint
+from tests.small_networks import SMALL, save_checkpoint, save_run
 from utils.compat import has_new_tflite_converter, tf
 from utils.errors import OptionError, UserError
 
@@ -39,18 +38,8 @@ CROP = (33, 41)
 def run(tmp_path_factory):
     """A run's folder with a checkpoint of random weights and the options of the network."""
     folder = str(tmp_path_factory.mktemp("run"))
-    with tf.Graph().as_default():
-        tf.set_random_seed(0)
-        model.logits(tf.zeros([1, *CROP, 3]), MODEL, len(NAMES), crop_size=CROP)
-        step = tf.train.get_or_create_global_step()
-        with tf.Session() as session:
-            session.run(tf.global_variables_initializer())
-            session.run(tf.assign(step, 20))
-            prefix = os.path.join(folder, "model.ckpt")
-            tf.train.Saver().save(session, prefix, global_step=20, write_meta_graph=False)
-    run = {"num_classes": 4, "class_names": NAMES, "colors": COLORS, "dataset": "tiny"}
-    sections = {"model": MODEL, "data": DataOptions(eval_crop_size=CROP)}
-    common.save_options(folder, {**sections, "run": {**run, "ignore_label": 255}})
+    facts = {"colors": COLORS, "dataset": "tiny", "ignore_label": 255}
+    save_run(folder, MODEL, CROP, NAMES, (20,), **facts)
     return folder
 
 

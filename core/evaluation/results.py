@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import datetime
@@ -13,7 +14,7 @@ import common
 from core import metrics, run_folder
 from core.evaluate import Result
 from core.options import EvalOptions
-from utils import log
+from utils import folders, log
 from utils.errors import UserError
 
 METRICS_FILE = "metrics.json"
@@ -33,22 +34,18 @@ _HISTORY = (
 )
 
 
-def prepare(folder: str):
+@contextlib.contextmanager
+def prepared(folder: str):
     """Makes the folder of results, so that it does not fail after the work is done.
+
+    A folder that was made for an evaluation that is refused is removed again.
 
     Raises:
       UserError: If nothing can be written there.
     """
-    probe = os.path.join(folder, f".writable-{os.getpid()}")
-    try:
-        os.makedirs(folder, exist_ok=True)
-        with open(probe, "w", encoding="utf-8"):
-            pass
-        os.remove(probe)
-    except OSError as error:
-        raise UserError(
-            f"cannot write to --eval_logdir={folder}: {error.strerror}; pass another folder."
-        ) from error
+    with folders.gone_if_refused(folder):
+        folders.check_writable(folder, "--eval_logdir")
+        yield
 
 
 def summary(result: Result, info, settings: dict, device: str) -> dict:

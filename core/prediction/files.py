@@ -17,7 +17,7 @@ from PIL import Image
 
 from core.prediction.classes import Classes
 from core.prediction.kinds import RLE, SUFFIXES
-from utils import overlays, rle
+from utils import folders, overlays, rle
 from utils.errors import UserError
 
 RLE_FILE = "rle.csv"
@@ -53,7 +53,7 @@ class PredictionFiles:
             self._suffixes.update(dict.fromkeys(set(kinds) & {"index", "palette"}, ".png"))
         self._rows = None
         self._listed = set()
-        check_writable(folder, "--output_dir")
+        folders.check_writable(folder, "--output_dir")
 
     @property
     def needs_probabilities(self) -> bool:
@@ -159,20 +159,6 @@ def read_probabilities(path: str) -> np.ndarray:
     """Returns the probabilities of a NAME_prob.npz file, float32 [h, w, classes]."""
     with np.load(path) as archive:
         return archive["probabilities"].astype(np.float32)
-
-
-def check_writable(folder: str, flag: str):
-    """Makes a folder; raises UserError that names the flag if nothing can be written there."""
-    probe = os.path.join(folder, f".writable-{os.getpid()}")
-    try:
-        os.makedirs(folder, exist_ok=True)
-        with open(probe, "wb"):
-            pass
-        os.remove(probe)
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {flag}={folder}: {error.strerror}; pass another folder."
-        ) from error
 
 
 def write_file(path: str, content: bytes):

@@ -9,8 +9,8 @@ from absl import logging
 from PIL import Image
 
 from core.prediction.classes import Classes
-from core.prediction.files import check_writable, encoded, write_file
-from utils import colormap
+from core.prediction.files import encoded, write_file
+from utils import colormap, folders
 
 PICTURES_FOLDER = "segmentation_results"
 RAW_FOLDER = "raw_segmentation_results"
@@ -39,7 +39,7 @@ class VisFiles:
         self._classes = classes
         self._raw = raw
         self._owners = {}
-        check_writable(folder, "--vis_logdir")
+        folders.check_writable(folder, "--vis_logdir")
 
     def write(self, number: int, name: str, image, labels):
         """Writes the files of one image.

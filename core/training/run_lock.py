@@ -16,6 +16,7 @@ import socket
 
 from absl import logging
 
+from utils import folders
 from utils.errors import UserError
 
 LOCK_FILE = ".lock"
@@ -25,28 +26,58 @@ LOCK_FILE = ".lock"
 def hold(folder: str):
     """Holds the lock of a run's folder, which is made if needed.
 
+    A run that ends by an error before it wrote anything leaves neither the file nor the folder.
+
     Raises:
       UserError: If another process holds it, or the folder cannot be written to.
     """
     path = os.path.join(folder, LOCK_FILE)
+    with folders.gone_if_refused(folder), _acquired(folder, path) as file:
+        try:
+            _sign(file, folder)
+            yield
+        except BaseException:
+            if os.listdir(folder) == [LOCK_FILE]:
+                os.remove(path)
+            raise
+        finally:
+            with contextlib.suppress(OSError):
+                file.truncate(0)
+
+
+def _acquired(folder: str, path: str):
+    """Returns the opened file, whose lock this process has."""
+    while True:
+        file = _open(folder, path)
+        try:
+            _lock(file, path)
+            if _is_there(file, path):
+                return file
+        except BaseException:
+            file.close()
+            raise
+        # Its holder has removed it meanwhile: nobody else would see this lock.
+        file.close()
+
+
+def _open(folder: str, path: str):
     try:
         os.makedirs(folder, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise UserError(f"cannot write to --train_logdir={folder}: {error.strerror}.") from error
     # Without a buffer, so that what cannot be written fails here and not when the file is closed.
-    with open(descriptor, "r+b", buffering=0) as file:
-        _acquire(file, path)
-        try:
-            _sign(file, folder)
-            yield
-        finally:
-            # Not removed: who opened this very file meanwhile would hold a lock that nobody sees.
-            with contextlib.suppress(OSError):
-                file.truncate(0)
+    return open(descriptor, "r+b", buffering=0)
 
 
-def _acquire(file, path: str):
+def _is_there(file, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _lock(file, path: str):
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -223,8 +223,8 @@ SETTINGS = {
 
 def test_the_files_of_an_evaluation_agree(result, tmp_path, capsys):
     folder = tmp_path / "eval"
-    results.prepare(str(folder))
-    summary = results.summary(result, INFO, SETTINGS, "cpu")
+    with results.prepared(str(folder)):
+        summary = results.summary(result, INFO, SETTINGS, "cpu")
     results.write(str(folder), summary, result.confusion, "<html>", "miou_1.0")
     results.write(str(folder), summary, result.confusion, None, "miou_1.0")
 
@@ -285,8 +285,9 @@ def test_log_lines_are_named_as_the_reference_names_them(scales, flip, tag):
 
 def test_a_folder_that_cannot_be_written_is_refused_beforehand(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write to --eval_logdir="):
-        results.prepare(str(tmp_path / "file" / "eval"))
+    folder = str(tmp_path / "file" / "eval")
+    with pytest.raises(UserError, match="cannot write to --eval_logdir="), results.prepared(folder):
+        pass
 
 
 def _page(result, folder, notices=()):

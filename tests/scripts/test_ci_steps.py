@@ -73,8 +73,6 @@ def test_files_that_are_not_in_the_commit_are_named(tmp_path, change):
 
 
 def test_the_check_of_a_release_refuses_an_unknown_option():
-    result = subprocess.run(
-        [ROOT / ".ci" / "release-check", "--fast"], capture_output=True
-    )
+    result = subprocess.run([ROOT / ".ci" / "release-check", "--fast"], capture_output=True)
     assert result.returncode == 2
     assert b"'--fast' is no option" in result.stderr

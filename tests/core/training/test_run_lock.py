@@ -62,3 +62,38 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
     message = "cannot write to --train_logdir=.*Not a directory"
     with pytest.raises(UserError, match=message), run_lock.hold(folder):
         pass
+
+
+def test_a_run_that_is_refused_leaves_neither_lock_nor_folder(tmp_path):
+    folder = tmp_path / "new" / "run"
+    with pytest.raises(UserError, match="refused"), run_lock.hold(str(folder)):
+        raise UserError("refused")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UserError, match="refused"), run_lock.hold(str(tmp_path)):
+        raise UserError("refused")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_fails_keeps_what_it_wrote(tmp_path):
+    def fail():
+        (tmp_path / "training.log").write_text("a line")
+        raise UserError("failed")
+
+    with pytest.raises(UserError, match="failed"), run_lock.hold(str(tmp_path)):
+        fail()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "training.log"]
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(tmp_path, monkeypatch):
+    lock, removed = run_lock._lock, []
+
+    def after_a_refused_run(file, path):
+        if not removed:
+            removed.append(path)
+            (tmp_path / ".lock").unlink()
+        lock(file, path)
+
+    monkeypatch.setattr(run_lock, "_lock", after_a_refused_run)
+    with run_lock.hold(str(tmp_path)):
+        assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
+    assert removed
