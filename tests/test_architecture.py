@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import pathlib
+import re
 import sys
 
 import pytest
@@ -186,6 +187,43 @@ def test_a_module_says_what_it_is(file):
     docstring = ast.get_docstring(TREES[file])
     assert docstring, f"{file} has no docstring"
     assert docstring.split("\n")[0].endswith((".", ":")), f"{file}: not a sentence"
+
+
+# Folders that are the registry of their modules; the table names them as a whole.
+REGISTRIES = {"core/backbones", "core/heads", "core/losses", "core/hooks", "datasets/sources"}
+
+
+def rooms():
+    """Returns folder -> the names in its rows of the table of docs/architecture.md."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text.split("## Where everything is")[1].split("\n## ")[0]
+    found, top = {}, None
+    for room, modules in re.findall(r"^\| (.*?) \| (.*) \|$", table, flags=re.MULTILINE):
+        bold = re.match(r"\*\*(.+?)\*\*", room)
+        top = bold.group(1) if bold else top
+        folder = top
+        for name in re.findall(r"`(.+?)`", f"{room} {modules}"):
+            # Another folder in a row, such as `training/`, holds the names behind it.
+            if name.endswith("/") and f"{top}{name[:-1]}" not in REGISTRIES:
+                folder = f"{top}{name}"
+            else:
+                found.setdefault(folder, set()).add(name)
+    return found
+
+
+def test_every_module_has_its_place_in_the_table_of_the_architecture():
+    expected = {}
+    for file in FILES:
+        path = pathlib.PurePosixPath(file)
+        folder = str(path.parent)
+        if folder in REGISTRIES:
+            expected.setdefault(f"{path.parent.parent}/", set()).add(f"{path.parent.name}/")
+        elif path.stem not in ("__init__", "__main__"):
+            expected.setdefault("top" if folder == "." else f"{folder}/", set()).add(path.stem)
+    named = rooms()
+    assert set(named) == set(expected)
+    for folder, names in expected.items():
+        assert named[folder] == names, folder
 
 
 def test_every_package_has_an_init_file():
