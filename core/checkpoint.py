@@ -190,7 +190,11 @@ def reader(path: str):
 
 @contextlib.contextmanager
 def reading(path: str):
-    """Turns TensorFlow's errors while a checkpoint is read into a sentence."""
+    """Turns TensorFlow's errors while a checkpoint is read into a sentence.
+
+    Raises:
+      UserError: If it is damaged or incomplete.
+    """
     try:
         yield
     # A truncated data file is an IndexError of TF 2's reader.

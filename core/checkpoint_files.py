@@ -167,7 +167,11 @@ def _link(source: str, target: str):
 
 
 def milestones(folder: str) -> set:
-    """Returns the steps whose checkpoints are kept for good."""
+    """Returns the steps whose checkpoints are kept for good.
+
+    Raises:
+      UserError: If their list cannot be read.
+    """
     path = os.path.join(folder, _MILESTONES_FILE)
     try:
         with open(path, encoding="utf-8") as file:

@@ -132,13 +132,16 @@ def class_scores(confusion) -> ClassScores:
 
 
 def iou_per_class(confusion) -> list:
-    """Returns the IoU by class id, None for a class without any pixel."""
+    """Returns the IoU of each row of [classes, classes], None for a class without any pixel."""
     hits, labelled, predicted = _marginals(confusion)
     return ratios(hits, labelled + predicted - hits)
 
 
 def mean_iou(confusion) -> float | None:
     """Returns the mean IoU over classes with a nonzero union, None without any pixel.
+
+    Args:
+      confusion: Integers [classes, classes], rows are labels, as in all functions here.
 
     Source: TensorFlow's `tf.metrics.mean_iou`, which answers 0 for no pixel at all.
     """

@@ -26,7 +26,7 @@ def unit(function, inputs: tf.Tensor, *arguments, recompute: bool = False):
     Args:
       function: Builds a part of the network from float tensors and variables only, the same each
         time; returns a tensor or a tuple of tensors.
-      inputs: The tensor that the part starts from.
+      inputs: The float tensor, of any shape, that the part starts from.
       *arguments: Further arguments, no tensors.
       recompute: Whether the insides are computed again for the gradient.
     """

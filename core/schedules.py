@@ -54,7 +54,14 @@ def poly(step, base: float, total_steps: float, power: float = 0.9, end: float =
 
 
 def staircase(step, base: float, factor: float, every: int):
-    """Returns base * factor ** (step // every)."""
+    """Returns base * factor ** (step // every), a float32 scalar.
+
+    Args:
+      step: Steps done so far, an integer scalar tensor.
+      base: The rate at step zero.
+      factor: What the rate is multiplied by each time, 0 to 1.
+      every: Steps between two falls, > 0.
+    """
     falls = tf.floor(tf.cast(step, tf.float32) / float(every))
     return base * tf.pow(factor, falls)
 
@@ -63,6 +70,11 @@ def cosine(step, base: float, total_steps: float):
     """Returns half a period of a cosine, from base at step 0 to 0 at total_steps.
 
     Source: arXiv 1608.03983, section 3, without restarts.
+
+    Args:
+      step: Steps done so far, an integer scalar tensor.
+      base: The rate at step zero.
+      total_steps: Steps until the rate reaches zero, > 0; later steps give zero.
     """
     return 0.5 * base * (1.0 + tf.cos(math.pi * _progress(step, total_steps)))
 

@@ -10,7 +10,7 @@ import common
 import vis
 from core.evaluation import watch
 from core.options import ModelOptions
-from core.prediction import segmenter
+from core.prediction import files, segmenter
 from core.prediction.options import VisOptions
 from datasets import info as dataset_info
 from datasets import shards, tfrecord
@@ -181,3 +181,20 @@ def test_the_reference_has_no_colour_map_that_is_missing_here():
         assert VisOptions(colormap_type=value).colormap_type == value
     with pytest.raises(OptionError, match="must be one of pascal"):
         VisOptions(colormap_type="kitti")
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_whole_images_only(tiny, tmp_path, monkeypatch):
+    opened = []
+
+    def open_until_full(path, *arguments):
+        opened.append(path)
+        if len(opened) == 5:
+            raise OSError(28, "No space left on device")
+        return open(path, *arguments)
+
+    monkeypatch.setattr(files, "open", open_until_full, raising=False)
+    message = "000001_prediction.png: No space left on device; what is written so far is complete"
+    with pytest.raises(UserError, match=message):
+        _visualize(tiny, tmp_path, also_save_raw_predictions=True)
+    written = sorted(path.name for path in tmp_path.rglob("*.*"))
+    assert written == ["000000_image.png", "000000_prediction.png", "a.png"]

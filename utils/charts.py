@@ -161,7 +161,13 @@ def _joined(points):
 
 
 def ticks(low: float, high: float, count: int) -> list:
-    """Returns about `count` round numbers in a range: multiples of 1, 2 or 5 by a power of 10."""
+    """Returns about `count` round numbers in a range: multiples of 1, 2 or 5 by a power of 10.
+
+    Args:
+      low: Begin of the range.
+      high: Its end, > low.
+      count: The wanted number, > 0.
+    """
     raw = (high - low) / count
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)

@@ -19,7 +19,12 @@ def resize_bilinear(image: tf.Tensor, size) -> tf.Tensor:
 
 
 def resize_nearest(image: tf.Tensor, size) -> tf.Tensor:
-    """Resizes by nearest neighbour with aligned corners, halves rounded up; keeps the type."""
+    """Resizes by nearest neighbour with aligned corners, halves rounded up.
+
+    Args:
+      image: [h, w, channels], any type, which the result keeps.
+      size: Height and width, as numbers or an int32 tensor [2].
+    """
     return tf.image.resize_nearest_neighbor(image[tf.newaxis], size, align_corners=True)[0]
 
 

@@ -25,6 +25,11 @@ def encode(mask) -> str:
 def decode(text: str, height: int, width: int) -> np.ndarray:
     """Returns the mask of run lengths, bool [height, width].
 
+    Args:
+      text: Pairs of start, counted from 1 down the columns, and length, separated by spaces.
+      height: Rows of the image.
+      width: Its columns.
+
     Raises:
       ValueError: If the text is no pairs of numbers, or a run leaves the image.
     """

@@ -27,6 +27,11 @@ def collect(package) -> dict:
 def lookup(variants: dict, name: str, kind: str):
     """Returns the record of a name.
 
+    Args:
+      variants: From `collect`.
+      name: What the user wrote.
+      kind: What it is, for the message, such as "--model_variant".
+
     Raises:
       OptionError: If the name is unknown; the message lists the known ones.
     """

@@ -112,17 +112,17 @@ class Backbone:
 
 
 def subtract_mean(images: tf.Tensor) -> tf.Tensor:
-    """Returns images 0..255 minus the mean colour of ImageNet."""
+    """Returns float32 images [..., 3], RGB in 0..255, minus the mean colour of ImageNet."""
     return images - tf.constant(IMAGENET_MEAN, tf.float32)
 
 
 def scale_to_unit_range(images: tf.Tensor) -> tf.Tensor:
-    """Maps images 0..255 to [-1, 1]."""
+    """Maps float32 images [..., 3] in 0..255 to [-1, 1]."""
     return images * (2.0 / 255.0) - 1.0
 
 
 def standardize(images: tf.Tensor) -> tf.Tensor:
-    """Maps images 0..255 to mean 0 and standard deviation 1 of ImageNet's colours.
+    """Maps float32 images [..., 3], RGB in 0..255, to mean 0 and deviation 1 of ImageNet.
 
     So were the ImageNet weights trained that other frameworks publish.
     """

@@ -25,7 +25,7 @@ _SQUEEZE_FACTOR = 4
 
 
 def hard_swish(inputs: tf.Tensor) -> tf.Tensor:
-    """Returns inputs times a piecewise linear sigmoid of them."""
+    """Returns float32 inputs of any shape times a piecewise linear sigmoid of them."""
     return inputs * tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0)
 
 

@@ -42,7 +42,7 @@ def run_all(run, images, name: str) -> list:
 
     Args:
       run: Maps an image to its results.
-      images: The images.
+      images: The images, each uint8 [h, w, 3].
       name: What runs, in words.
     """
     begin = time.monotonic()
@@ -89,7 +89,10 @@ def compare(cases, results) -> dict:
 
     Args:
       cases: What the checkpoint says.
-      results: (labels, probabilities) of each.
+      results: (labels [h, w], probabilities [h, w, classes]) of each.
+
+    Raises:
+      UserError: If shapes differ.
     """
     equal = pixels = 0
     differences = []

@@ -32,7 +32,11 @@ def check_available(unused_options):
 
 
 def write(job: Job) -> list:
-    """Writes the file."""
+    """Writes the file.
+
+    Raises:
+      UserError: If tf2onnx cannot convert the network.
+    """
     import onnx
     import tf2onnx
 

@@ -35,7 +35,7 @@ class Classes:
         return palette
 
     def to_mask(self, labels) -> np.ndarray:
-        """Returns the mask values of class ids, uint8 of the same shape."""
+        """Returns the mask values of class ids, integers [h, w], as uint8 [h, w]."""
         return np.array(self.mask_values, np.uint8)[labels]
 
     def with_mask_values(self, values) -> Classes:

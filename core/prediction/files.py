@@ -129,8 +129,12 @@ class PredictionFiles:
             ),
             "prob": lambda: _archive(probabilities, self._classes.names),
         }
-        for kind, suffix in self._suffixes.items():
-            self._write(name + suffix, make[kind]())
+        write_files(
+            {
+                os.path.join(self._folder, name + suffix): make[kind]()
+                for kind, suffix in self._suffixes.items()
+            }
+        )
         if RLE in self._kinds:
             self._write_row(name, labels)
 
@@ -145,7 +149,7 @@ class PredictionFiles:
             self._rows.flush()
 
     def _write(self, name, content: bytes):
-        write_file(os.path.join(self._folder, name), content)
+        write_files({os.path.join(self._folder, name): content})
 
     def __enter__(self):
         return self
@@ -161,23 +165,31 @@ def read_probabilities(path: str) -> np.ndarray:
         return archive["probabilities"].astype(np.float32)
 
 
-def write_file(path: str, content: bytes):
-    """Writes a file, complete or not at all, and the folders above it.
+def write_files(contents: dict):
+    """Writes files that belong together, and the folders above them: all or none.
+
+    All of them are written beside their places before the first one is put there.
+
+    Args:
+      contents: Path -> bytes.
 
     Raises:
-      UserError: If it cannot be written.
+      UserError: If one cannot be written.
     """
-    temporary = f"{path}.tmp-{os.getpid()}"
-    with _writing(path):
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        try:
-            with open(temporary, "wb") as file:
-                file.write(content)
-            os.replace(temporary, path)
-        except BaseException:
-            if os.path.exists(temporary):
-                os.remove(temporary)
-            raise
+    temporary = {path: f"{path}.tmp-{os.getpid()}" for path in contents}
+    try:
+        for path, content in contents.items():
+            with _writing(path):
+                os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+                with open(temporary[path], "wb") as file:
+                    file.write(content)
+        for path in contents:
+            with _writing(path):
+                os.replace(temporary[path], path)
+    finally:
+        for path in temporary.values():
+            with contextlib.suppress(OSError):
+                os.remove(path)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from absl import logging
 from PIL import Image
 
 from core.prediction.classes import Classes
-from core.prediction.files import encoded, write_file
+from core.prediction.files import encoded, write_files
 from utils import colormap, folders
 
 PICTURES_FOLDER = "segmentation_results"
@@ -42,7 +42,7 @@ class VisFiles:
         folders.check_writable(folder, "--vis_logdir")
 
     def write(self, number: int, name: str, image, labels):
-        """Writes the files of one image.
+        """Writes the files of one image, all or none.
 
         Args:
           number: Its place in the split, from 0.
@@ -51,16 +51,18 @@ class VisFiles:
           labels: Class ids [h, w].
 
         Raises:
-          UserError: If a file cannot be written.
+          UserError: If one cannot be written.
         """
         pictures = os.path.join(self.folder, PICTURES_FOLDER, f"{number:06d}")
         colors = colormap.colorize(labels, self._classes.colors)
-        write_file(f"{pictures}_image.png", encoded(Image.fromarray(np.asarray(image))))
-        write_file(f"{pictures}_prediction.png", encoded(Image.fromarray(colors)))
+        contents = {
+            f"{pictures}_image.png": encoded(Image.fromarray(np.asarray(image))),
+            f"{pictures}_prediction.png": encoded(Image.fromarray(colors)),
+        }
         if self._raw:
-            mask = encoded(Image.fromarray(self._classes.to_mask(labels)))
-            stem = self._own_stem(number, name)
-            write_file(os.path.join(self.folder, RAW_FOLDER, f"{stem}.png"), mask)
+            path = os.path.join(self.folder, RAW_FOLDER, f"{self._own_stem(number, name)}.png")
+            contents[path] = encoded(Image.fromarray(self._classes.to_mask(labels)))
+        write_files(contents)
 
     def _own_stem(self, number, name) -> str:
         """Returns the name of a raw mask; all but one of the records of a name are numbered."""

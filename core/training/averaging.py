@@ -44,7 +44,13 @@ def decay_at(step: tf.Tensor, decay: float) -> tf.Tensor:
 
 
 def update(averages, variables, decay: tf.Tensor) -> tf.Operation:
-    """Returns an operation that moves the averages towards the variables' present values."""
+    """Returns an operation that moves the averages towards the variables' present values.
+
+    Args:
+      averages: From `create`.
+      variables: The variables that these are of, in their order.
+      decay: float32 scalar in [0, 1], the weight of the old average; see `decay_at`.
+    """
     return tf.group(
         *(
             tf.assign_sub(

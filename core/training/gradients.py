@@ -130,7 +130,7 @@ def clip(gradients, norm: tf.Tensor, limit: float) -> list:
 
     Args:
       gradients: (gradient, variable) pairs; None stays.
-      norm: Their `global_norm`.
+      norm: Their `global_norm`, a float32 scalar.
       limit: The largest norm; 0 does not clip.
     """
     if not limit:

@@ -28,7 +28,14 @@ def steps(options: TrainOptions, name: str) -> int:
 
 
 def passed(options: TrainOptions, name: str, last: int, now: int) -> bool:
-    """Whether an interval ended behind step `last` and not behind step `now`."""
+    """Whether an interval ended behind step `last` and not behind step `now`.
+
+    Args:
+      options: The training.
+      name: The flag of the interval, see `steps`.
+      last: Step behind which this was asked before.
+      now: Step that is done now.
+    """
     every = steps(options, name)
     return every > 0 and now // every > last // every
 
