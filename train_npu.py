@@ -104,7 +104,7 @@ def train(
       UserError: If the data, a checkpoint or the folder is not as it must be.
     """
     # TensorFlow is loaded after the options were found good.
-    from core.training import run_lock
+    from core.training import run_lock, starting
     from datasets import input_fn
     from deployment import backend as backends
 
@@ -121,7 +121,7 @@ def train(
     folder = train_options.train_logdir
     backend = backends.create(device_options)
     try:
-        _check_backend(train_options, backend)
+        starting.check_backend(train_options, backend)
         with run_lock.hold(folder) if backend.is_chief else contextlib.nullcontext():
             _train_in_folder(sections, eval_options, info, num_images, backend, extra_hooks)
     finally:
@@ -162,17 +162,6 @@ def _check_evaluation(sections, eval_options, info):
         raise OptionError("--use_ema needs averages to evaluate; pass --ema_decay too.")
     model.check(sections["model"], crop_size=data_options.eval_size)
     input_fn.check_evaluation(data_options, info, eval_options.eval_split)
-
-
-def _check_backend(options: TrainOptions, backend):
-    """Raises OptionError for what one process can do and several cannot, or this device."""
-    if options.recover_from_nan and backend.ranks > 1:
-        raise OptionError(
-            f"--recover_from_nan={options.recover_from_nan} needs a single process, but "
-            f"{backend.ranks} train together; leave it out and start the command again instead."
-        )
-    if options.sync_batch_norm and backend.runs_loop_on_device():
-        raise OptionError(f"--sync_batch_norm is for CPU and GPU; leave it out on {backend.name}.")
 
 
 def _train_in_folder(sections, eval_options, info, num_images, backend, extra_hooks):
@@ -238,7 +227,7 @@ def _train_until_done(sections, eval_options, info, run, backend, resume_from, e
 def _train_from(sections, eval_options, info, run, backend, resume_from, extra_hooks):
     """Trains from a checkpoint, or from the start for None."""
     from core import loop
-    from core.training import recoveries, start_notices
+    from core.training import recoveries, start_notices, starting
     from utils.compat import tf
 
     options = sections["train"]
@@ -252,7 +241,7 @@ def _train_from(sections, eval_options, info, run, backend, resume_from, extra_h
         step = _training_graph(sections, info, backend, start_step + skipped)
         start_notices.describe(sections["model"], options, info, run, backend)
         start_notices.warn_of_batch_norm(sections["model"], options)
-        initial = None if resume_from or not backend.restores else _initial_weights(options)
+        initial = None if resume_from or not backend.restores else starting.initial_weights(options)
         hooks = _hooks(step, sections, eval_options, backend, info, run, skipped)
         loop.run(
             step,
@@ -306,32 +295,6 @@ def _training_graph(sections, info, backend, first_batch):
         backend=backend,
     )
     return timer.around(step, batch["image"])
-
-
-def _chief_hooks(step, options, backend, info, num_images) -> list:
-    """Returns the hooks that write: logs, pictures, checkpoints."""
-    from core.hooks.log_images import LogImages
-    from core.hooks.log_training import LogTraining
-    from core.hooks.save_checkpoints import SaveCheckpoints
-
-    folder = options.train_logdir
-    images_per_step = options.images_per_step * backend.ranks
-    chosen = [
-        LogTraining(folder, step, options, images_per_step=images_per_step, num_images=num_images)
-    ]
-    if options.save_summaries_images:
-        chosen.append(
-            LogImages(
-                folder,
-                step,
-                options.save_summaries_secs,
-                colors=info.colors,
-                ignore_label=info.ignore_label,
-            )
-        )
-    if options.do_checkpoint:
-        chosen.append(SaveCheckpoints(folder, step, options))
-    return chosen
 
 
 def _watching_hooks(step, sections, info, backend, skipped) -> list:
@@ -404,12 +367,13 @@ def _evaluation(sections, eval_options, info, backend):
 def _hooks(step, sections, eval_options, backend, info, run, skipped) -> list:
     """Returns the hooks of a run in the order in which they must be called."""
     from core.hooks.evaluate_while_training import EvaluateWhileTraining
+    from core.training import writing_hooks
 
     options = sections["train"]
     hooks = _watching_hooks(step, sections, info, backend, skipped)
     log = None
     if backend.is_chief:
-        log, *others = _chief_hooks(step, options, backend, info, run["num_images"])
+        log, *others = writing_hooks.create(step, options, info, run)
         hooks += [log, *others]
     if options.eval_interval_steps:
         evaluation = _evaluation(sections, eval_options, info, backend)
@@ -423,21 +387,6 @@ def _check_count(name: str, stated: int, found: int, given: frozenset):
             f"--{name} is {stated}, but the records hold {found} images; leave the flag out or "
             "mend the records."
         )
-
-
-def _initial_weights(options: TrainOptions):
-    from core import checkpoint, optimizers, train
-
-    if options.tf_initial_checkpoint is None:
-        return None
-    matched = checkpoint.match_initial(
-        options.tf_initial_checkpoint,
-        train.network_variables(),
-        optimizers.last_layer_scopes(options.last_layers_contain_logits_only),
-        options.initialize_last_layer,
-    )
-    logging.info("%s", matched.report())
-    return matched
 
 
 if __name__ == "__main__":

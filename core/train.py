@@ -82,17 +82,9 @@ def build(
     global_step = tf.train.get_or_create_global_step()
     learning_rate = schedules.learning_rate(options, global_step)
     frozen = freezing.Frozen(options.freeze, model.backbone(model_options).scope)
-    parts, logits = [], []
-    for part_images, part_labels in zip(
-        gradients.split(images, options.accumulate_batches),
-        gradients.split(labels, options.accumulate_batches),
-    ):
-        with _arg_scope(options, backend, frozen):
-            logits.append(_logits(part_images, model_options, options, num_classes))
-        loss = _loss(
-            logits[-1], part_labels, options, num_classes, ignore_label, global_step, backend
-        )
-        parts.append(gradients.Part(part_images, loss))
+    parts, logits = _forward(
+        images, labels, model_options, options, num_classes, ignore_label, backend, frozen
+    )
     variables = frozen.trained(tf.trainable_variables())
     frozen.report(tf.trainable_variables())
     loss = _mean([part.loss for part in parts])
@@ -123,6 +115,25 @@ def build(
         votes=votes,
     )
     return _with_update(step, optimizer, options, backend)
+
+
+def _forward(
+    images, labels, model_options, options, num_classes, ignore_label, backend, frozen
+) -> tuple:
+    """Builds the network for each batch of a step; returns the batches' losses and logits."""
+    global_step = tf.train.get_global_step()
+    parts, logits = [], []
+    for part_images, part_labels in zip(
+        gradients.split(images, options.accumulate_batches),
+        gradients.split(labels, options.accumulate_batches),
+    ):
+        with _arg_scope(options, backend, frozen):
+            logits.append(_logits(part_images, model_options, options, num_classes))
+        loss = _loss(
+            logits[-1], part_labels, options, num_classes, ignore_label, global_step, backend
+        )
+        parts.append(gradients.Part(part_images, loss))
+    return parts, logits
 
 
 def _of_all_ranks(loss, gradient_norm, backend) -> tuple:

@@ -26,6 +26,7 @@ from tests.golden import logits as golden_logits
 from tests.small_networks import SMALL, save_checkpoint, save_run
 from utils.compat import has_new_tflite_converter, tf
 from utils.errors import OptionError, UserError
+from utils.version import VERSION
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MODEL = ModelOptions(depth_multiplier=0.25, aspp_convs_filters=16)
@@ -80,6 +81,7 @@ def test_the_network_needs_no_flags_where_options_were_saved(exported):
     assert described["network"]["depth_multiplier"] == 0.25
     assert described["inference"]["crop_size"] == list(CROP)
     assert described["checkpoint"]["step"] == 20
+    assert described["versions"]["deeplabv3"] == VERSION
     assert (described["class_names"], described["colors"]) == (NAMES, COLORS)
 
 

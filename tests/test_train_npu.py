@@ -22,6 +22,7 @@ from deployment.options import DeviceOptions
 from tests import small_data
 from utils.compat import tf
 from utils.errors import OptionError, UserError
+from utils.version import VERSION
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MODEL = {"depth_multiplier": 0.25, "aspp_convs_filters": 16}
@@ -91,6 +92,7 @@ def test_training_lowers_the_loss_and_leaves_what_others_need(records, tmp_path)
     saved = json.loads((tmp_path / "options.json").read_text())
     assert saved["model"]["depth_multiplier"] == 0.25
     assert saved["run"]["num_classes"] == CLASSES
+    assert saved["run"]["versions"]["deeplabv3"] == VERSION
     assert saved["run"]["class_names"] == ["a", "b", "c"]
     assert any(name.startswith("events.out.tfevents") for name in os.listdir(tmp_path))
 

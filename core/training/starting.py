@@ -1,0 +1,39 @@
+"""What a training starts from, and whether its device can do what is asked."""
+
+from __future__ import annotations
+
+from absl import logging
+
+from core import checkpoint, optimizers, train
+from core.options import TrainOptions
+from deployment.backend import Backend
+from utils.errors import OptionError
+
+
+def check_backend(options: TrainOptions, backend: Backend):
+    """Raises OptionError for what one process can do and several cannot, or this device."""
+    if options.recover_from_nan and backend.ranks > 1:
+        raise OptionError(
+            f"--recover_from_nan={options.recover_from_nan} needs a single process, but "
+            f"{backend.ranks} train together; leave it out and start the command again instead."
+        )
+    if options.sync_batch_norm and backend.runs_loop_on_device():
+        raise OptionError(f"--sync_batch_norm is for CPU and GPU; leave it out on {backend.name}.")
+
+
+def initial_weights(options: TrainOptions) -> checkpoint.Match | None:
+    """Returns how `--tf_initial_checkpoint` fits the network in the default graph, None without.
+
+    Raises:
+      UserError: If a tensor is missing or has another shape.
+    """
+    if options.tf_initial_checkpoint is None:
+        return None
+    matched = checkpoint.match_initial(
+        options.tf_initial_checkpoint,
+        train.network_variables(),
+        optimizers.last_layer_scopes(options.last_layers_contain_logits_only),
+        options.initialize_last_layer,
+    )
+    logging.info("%s", matched.report())
+    return matched
