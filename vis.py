@@ -64,25 +64,35 @@ def visualize(
             raise OptionError(f"--{name} is missing; see --help.")
 
     # TensorFlow is loaded after the options were found good.
-    from core.prediction import segmenter, vis_files
+    from core.prediction import vis_files
     from datasets import info as dataset_info
     from datasets import shards
     from deployment import backend as backends
 
     info = dataset_info.load(data_options, given)
     index = shards.index(data_options.dataset_dir, options.vis_split)
-    files = vis_files.VisFiles(
-        options.vis_logdir,
-        _classes(options, info, given),
-        raw=options.also_save_raw_predictions,
-    )
+    classes = _classes(options, info, given)
+    files = vis_files.VisFiles(options.vis_logdir, classes, raw=options.also_save_raw_predictions)
+    backend = backends.create(device_options)
+    load = _loader(options, model_options, data_options, classes, backend, given)
+    backend.start()
+    try:
+        for paths in _checkpoints(options):
+            _draw(paths, load, index, files)
+    finally:
+        backend.stop()
+
+
+def _loader(options, model_options, data_options, classes, backend, given):
+    """Returns the function from checkpoints to the network that predicts."""
+    from core.prediction import segmenter
+
     if "vis_crop_size" in given:
         data_options = dataclasses.replace(data_options, eval_crop_size=options.vis_crop_size)
         given = given | {"eval_crop_size"}
-    backend = backends.create(device_options)
-    load = functools.partial(
+    return functools.partial(
         segmenter.load,
-        classes=_classes(options, info, given),
+        classes=classes,
         options=model_options,
         data_options=data_options,
         scales=options.eval_scales,
@@ -92,12 +102,6 @@ def visualize(
         change_network=options.change_network,
         session_config=backend.session_config(),
     )
-    backend.start()
-    try:
-        for paths in _checkpoints(options):
-            _draw(paths, load, index, files)
-    finally:
-        backend.stop()
 
 
 def _checkpoints(options):
