@@ -180,6 +180,9 @@ def _train_in_folder(sections, eval_options, info, num_images, backend, extra_ho
     def check(resume_from):
         if backend.restores:
             loop.check(backend, checkpoint.step_of(resume_from) if resume_from else 0, options)
+            if resume_from is None and options.tf_initial_checkpoint is not None:
+                # Found now, and not when the graph has been built.
+                checkpoint.reader(options.tf_initial_checkpoint)
 
     resume_from = run_folder.prepare(
         options.train_logdir, sections, run, is_chief=backend.is_chief, check=check
