@@ -118,11 +118,19 @@ def test_a_wrong_number_of_class_weights_is_refused():
     softmax_cross_entropy.check((1.0,) * CLASSES, CLASSES)
 
 
-def test_labels_beyond_the_classes_have_no_loss_but_count():
+def test_a_single_labelled_pixel_is_not_averaged_away():
+    logits, labels = random_logits(), random_labels()
+    labels.flat[1:] = IGNORE
+    loss, _ = loss_and_gradient(logits, labels)
+    assert loss == pytest.approx(pixel_losses(logits, labels)[0, 0, 0], rel=1e-6)
+
+
+@pytest.mark.parametrize("label", [CLASSES, CLASSES + 3])
+def test_labels_beyond_the_classes_have_no_loss_but_count(label):
     logits, labels = random_logits(), random_labels()
     expected = pixel_losses(logits, labels)
     expected[:, 0] = 0.0
-    labels[:, 0] = CLASSES + 3
+    labels[:, 0] = label
     loss, gradient = loss_and_gradient(logits, labels)
     assert loss == pytest.approx(expected.mean(), rel=1e-6)
     softmax = np.exp(logits) / np.exp(logits).sum(axis=3, keepdims=True)

@@ -79,6 +79,23 @@ def test_labels_that_are_no_class_are_reported_by_image():
     assert confusion.sum() == 2
 
 
+def test_what_counts_is_known_pixel_by_pixel():
+    labels = tf.constant([[[0, 1, 2, 255], [9, 0, 1, 2]]])
+    counts = metrics.count(
+        labels,
+        tf.zeros_like(labels),
+        num_classes=3,
+        ignore_label=255,
+        heights=tf.constant([2]),
+        widths=tf.constant([3]),
+        valid=tf.constant([1.0]),
+    )
+    with tf.Session() as session:
+        counted = session.run(counts.counted)
+    # Neither the ignored pixel, nor one of no class, nor padding.
+    assert counted.tolist() == [[[True, True, True, False], [False, True, True, False]]]
+
+
 def test_counts_stay_exact_where_float32_would_not():
     # 2^24 + 3 pixels in one cell: float32 cannot count that far in ones.
     labels = np.zeros([1, 1, 2**24 + 3])

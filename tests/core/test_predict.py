@@ -63,6 +63,19 @@ def test_several_scales_are_averaged_with_equal_weights():
     np.testing.assert_allclose(together, np.mean(alone, axis=0), atol=1e-5)
 
 
+def test_of_several_scales_logits_are_resized_and_not_probabilities():
+    # Whatever the network does with one scale.
+    options = _options(prediction_with_upsampled_logits=False)
+    expected = 0.0
+    for scale in (0.5, 1.0):
+        scaled = _options(image_pyramid=(scale,))
+        logits = model.logits(_images(), scaled, _CLASSES, crop_size=_SIZE)[model.MERGED]
+        logits = tf.image.resize_bilinear(logits, _SIZE, align_corners=True)
+        expected += tf.nn.softmax(logits) / 2
+    actual = predict.probabilities(_images(), options, scales=(0.5, 1.0), **_SETTINGS)
+    np.testing.assert_allclose(*_run([actual, expected]), atol=1e-5)
+
+
 def test_a_flip_averages_the_image_and_its_mirror_image_also_at_scale_one():
     images, mirrored = _images(), tf.reverse(_images(), [2])
     flipped = predict.probabilities(images, _options(), flip=True, **_SETTINGS)
