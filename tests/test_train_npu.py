@@ -24,6 +24,8 @@ from utils.compat import tf
 from utils.errors import OptionError, UserError
 from utils.version import VERSION
 
+pytestmark = pytest.mark.usefixtures("shallow_mobilenet")
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MODEL = {"depth_multiplier": 0.25, "aspp_convs_filters": 16}
 CLASSES = 3

@@ -24,6 +24,8 @@ from utils import colormap
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
+pytestmark = pytest.mark.usefixtures("shallow_mobilenet")
+
 SIZES = [(40, 60), (49, 65), (90, 70)]
 CLASSES = {"tiny": 3, "cityscapes": 19}
 

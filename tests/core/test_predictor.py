@@ -7,25 +7,19 @@ from core import model, predict, predictor
 from core.options import ModelOptions
 from core.prediction.windows import Windows
 from core.predictor import Member, Predictor
-from tests.golden.logits import load_weights
+from tests.small_networks import SMALL, save_checkpoint
 from utils.compat import tf
 from utils.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("shallow_mobilenet")
+
 CLASSES = 4
-SMALL = ModelOptions(depth_multiplier=0.25, aspp_convs_filters=8)
 RESNET = ModelOptions(model_variant="resnet_v1_18", aspp_convs_filters=8)
 
 
 def _save(folder, options, factor=1.0):
     """Saves a network with rule-made weights, those of the last layer times a factor."""
-    prefix = str(folder / "model.ckpt-1")
-    with tf.Graph().as_default(), tf.Session() as session:
-        model.logits(tf.zeros([1, 33, 33, 3]), options, CLASSES)
-        load_weights(session)
-        logits = [item for item in tf.global_variables() if item.op.name.startswith("logits/")]
-        session.run([tf.assign(item, item * factor) for item in logits])
-        tf.train.Saver().save(session, prefix, write_meta_graph=False)
-    return Member(prefix, options)
+    return Member(save_checkpoint(folder, CLASSES, options, factor), options)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from datasets.options import DataOptions
 from tests.small_networks import SMALL, save_checkpoint
 from utils.errors import OptionError, UserError
 
+pytestmark = pytest.mark.usefixtures("shallow_mobilenet")
+
 NAMES = ["sky", "road", "car"]
 CROP = (49, 65)
 RUN = {"class_names": NAMES, "colors": [[1, 2, 3], [4, 5, 6], [7, 8, 9]], "num_classes": 3}
