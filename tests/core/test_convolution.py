@@ -107,3 +107,18 @@ def test_a_stride_with_a_rate_is_refused():
 def test_an_unknown_formulation_is_refused():
     with pytest.raises(ValueError, match="formulation is fft, but must be one of"):
         convolution.convolve(tf.zeros([1, 9, 9, 3]), tf.zeros([3, 3, 3, 2]), formulation="fft")
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_where_cores_idle_the_gradient_by_inputs_waits_for_that_by_weights(monkeypatch, size):
+    monkeypatch.setattr(convolution, "matmul_prefers_wide_results", lambda: False)
+    monkeypatch.setattr(convolution, "has_native_atrous_gradient", lambda: True)
+    inputs, weights = tf.zeros([1, 9, 13, 3]), tf.zeros([size, size, 3, 5])
+    outputs = convolution.convolve(inputs, weights)
+    tf.gradients(outputs, [inputs, weights])
+    waiting = [
+        operation
+        for operation in tf.get_default_graph().get_operations()
+        if operation.type == "Identity" and operation.control_inputs
+    ]
+    assert waiting

@@ -52,6 +52,21 @@ def test_batch_norm_moves_its_averages_towards_the_unbiased_batch_statistics():
     np.testing.assert_allclose(variance, expected, rtol=1e-5)
 
 
+def test_batch_norm_over_all_ranks_moves_its_averages_towards_the_unbiased_statistics_of_all():
+    # Two ranks with the same images: their statistics are those of one, of twice as many values.
+    images = _noise(3, 5, 4, 2) * 3.0 + 7.0
+    settings = {"decay": 0.9, "is_training": True, "average": list, "ranks": 2}
+    outputs = layers.batch_norm(tf.constant(images), scope="norm", **settings)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        outputs = session.run(outputs)
+        session.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+        variance = session.run("norm/moving_variance:0")
+    np.testing.assert_allclose(outputs.var((0, 1, 2)), 1.0, rtol=1e-4)
+    expected = 0.9 + 0.1 * images.var((0, 1, 2)) * 120 / 119
+    np.testing.assert_allclose(variance, expected, rtol=1e-5)
+
+
 def test_batch_norm_in_inference_uses_moving_averages_and_updates_nothing():
     images = _noise(2, 3, 3, 2)
     outputs = layers.batch_norm(tf.constant(images), epsilon=0.5)
@@ -146,6 +161,17 @@ def test_a_strided_conv2d_same_equals_a_dense_one_subsampled(size, kernel_size):
     np.testing.assert_allclose(*_run([strided, dense[:, ::2, ::2]]), atol=1e-5)
 
 
+def test_an_even_kernel_of_conv2d_same_begins_at_the_image():
+    # What is left of an odd padding goes to the bottom and right, as in the DeepLab family.
+    images = _noise(1, 4, 4, 1)
+    outputs = layers.conv2d_same(tf.constant(images), 1, 2, 2, activation_fn=None, scope="conv")
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        kernel, outputs = session.run(["conv/weights:0", outputs])
+    expected = (images[0, :2, :2, 0] * kernel[..., 0, 0]).sum()
+    np.testing.assert_allclose(outputs[0, 0, 0, 0], expected, rtol=1e-5)
+
+
 def test_a_split_separable_convolution_has_both_parts_normalized():
     with layers.arg_scope(is_training=False, weight_decay=1e-4, decay=0.9):
         outputs = layers.split_separable_conv2d(tf.zeros([1, 9, 9, 3]), 5, scope="conv")
@@ -207,6 +233,17 @@ def test_dropout_depends_on_the_step_and_the_place_and_on_nothing_else():
     np.testing.assert_array_equal(at_zero, again)
     assert (at_zero != elsewhere).any()
     assert (at_zero != later).any()
+
+
+def test_ranks_drop_what_one_process_would_of_their_images():
+    with tf.Graph().as_default():
+        whole = _run(layers.dropout(tf.ones([4, 50]), 0.5, True))
+    parts = []
+    for rank in range(2):
+        with tf.Graph().as_default():
+            parts.append(_run(layers.dropout(tf.ones([2, 50]), 0.5, True, share=(rank, 2))))
+    np.testing.assert_array_equal(parts[0], whole[::2])
+    np.testing.assert_array_equal(parts[1], whole[1::2])
 
 
 # Sizes.

@@ -137,6 +137,25 @@ def test_labels_beyond_the_classes_have_no_loss_but_count(label):
     np.testing.assert_allclose(gradient[:, 0], softmax[:, 0] / labels.size, atol=1e-7)
 
 
+def test_with_weights_by_class_what_is_no_class_pushes_no_logits():
+    logits, labels = random_logits(), random_labels()
+    labels[:, 0] = CLASSES + 3
+    _, gradient = loss_and_gradient(logits, labels, label_weights=(2.0, 1.0, 1.0, 1.0))
+    assert not gradient[:, 0].any()
+    assert gradient[:, 1:].any()
+
+
+def test_the_sum_is_over_the_mean_number_of_pixels_of_all_ranks():
+    logits, labels = random_logits(), random_labels()
+    labels[:, 0] = IGNORE
+    alone, _ = loss_and_gradient(logits, labels)
+    # The other rank has no ignored pixel: 24, and 16 here.
+    shared, _ = loss_and_gradient(
+        logits, labels, average=lambda values: [(value + 24.0) / 2 for value in values]
+    )
+    assert shared == pytest.approx(alone * 16 / 20, rel=1e-6)
+
+
 def test_the_hardest_pixels_are_mined():
     logits, labels = random_logits(), random_labels()
     loss, gradient = loss_and_gradient(logits, labels, top_k_percent_pixels=0.25)

@@ -356,3 +356,20 @@ def test_colours_can_be_standardized_as_other_frameworks_do():
     expected = (np.array([1.0, 0.0, 0.2]) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     np.testing.assert_allclose(found, [expected, [0, 0, 0]], atol=1e-5)
     assert model.pad_color(options) == pytest.approx((123.675, 116.28, 103.53))
+
+
+def test_image_level_pooling_has_its_own_window_and_stride():
+    # Features of 65x65 at stride 8: 9x9; a window of 33x33 has 5x5 of them, every second one.
+    _logits(
+        _options(output_stride=8, image_pooling_crop_size=(33, 33), image_pooling_stride=(2, 4))
+    )
+    operations = tf.get_default_graph().get_operations()
+    (pooled,) = [operation for operation in operations if operation.type == "AvgPool"]
+    assert pooled.outputs[0].shape.as_list()[1:3] == [3, 2]
+
+
+def test_the_image_level_branch_is_not_bounded_though_the_others_are():
+    _logits(_options(use_bounded_activation=True))
+    names = {operation.name for operation in tf.get_default_graph().get_operations()}
+    assert {"image_pooling/Relu", "aspp0/Relu6", "concat_projection/Relu6"} <= names
+    assert "image_pooling/Relu6" not in names
