@@ -26,7 +26,7 @@ from benchmarks import comparison, measure
 from common import Options, option
 from utils.errors import OptionError, UserError
 
-# Benchmark -> its flags: at most two minutes each on two cores.
+# Benchmark -> its flags: small enough for some minutes in all on two cores.
 RUNS = {
     "conversion": ("--num_images=1000",),
     "input_pipeline": ("--cores=1,2",),
