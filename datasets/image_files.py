@@ -69,17 +69,18 @@ def read_image(path: str) -> ImageFile:
         not known.
     """
     content = read(path)
-    size = _plain_jpeg_size(content)
-    if size is not None:
-        _check_jpeg(path, content)
-        return ImageFile(content, "jpeg", *size)
+    plain = _plain_jpeg(content)
+    if plain is not None:
+        height, width, scan = plain
+        _check_jpeg(path, content, scan)
+        return ImageFile(content, "jpeg", height, width)
     image = open_image(path, content)
     # Cameras put several pictures into one file (MPO), of which every decoder takes the first.
     kind = "JPEG" if image.format == "MPO" else image.format
     if kind not in ("JPEG", "PNG"):
         raise BadFileError(f"{path} is a {kind} file; save it as JPEG or PNG")
     if kind == "JPEG":
-        _check_jpeg(path, content)
+        _check_jpeg(path, content, _start_of_scan(content))
     else:
         check_png(path, content)
         _check_pixels(path, content, image)
@@ -145,9 +146,9 @@ def open_image(path: str, content: bytes) -> Image.Image:
         raise BadFileError(f"{path} is no image that can be read") from error
 
 
-def _check_jpeg(path: str, content: bytes):
+def _check_jpeg(path: str, content: bytes, scan: int):
     # The end marker cannot occur inside of the compressed pixels, but in a thumbnail before them.
-    if content.rfind(_JPEG_END) < _start_of_scan(content):
+    if content.rfind(_JPEG_END) < scan:
         raise BadFileError(f"{path} is truncated")
 
 
@@ -159,8 +160,8 @@ def _start_of_scan(content: bytes) -> int:
     return len(content)
 
 
-def _plain_jpeg_size(content: bytes) -> tuple | None:
-    """Returns height and width of a JPEG file of the most common kind, None of any other file.
+def _plain_jpeg(content: bytes) -> tuple | None:
+    """Returns height, width and start of the scan of the most common kind of JPEG file, else None.
 
     That is grey or three channels of 8 bits, without Exif: it needs no closer look by Pillow, which
     takes several times as long.
@@ -170,7 +171,7 @@ def _plain_jpeg_size(content: bytes) -> tuple | None:
         return None
     for marker, begin, end in _segments(content):
         if marker == _SCAN:
-            return size
+            return None if size is None else (*size, end)
         if marker == _APP1 and content[begin : begin + 4] == b"Exif":
             return None
         if marker in _FRAMES and end - begin >= 6:

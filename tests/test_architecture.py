@@ -39,6 +39,7 @@ ONLY_IN = {
     "tf2onnx": "core/export/onnx_model.py",
     "npu_bridge": "deployment/npu.py",
     "npu_device": "deployment/npu.py",
+    "zlib_ng": "datasets/mask_files.py",
     "torch": "benchmarks/training_of_torch.py",
 }
 # What tests may import of them, for what it checks and for the stand-ins of a vendor's packages.

@@ -147,8 +147,10 @@ def test_transparent_pixels_are_refused(tmp_path):
 def test_headers_are_read_as_pillow_reads_them(tmp_path, mode, settings):
     path = tmp_path / "image.jpg"
     Image.fromarray(pixels(0, 21, 34)).convert(mode).save(path, **settings)
-    found = image_files._plain_jpeg_size(path.read_bytes())
-    assert found == (None if mode == "CMYK" else (21, 34))
+    content = path.read_bytes()
+    found = image_files._plain_jpeg(content)
+    scan = image_files._start_of_scan(content)
+    assert found == (None if mode == "CMYK" else (21, 34, scan))
     read = image_files.read_image(str(path))
     assert (read.height, read.width) == (21, 34)
 
@@ -158,11 +160,11 @@ def test_what_is_no_plain_jpeg_file_is_left_to_pillow(tmp_path, image):
     exif = Image.Exif()
     exif[0x0112] = 1
     Image.fromarray(pixels(0, 20, 30)).save(tmp_path / "exif.jpg", exif=exif)
-    assert image_files._plain_jpeg_size((tmp_path / "exif.jpg").read_bytes()) is None
+    assert image_files._plain_jpeg((tmp_path / "exif.jpg").read_bytes()) is None
     assert image_files.read_image(str(tmp_path / "exif.jpg")).format == "jpeg"
     for end in (0, 1, 2, 3, 20, 160):
-        assert image_files._plain_jpeg_size(content[:end]) is None
-    assert image_files._plain_jpeg_size(b"\xff\xd8" + content) is None
+        assert image_files._plain_jpeg(content[:end]) is None
+    assert image_files._plain_jpeg(b"\xff\xd8" + content) is None
 
 
 def test_several_pictures_in_one_file_are_one_jpeg_image(tmp_path):

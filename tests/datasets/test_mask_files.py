@@ -170,3 +170,31 @@ def test_a_palette_mask_with_too_few_or_too_many_pixels_is_damaged(tmp_path):
         checksum = zlib.crc32(b"IHDR" + header).to_bytes(4, "big")
         path.write_bytes(content[:16] + header + checksum + content[33:])
         assert mask_files._unfiltered(str(path), path.read_bytes()) is None
+
+
+@pytest.mark.parametrize("library", ["zlib", "zlib_ng.zlib_ng"])
+def test_masks_are_the_same_whichever_library_inflates_them(tmp_path, monkeypatch, library):
+    monkeypatch.setattr(mask_files, "inflating", pytest.importorskip(library))
+    path = tmp_path / "mask.png"
+    expected = labels(0, 20, 30)
+    save_mask(path, expected, palette=True)
+    content, size, counts = read_mask(path)
+    assert content == mask_files.index_png(str(path))
+    assert size == (20, 30)
+    np.testing.assert_array_equal(counts, np.bincount(expected.ravel(), minlength=256))
+
+
+@pytest.mark.parametrize("library", ["zlib", "zlib_ng.zlib_ng"])
+def test_a_mask_that_cannot_be_inflated_is_damaged(tmp_path, monkeypatch, library):
+    monkeypatch.setattr(mask_files, "inflating", pytest.importorskip(library))
+    path = tmp_path / "mask.png"
+    save_mask(path, labels(0, 20, 30), palette=True)
+    content = path.read_bytes()
+    begin = content.index(b"IDAT") + 4
+    length = int.from_bytes(content[begin - 8 : begin - 4], "big")
+    # The first block is of a kind that there is not; the checksum of the chunk is right.
+    data = content[begin : begin + 2] + b"\x07" + content[begin + 3 : begin + length]
+    checksum = zlib.crc32(b"IDAT" + data).to_bytes(4, "big")
+    path.write_bytes(content[:begin] + data + checksum + content[begin + length + 4 :])
+    with pytest.raises(image_files.BadFileError, match="is damaged"):
+        read_mask(path)
