@@ -11,7 +11,7 @@ import tempfile
 import time
 from concurrent import futures
 
-from deployment import cluster_environment, hosts
+from deployment import cluster_environment, ports
 from utils.errors import UserError
 
 
@@ -98,7 +98,7 @@ class Group:
         Raises:
           UserError: If one of them ends instead.
         """
-        addresses = [f"127.0.0.1:{port}" for port in hosts.free_ports("127.0.0.1", len(cores))]
+        addresses = [f"127.0.0.1:{port}" for port in ports.find_free("127.0.0.1", len(cores))]
 
         def start(rank):
             environment = {**os.environ}

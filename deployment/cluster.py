@@ -12,7 +12,7 @@ import sys
 import numpy as np
 from absl import logging
 
-from deployment import listening, rank_meeting, weights_check
+from deployment import listening, ports, rank_meeting, weights_check
 from deployment.alone import Alone
 from deployment.collectives import AveragingOptimizer, Collectives
 from deployment.membership import Membership
@@ -115,11 +115,12 @@ class Cluster(Alone):
         known = self._membership.addresses
         if 0 < self.rank < len(known):
             host, port = known[self.rank].rsplit(":", 1)
-            listening.check_free(self._membership.interface or host, int(port), f"rank {self.rank}")
+            ports.check_free(self._membership.interface or host, int(port), f"rank {self.rank}")
             return known[self.rank]
         # Rank 0 was met at its port; whose address is not known has the one it came from.
         host = known[0].rsplit(":", 1)[0] if self.rank == 0 else self._monitor.own_address
-        return f"{host}:{listening.free_port(self._membership.interface or host)}"
+        (port,) = ports.find_free(self._membership.interface or host)
+        return f"{host}:{port}"
 
     def stop(self):
         """Waits for the other ranks; behind a failure it tells them instead."""

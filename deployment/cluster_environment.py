@@ -5,7 +5,7 @@ The launcher sets them, `deployment/membership.py` reads them.
 
 from __future__ import annotations
 
-from deployment import hosts
+from deployment import hosts, ports
 from deployment.membership import ADDRESSES, INTERFACE, LOCAL_RANK, RANK
 from utils.errors import OptionError
 
@@ -51,9 +51,12 @@ def _group(options):
         address = hosts.address_of(options.interface or "127.0.0.1")
         if options.devices == 1:
             return [address], range(1)
-        ports = _ports(options.port, options.devices) or hosts.free_ports(address, options.devices)
-        hosts.check_free(address, ports)
-        return [f"{address}:{port}" for port in ports], range(options.devices)
+        if options.port is None:
+            numbers = ports.find_free(address, options.devices)
+        else:
+            numbers = _counted(options.port, options.devices)
+            _check(address, numbers)
+        return [f"{address}:{number}" for number in numbers], range(options.devices)
     all_hosts = hosts.parse(options.hosts)
     index = hosts.own_index(all_hosts, options.host_index)
     own = all_hosts[index]
@@ -63,16 +66,22 @@ def _group(options):
             "--devices out."
         )
     first_port = options.port or _FIRST_PORT
-    hosts.check_free(own.name, _ports(first_port, own.processes))
-    addresses = [
-        f"{host.name}:{port}" for host in all_hosts for port in _ports(first_port, host.processes)
-    ]
     first_rank = sum(host.processes for host in all_hosts[:index])
+    listens_at = hosts.address_of(options.interface) if options.interface else own.name
+    _check(listens_at, _counted(first_port, own.processes), first_rank)
+    addresses = [
+        f"{host.name}:{port}" for host in all_hosts for port in _counted(first_port, host.processes)
+    ]
     return addresses, range(first_rank, first_rank + own.processes)
 
 
-def _ports(first: int | None, number: int) -> list:
-    return [] if first is None else list(range(first, first + number))
+def _counted(first: int, number: int) -> range:
+    return range(first, first + number)
+
+
+def _check(address: str, numbers, first_rank: int = 0):
+    for rank, number in enumerate(numbers, first_rank):
+        ports.check_free(address, number, f"rank {rank}")
 
 
 def _gpus(options, base: dict, number: int) -> list:

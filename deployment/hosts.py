@@ -16,7 +16,6 @@ from utils.errors import OptionError, UserError
 
 # From <linux/sockios.h>: asks for the IPv4 address of an interface.
 _SIOCGIFADDR = 0x8915
-_LARGEST_PORT = 65535
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,47 +137,3 @@ def address_of(interface: str) -> str:
         f"--interface={interface} is neither an interface of this machine ({', '.join(known)}) "
         "nor one of its addresses."
     )
-
-
-def free_ports(address: str, number: int) -> list:
-    """Returns ports that nobody uses at the moment.
-
-    They are found together, so that they differ; nothing keeps others from taking one afterwards.
-
-    Args:
-      address: Where they shall be free.
-      number: How many.
-    """
-    probes = [socket.socket() for _ in range(number)]
-    try:
-        for probe in probes:
-            probe.bind((address, 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
-
-
-def check_free(address: str, ports):
-    """Raises UserError if a port is in use, or is none.
-
-    Args:
-      address: Where it shall be free.
-      ports: Numbers of ports.
-    """
-    for port in ports:
-        if not 0 < port <= _LARGEST_PORT:
-            raise UserError(
-                f"port {port} is none (1 to {_LARGEST_PORT}); each process has one, counted up "
-                "from the first: choose a smaller one."
-            )
-        with socket.socket() as probe:
-            # As the server itself does: connections of an ended run that fade out do no harm.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("", port))
-            except OSError as error:
-                raise UserError(
-                    f"port {port} of {address} cannot be used ({error.strerror}); end what uses "
-                    "it, or choose other ports."
-                ) from None

@@ -1,8 +1,8 @@
 """Keeps TensorFlow's server to one interface.
 
-`tf.distribute.Server` listens on all interfaces, on every version, and two of them may share a port
-without a word. So a port is tried before, and the kernel is told to drop what comes for another
-address: a packet filter on the server's own sockets, for which no rights are needed (Linux).
+`tf.distribute.Server` listens on all interfaces, on every version. So the kernel is told to drop
+what comes for another address: a packet filter on the server's own sockets, for which no rights are
+needed (Linux).
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ import struct
 
 from absl import logging
 
-from utils.errors import UserError
-
 _EVERYWHERE = "0.0.0.0"
 # <asm/socket.h>; Python has no name for it.
 _SO_ATTACH_FILTER = 26
@@ -29,32 +27,6 @@ _KEEP_ALL = 0xFFFFFFFF
 # Where an IPv4 header has the destination.
 _DESTINATION = 16
 _LISTENS = "0A"
-
-
-def free_port(address: str) -> int:
-    """Returns a port that nobody uses at the moment."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return probe.getsockname()[1]
-
-
-def check_free(address: str, port: int, who: str):
-    """Raises UserError if a server could not have a port for itself.
-
-    Args:
-      address: IPv4 address of this machine, or a name of it.
-      port: The port.
-      who: Name of the rank, for the message.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            raise UserError(
-                f"{who} cannot listen on {address}:{port} ({error.strerror}); end what uses the "
-                "port, or choose another address."
-            ) from error
 
 
 def only_on(address: str, port: int):

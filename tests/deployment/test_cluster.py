@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from deployment import collectives, listening
+from deployment import collectives, ports
 from deployment.backend import Backend
 from deployment.options import DeviceOptions
 from tests.deployment import cluster_worker
@@ -38,10 +38,7 @@ def start(rank, addresses, *command, **variables):
 
 def addresses(ranks):
     """Returns free addresses on this machine."""
-    found = set()
-    while len(found) < ranks:
-        found.add(f"127.0.0.1:{listening.free_port('127.0.0.1')}")
-    return sorted(found)
+    return [f"127.0.0.1:{port}" for port in ports.find_free("127.0.0.1", ranks)]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -11,40 +10,19 @@ import time
 import pytest
 
 from deployment import launch, npu_environment, rank_table
+from tests import launching
+from tests.launching import ROOT, finish, log
 from utils.errors import UserError
 
-ROOT = pathlib.Path(launch.__file__).parent.parent
 TABLE = ROOT / "scripts" / "8p.json"
 # What every program below knows.
 START = "import os, signal, subprocess, sys, time\nrank = int(os.environ['RANK_ID'])\n"
 
 
-def start(tmp_path, program, *arguments, devices=2, environment=(), **options):
-    """Starts the launcher over a program; returns the process."""
-    script = tmp_path / "program.py"
-    script.write_text(START + program)
-    flags = {"devices": devices, "rank_table": TABLE, "rank_logs": tmp_path / "logs", **options}
-    command = [sys.executable, "-m", "deployment.launch"]
-    command += [f"--{name}={value}" for name, value in flags.items() if value is not None]
-    base = {name: value for name, value in os.environ.items() if name != "JOB_ID"}
-    return subprocess.Popen(
-        [*command, "--", str(script), *arguments],
-        cwd=ROOT,
-        env={**base, **dict(environment)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(process, seconds=60):
-    """Returns exit status, standard output and standard error."""
-    output, errors = process.communicate(timeout=seconds)
-    return process.returncode, output, errors
-
-
-def log(tmp_path, rank):
-    return (tmp_path / "logs" / f"rank_{rank}.log").read_text()
+def start(tmp_path, program, *arguments, **settings):
+    """Starts the launcher over a program of ranks on NPU; returns the process."""
+    settings = {"rank_table": TABLE, **settings}
+    return launching.start(tmp_path, START + program, *arguments, without=("JOB_ID",), **settings)
 
 
 def wait_for(condition, seconds=30):

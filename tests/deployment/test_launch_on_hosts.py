@@ -1,19 +1,17 @@
 """The launcher on CPU and GPU: addresses, ports, hosts, restarts; with small programs for ranks."""
 
 import os
-import pathlib
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import pytest
 
 from deployment import cluster_environment, hosts, launch, supervisor
+from tests import launching
+from tests.launching import finish, log
 from utils.errors import OptionError, UserError
 
-ROOT = pathlib.Path(launch.__file__).parent.parent
 OWN = ("CUDA_VISIBLE_DEVICES", "DEEPLAB_RANK", "DEEPLAB_ADDRESSES", "DEEPLAB_LOCAL_RANK")
 SHOW = f"""
 import os
@@ -21,30 +19,10 @@ print(*(os.environ.get(name) for name in {OWN}), len(os.sched_getaffinity(0)))
 """
 
 
-def start(tmp_path, program, *arguments, environment=(), **options):
-    script = tmp_path / "program.py"
-    script.write_text(program)
-    flags = {"device": "cpu", "devices": 2, "rank_logs": tmp_path / "logs", **options}
-    command = [sys.executable, "-m", "deployment.launch"]
-    command += [f"--{name}={value}" for name, value in flags.items() if value is not None]
-    base = {name: value for name, value in os.environ.items() if name not in OWN}
-    return subprocess.Popen(
-        [*command, "--", str(script), *map(str, arguments)],
-        cwd=ROOT,
-        env={**base, **dict(environment)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(process, seconds=60):
-    output, errors = process.communicate(timeout=seconds)
-    return process.returncode, output, errors
-
-
-def words(tmp_path, rank):
-    return (tmp_path / "logs" / f"rank_{rank}.log").read_text().split()
+def start(tmp_path, program, *arguments, **settings):
+    """Starts the launcher over a program of ranks on CPU; returns the process."""
+    settings = {"device": "cpu", **settings}
+    return launching.start(tmp_path, program, *arguments, without=OWN, **settings)
 
 
 @pytest.fixture
@@ -60,12 +38,12 @@ def test_processes_on_one_host_know_each_other_by_free_ports_and_share_the_cores
     status, _, errors = finish(start(tmp_path, SHOW))
     assert status == 0, errors
     cores = len(os.sched_getaffinity(0))
-    addresses = words(tmp_path, 0)[2].split(",")
+    addresses = log(tmp_path, 0).split()[2].split(",")
     assert len(set(addresses)) == 2
     assert all(address.startswith("127.0.0.1:") for address in addresses)
     for rank in range(2):
         expected = ["None", str(rank), ",".join(addresses), str(rank)]
-        assert words(tmp_path, rank) == [*expected, str(max(cores // 2, 1))]
+        assert log(tmp_path, rank).split() == [*expected, str(max(cores // 2, 1))]
 
 
 def test_one_process_is_told_of_no_group(tmp_path):
@@ -99,10 +77,9 @@ def test_a_host_of_several_starts_its_own_ranks():
     assert {one["DEEPLAB_ADDRESSES"] for one in found} == {
         "10.1.0.1:31000,127.0.0.1:31000,127.0.0.1:31001"
     }
-    found = _environments(**options, host_index=0)
-    assert [one["DEEPLAB_RANK"] for one in found] == ["0"]
     assert "DEEPLAB_INTERFACE" not in found[0]
-    found = _environments(**options, interface="lo")
+    found = _environments(**options, interface="lo", host_index=0)
+    assert [one["DEEPLAB_RANK"] for one in found] == ["0"]
     assert {one["DEEPLAB_INTERFACE"] for one in found} == {"127.0.0.1"}
 
 
@@ -129,6 +106,12 @@ def test_hosts_and_interfaces_that_cannot_be_are_refused(options, message):
     assert message in str(error.value)
 
 
+def test_a_host_that_does_not_have_its_own_address_is_told_before_anything_starts():
+    message = "rank 0 cannot listen on 10.1.0.1:31000 .Cannot assign requested address"
+    with pytest.raises(UserError, match=message):
+        _environments(device="cpu", hosts=("10.1.0.1:1", "b:1"), host_index=0, port=31000)
+
+
 def test_gpus_that_are_not_visible_are_refused():
     with pytest.raises(OptionError, match="CUDA_VISIBLE_DEVICES=5 shows 1 GPUs, but GPU number 1"):
         _environments({"CUDA_VISIBLE_DEVICES": "5"}, device="gpu", devices=2)
@@ -153,12 +136,12 @@ def test_an_interface_stands_for_its_address():
 def test_a_port_in_use_is_said_before_anything_starts(tmp_path, taken):
     status, _, errors = finish(start(tmp_path, SHOW, port=taken))
     assert status == 1
-    assert f"port {taken} of 127.0.0.1 cannot be used (Address already in use)" in errors
+    assert f"rank 0 cannot listen on 127.0.0.1:{taken} (Address already in use)" in errors
     assert not (tmp_path / "logs" / "rank_0.log").exists()
 
 
 def test_ports_end_at_the_largest():
-    with pytest.raises(UserError, match="port 65536 is none"):
+    with pytest.raises(UserError, match="port 65536 of rank 1 is none"):
         _environments(device="cpu", devices=2, port=65535)
 
 

@@ -4,7 +4,6 @@ import socket
 import pytest
 
 from deployment import listening
-from utils.errors import UserError
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
@@ -27,13 +26,3 @@ def test_a_server_on_all_interfaces_answers_on_one(family):
             connection.close()
         with pytest.raises(OSError, match="timed out"):
             socket.create_connection(("127.0.0.2", port), timeout=0.3)
-
-
-def test_a_port_in_use_is_named():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen(1)
-        port = server.getsockname()[1]
-        with pytest.raises(UserError, match=f"rank 1 cannot listen on 127.0.0.1:{port} .*in use"):
-            listening.check_free("127.0.0.1", port, "rank 1")
-    listening.check_free("127.0.0.1", listening.free_port("127.0.0.1"), "rank 1")

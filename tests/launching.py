@@ -1,0 +1,48 @@
+"""The launcher over a small program that a test writes."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+from deployment import launch
+
+ROOT = pathlib.Path(launch.__file__).parent.parent
+
+
+def start(tmp_path, program, *arguments, environment=(), without=(), **flags):
+    """Starts the launcher over a program; returns the process.
+
+    Args:
+      tmp_path: Folder for the program and, in `logs`, the ranks' logs.
+      program: Its text.
+      *arguments: Of the program.
+      environment: Variables that are set.
+      without: Names of variables that are not taken over from the test's own.
+      **flags: Of the launcher; None leaves one out.
+    """
+    script = tmp_path / "program.py"
+    script.write_text(program)
+    flags = {"devices": 2, "rank_logs": tmp_path / "logs", **flags}
+    command = [sys.executable, "-m", "deployment.launch"]
+    command += [f"--{name}={value}" for name, value in flags.items() if value is not None]
+    base = {name: value for name, value in os.environ.items() if name not in without}
+    return subprocess.Popen(
+        [*command, "--", str(script), *map(str, arguments)],
+        cwd=ROOT,
+        env={**base, **dict(environment)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process, seconds=60):
+    """Returns exit status, standard output and standard error."""
+    output, errors = process.communicate(timeout=seconds)
+    return process.returncode, output, errors
+
+
+def log(tmp_path, rank):
+    """Returns what a rank has said."""
+    return (tmp_path / "logs" / f"rank_{rank}.log").read_text()
