@@ -143,6 +143,8 @@ class Cluster(Alone):
     def configure(self, config: tf.ConfigProto):
         """Sets in the configuration of a session what collectives need."""
         config.experimental.collective_group_leader = f"/job:{_JOB}/replica:0/task:0"
+        # In one piece, not in strings of 4 KB: 221 MB cost 15 % less processor time.
+        config.experimental.recv_buf_max_chunk = -1
         # A session that saw other ranks' devices would wait for them, and might use them.
         config.device_filters.append(f"/job:{_JOB}/task:{self.rank}")
 
@@ -201,6 +203,10 @@ class Cluster(Alone):
                         )
 
         self._monitor.exchange(name, facts, compare)
+
+    def gather(self, name: str, value) -> list:
+        """Returns the values of all ranks, in their order."""
+        return self._monitor.exchange(name, value, list)
 
     def raise_failure(self):
         """Raises UserError if a rank failed, so that an error here has its cause there."""

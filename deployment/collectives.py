@@ -13,6 +13,9 @@ from utils import compat
 from utils.compat import tf
 
 _GROUP = 1
+# Tensors from this share of a bucket on travel alone: a message more costs less than copying them
+# into the bucket and out of it.
+_ALONE_FROM = 1 / 8
 
 
 class Collectives:
@@ -24,7 +27,7 @@ class Collectives:
         Args:
           rank: This process.
           ranks: Number of processes, more than 1.
-          bucket_bytes: Tensors are put together in messages of about this size.
+          bucket_bytes: Small tensors are put together in messages of about this size.
           device: Where the operations run, such as "/cpu:0".
           hint: "auto", "ring" or "nccl".
         """
@@ -94,9 +97,12 @@ class Collectives:
             )
 
     def _in_buckets(self, tensors, function) -> list:
-        """Returns what an elementwise function of vectors makes of tensors put together."""
+        """Returns what an elementwise function makes of tensors, small ones put together."""
         results = [None] * len(tensors)
         for places in buckets(tensors, self._bucket_bytes):
+            if len(places) == 1:
+                results[places[0]] = function(tensors[places[0]])
+                continue
             flat = [tf.reshape(tensors[place], [-1]) for place in places]
             sizes = [tensors[place].shape.num_elements() for place in places]
             with tf.device(self._device):
@@ -109,7 +115,7 @@ class Collectives:
 def buckets(tensors, limit: int) -> list:
     """Returns the places of tensors in groups of one type, each of at most so many bytes.
 
-    A tensor that is larger is alone. Order is kept.
+    A tensor of more than an eighth of that is alone. In a group, order is kept.
 
     Args:
       tensors: Anything with static `shape` and `dtype`.
@@ -118,6 +124,9 @@ def buckets(tensors, limit: int) -> list:
     groups, open_groups = [], {}
     for place, tensor in enumerate(tensors):
         size = tensor.shape.num_elements() * tensor.dtype.size
+        if size >= limit * _ALONE_FROM:
+            groups.append([place])
+            continue
         group, filled = open_groups.get(tensor.dtype.base_dtype, (None, 0))
         if group is None or filled + size > limit:
             group, filled = [], 0

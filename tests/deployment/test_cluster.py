@@ -84,6 +84,7 @@ def test_ranks_with_different_options_all_say_so(reports):
 
 def test_buckets_hold_tensors_of_one_type_in_order():
     with tf.Graph().as_default():
-        tensors = [tf.zeros([size]) for size in (10, 10, 30, 1, 1)]
+        tensors = [tf.zeros([size]) for size in (9, 9, 9, 10, 9, 9, 9, 9, 9, 9, 9)]
         tensors.insert(1, tf.zeros([1], tf.float64))
-    assert collectives.buckets(tensors, 80) == [[0, 2], [1], [3], [4, 5]]
+    # Numbers of four bytes: the first bucket is full at 8 tensors of 9, the one of 10 is alone.
+    assert collectives.buckets(tensors, 320) == [[0, 2, 3, 5, 6, 7, 8, 9], [1], [4], [10, 11]]
