@@ -190,12 +190,25 @@ def create(options: DeviceOptions) -> Backend:
     name = _best_device() if options.device == "auto" else options.device
     if importlib.util.find_spec(f"deployment.{name}") is None:
         raise OptionError(f"--device={name} is not part of this version; pass --device=cpu.")
-    for flag in ("gpu", "tf32"):
-        if name != "gpu" and getattr(options, flag) is not None:
-            raise OptionError(f"--{flag} is for GPUs, but this runs on {name}; leave it out.")
+    _check_flags(options, name)
     backend = importlib.import_module(f"deployment.{name}").create(options)
     backend.check_precision()
     return backend
+
+
+def _check_flags(options: DeviceOptions, name: str):
+    """Raises OptionError if a flag is for another device, where it would have no effect."""
+    defaults = DeviceOptions().to_dict()
+    for flag, value in options.to_dict().items():
+        device = name
+        if flag in ("gpu", "tf32"):
+            device = "gpu"
+        elif flag.startswith("npu_"):
+            device = "npu"
+        if device != name and value != defaults[flag]:
+            raise OptionError(
+                f"--{flag} is for {device.upper()}s, but this runs on {name}; leave it out."
+            )
 
 
 def _best_device() -> str:

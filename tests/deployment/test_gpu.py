@@ -191,6 +191,12 @@ def test_flags_of_a_gpu_are_refused_on_a_cpu(options):
         backends.create(DeviceOptions(device="cpu", **options))
 
 
+@pytest.mark.parametrize("options", [{"npu_option": ("a=b",)}, {"npu_dump_path": "dumps"}])
+def test_flags_of_an_npu_are_refused_on_a_cpu(options):
+    with pytest.raises(OptionError, match=r"--npu_\w+ is for NPUs, but this runs on cpu"):
+        backends.create(DeviceOptions(device="cpu", **options))
+
+
 def _step(backend, **options):
     """Returns a whole training step of a small network, in the default graph."""
     images = tf.random.stateless_uniform([2, 33, 33, 3], [1, 2], 0.0, 255.0)
