@@ -20,7 +20,6 @@ from tests.golden.logits import load_weights
 from utils.compat import slim, tf
 from utils.errors import UserError
 
-
 MODEL = ModelOptions(depth_multiplier=0.25, aspp_convs_filters=16)
 CROP = (33, 49)
 CLASSES = 4
