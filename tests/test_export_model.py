@@ -189,6 +189,36 @@ def test_normalization_is_stated_as_factor_and_summand(exported):
     assert stated["shift"] == [-1.0] * 3
 
 
+def test_images_standardized_as_other_frameworks_do_are_exported_alike(tmp_path):
+    options = dataclasses.replace(SMALL, normalization="imagenet")
+    checkpoint_path = save_checkpoint(tmp_path, len(NAMES), options)
+    described = export(
+        None,
+        tmp_path / "net.pb",
+        given=["crop_size"],
+        model_options=options,
+        checkpoint_path=checkpoint_path,
+        crop_size=CROP,
+        format=("frozen", "tflite"),
+    )
+    stated = described["preprocessing"]
+    deviation, mean = np.array([0.229, 0.224, 0.225]), np.array([0.485, 0.456, 0.406])
+    scale, shift = (stated["normalization"][name] for name in ("scale", "shift"))
+    np.testing.assert_allclose(scale, 1 / (255 * deviation), rtol=1e-6)
+    np.testing.assert_allclose(shift, -mean / deviation, rtol=1e-5)
+    np.testing.assert_allclose(stated["pad_color"], 255 * mean, rtol=1e-6)
+    for name in ("frozen", "tflite"):
+        assert described["artifacts"][name]["check"]["label_agreement"] >= 0.999, name
+    # Smaller than the crop, so that the pad colour counts.
+    image = small_data.pixels(0, 25, 30)
+    settings = {"options": options, "data_options": DataOptions(eval_crop_size=CROP)}
+    with segmenter.load(checkpoint_path, **settings) as network:
+        expected = network.segment(image, probabilities=True).probabilities
+    with segmenter.load(str(tmp_path / "net.pb")) as network:
+        found = network.segment(image, probabilities=True).probabilities
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     """The folder of an export of a published checkpoint."""
