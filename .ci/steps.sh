@@ -4,7 +4,7 @@
 # Set by who sources it: the folder of the logs.
 : "${logs:?}"
 # Minutes after which a step is ended.
-step_limit=25
+step_limit=30
 summary=()
 # 1 once a step has failed: the exit status of who sources this.
 # shellcheck disable=SC2034

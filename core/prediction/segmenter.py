@@ -1,6 +1,6 @@
 """A trained network, ready to segment photos of any size; for programs and for `predict.py`.
 
-    from core import segmenter
+    from core.prediction import segmenter
     from datasets import photos
 
     with segmenter.load("runs/first") as network:

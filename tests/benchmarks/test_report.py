@@ -42,7 +42,7 @@ def test_the_file_holds_figures_conditions_and_options(tmp_path, capsys):
     content = json.loads(path.read_text())
     assert content["what"] == "some"
     assert content["machine"]["cores"] >= 1
-    assert set(content["versions"]) == {"python", "tensorflow", "numpy"}
+    assert set(content["versions"]) == {"deeplabv3", "python", "tensorflow", "numpy"}
     # How often, and where it is written, does not keep two runs from being compared.
     assert content["options"] == {"sizes": [1, 2]}
     assert content["rows"][0] == {
