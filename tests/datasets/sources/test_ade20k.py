@@ -2,22 +2,18 @@ import numpy as np
 import pytest
 
 from tests.converting import convert, dataset_json, labels_by_name
-from tests.small_data import pixels, save_image, save_mask
+from tests.small_trees import ADE20K_MASK as MASK
+from tests.small_trees import make_ade20k
 from utils.errors import UserError
-
-MASK = np.tile(np.arange(0, 151, dtype=np.uint8), [10, 1])
 
 
 @pytest.fixture
 def ade(tmp_path):
+    make_ade20k(tmp_path)
     options = {"output_dir": str(tmp_path / "out")}
-    for split, folder, number in (("train", "training", 3), ("val", "validation", 1)):
-        images, masks = tmp_path / "images" / folder, tmp_path / "annotations" / folder
-        for index in range(number):
-            save_image(images / f"ADE_{split}_{index:08d}.jpg", pixels(index, 10, 151))
-            save_mask(masks / f"ADE_{split}_{index:08d}.png", MASK)
-        options[f"{split}_image_folder"] = str(images)
-        options[f"{split}_image_label_folder"] = str(masks)
+    for split, folder in (("train", "training"), ("val", "validation")):
+        options[f"{split}_image_folder"] = str(tmp_path / "images" / folder)
+        options[f"{split}_image_label_folder"] = str(tmp_path / "annotations" / folder)
     return options
 
 

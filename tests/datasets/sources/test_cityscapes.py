@@ -4,7 +4,8 @@ from PIL import Image
 
 from tests.converting import convert, dataset_json, labels_by_name, read_records
 from tests.resources import data_folder
-from tests.small_data import pixels, save_image, save_mask
+from tests.small_data import save_mask
+from tests.small_trees import make_cityscapes
 from utils.errors import UserError
 
 # Of the classes road, sidewalk... bicycle. Source: cityscapesScripts.
@@ -13,16 +14,7 @@ LABEL_IDS = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 3
 
 @pytest.fixture
 def root(tmp_path):
-    for split, city, number in (("train", "aachen", 2), ("val", "ulm", 1), ("test", "bonn", 1)):
-        for index in range(number):
-            name = f"{city}_{index:06d}_000019"
-            image = tmp_path / "leftImg8bit" / split / city / f"{name}_leftImg8bit.png"
-            save_image(image, pixels(index, 20, 35))
-            if split != "test":
-                mask = np.tile(np.arange(35, dtype=np.uint8), [20, 1])
-                folder = tmp_path / "gtFine" / split / city
-                mask[:, 34] = 255
-                save_mask(folder / f"{name}_gtFine_labelIds.png", mask)
+    make_cityscapes(tmp_path)
     return tmp_path
 
 

@@ -8,44 +8,18 @@ from PIL import Image
 
 from datasets import image_files
 from datasets.sources import coco_masks
+from tests import small_trees
 from tests.converting import convert, dataset_json, labels_by_name, read_records
 from tests.resources import data_folder
 from tests.small_data import pixels, save_image
+from tests.small_trees import COCO_SIZE as SIZE
+from tests.small_trees import annotation
 from utils.errors import OptionError, UserError
-
-SIZE = (20, 30)
-CATEGORIES = [{"id": 3, "name": "car"}, {"id": 1, "name": "person"}, {"id": 17, "name": "kitten"}]
-
-
-def square(left, top, side):
-    right, bottom = left + side, top + side
-    return [[left, top, right, top, right, bottom, left, bottom]]
-
-
-def annotation(number, category, outline, **values):
-    entry = {"id": number, "image_id": 7, "category_id": category, "segmentation": outline}
-    return {**entry, "iscrowd": 0, **values}
 
 
 @pytest.fixture
 def coco(tmp_path):
-    """Two overlapping objects and a crowd on one image, and an image without objects."""
-    crowd = {"counts": [0, 20, 580], "size": list(SIZE)}
-    content = {
-        "images": [
-            {"id": 7, "file_name": "a.jpg", "height": 20, "width": 30},
-            {"id": 9, "file_name": "b.jpg", "height": 20, "width": 30},
-        ],
-        "annotations": [
-            annotation(1, 1, square(5, 5, 4)),
-            annotation(2, 3, square(4, 4, 10)),
-            annotation(3, 1, crowd, iscrowd=1),
-        ],
-        "categories": CATEGORIES,
-    }
-    for name in ("a.jpg", "b.jpg"):
-        save_image(tmp_path / "train" / name, pixels(1, *SIZE))
-    write(tmp_path, content)
+    small_trees.make_coco(tmp_path / "train", tmp_path / "instances_train.json")
     return {
         "annotations": [str(tmp_path / "instances_train.json")],
         "image_folder": str(tmp_path),

@@ -1,63 +1,35 @@
 import io
-import tarfile
-import zipfile
 
 import numpy as np
 import pytest
 from absl import logging
 from PIL import Image
 
+from tests import small_trees
 from tests.converting import convert, dataset_json, labels_by_name
 from tests.resources import data_folder
-from tests.small_data import labels, make_voc, pixels, save_image, save_mask
+from tests.small_data import labels, save_mask
 from utils.errors import OptionError, UserError
 
 
 @pytest.fixture
 def devkit(tmp_path):
     """VOC's devkit with 3 + 2 images and one more that only SBD has, as a folder and as .tar."""
-    root = tmp_path / "VOCdevkit" / "VOC2012"
-    make_voc(tmp_path / "made", palette=True, train=3, val=2)
-    root.mkdir(parents=True)
-    (tmp_path / "made" / "Images").rename(root / "JPEGImages")
-    (tmp_path / "made" / "Masks").rename(root / "SegmentationClass")
-    (root / "ImageSets").mkdir()
-    (tmp_path / "made" / "Lists").rename(root / "ImageSets" / "Segmentation")
-    save_image(root / "JPEGImages" / "sbd_0.jpg", pixels(9, 20, 30))
-    with tarfile.open(str(tmp_path / "VOC.tar"), "w") as archive:
-        archive.add(str(root), "VOCdevkit/VOC2012")
+    small_trees.make_devkit(tmp_path / "VOCdevkit" / "VOC2012", tmp_path / "VOC.tar")
     return tmp_path
 
 
 @pytest.fixture
 def sbd_folder(devkit):
     """SBD with masks of train_0, val_0 and sbd_0, all of them class 5."""
-    from scipy import io as scipy_io
-
-    folder = devkit / "dataset"
-    (folder / "cls").mkdir(parents=True)
-    for name, size in (("train_0", (20, 31)), ("val_0", (20, 31)), ("sbd_0", (20, 30))):
-        content = {"GTcls": {"Segmentation": np.full(size, 5, np.uint8)}}
-        scipy_io.savemat(str(folder / "cls" / f"{name}.mat"), content)
-    (folder / "train.txt").write_text("train_0\nsbd_0\n")
-    (folder / "val.txt").write_text("val_0\n")
-    return folder
+    small_trees.make_sbd(devkit / "dataset")
+    return devkit / "dataset"
 
 
 @pytest.fixture
 def zipped(devkit):
     """SegmentationClassAug.zip with masks of train_0 and sbd_0, as macOS packs it."""
-    with zipfile.ZipFile(str(devkit / "aug.zip"), "w") as archive:
-        for name, size in (("train_0", (20, 31)), ("sbd_0", (20, 30))):
-            buffer = io.BytesIO()
-            Image.fromarray(labels(7, *size)).save(buffer, "PNG")
-            archive.writestr(f"SegmentationClassAug/{name}.png", buffer.getvalue())
-        archive.writestr("__MACOSX/._SegmentationClassAug", b"x")
-    (devkit / "trainaug.txt").write_text(
-        "".join(
-            f"/JPEGImages/{n}.jpg /SegmentationClassAug/{n}.png\n" for n in ("sbd_0", "train_0")
-        )
-    )
+    small_trees.make_augmented(devkit / "aug.zip", devkit / "trainaug.txt")
     return str(devkit / "aug.zip")
 
 
