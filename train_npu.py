@@ -316,7 +316,8 @@ def _watching_hooks(step, sections, info, backend, skipped) -> list:
             iterator = tf.data.make_initializable_iterator(batches)
             other.run(iterator.initializer)
             batch = other.run(iterator.get_next())
-        return diagnosis.explain(session, step, batch, alone=backend.ranks == 1)
+        finding = diagnosis.look(session, step, batch, alone=backend.ranks == 1)
+        return diagnosis.in_words(backend.gather("what was not finite", finding))
 
     # A device that runs loops by itself has changed the weights since.
     hooks = [StopOnBadLoss(step, None if backend.runs_loop_on_device() else explain)]

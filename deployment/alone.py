@@ -65,5 +65,10 @@ class Alone:
     def agree(self, name: str, facts: dict):
         """Raises UserError if the ranks have different facts; name says what they are."""
 
+    def gather(self, name: str, value) -> list:
+        """Returns the values of all ranks, in their order; name says what they are."""
+        del name
+        return [value]
+
     def raise_failure(self):
         """Raises UserError if a rank failed, so that an error here has its cause there."""

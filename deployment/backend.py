@@ -163,6 +163,10 @@ class Backend:
         """Returns a plain value that rank 0 has, where ranks talk; name says what it is."""
         return self.cluster.share(name, value)
 
+    def gather(self, name: str, value) -> list:
+        """Returns the plain values of all ranks, where ranks talk, else this one's alone."""
+        return self.cluster.gather(name, value)
+
     def agree(self, name: str, facts: dict):
         """Raises UserError if ranks have different facts, where ranks talk.
 

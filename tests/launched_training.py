@@ -19,11 +19,19 @@ NETWORK = (
 class Launch:
     """A launcher over a training that runs."""
 
-    def __init__(self, folder, records, *arguments, launcher=("--devices=2",), prefix=()):
+    def __init__(
+        self,
+        folder,
+        records,
+        *arguments,
+        launcher=("--devices=2",),
+        prefix=(),
+        program="train_npu.py",
+    ):
         folder.mkdir(exist_ok=True)
         self.run = folder / "run"
         command = [*prefix, sys.executable, "-m", "deployment.launch", "--device=cpu", *launcher]
-        command += [f"--rank_logs={folder / 'logs'}", "--", "train_npu.py", *NETWORK]
+        command += [f"--rank_logs={folder / 'logs'}", "--", str(program), *NETWORK]
         command += [f"--dataset_dir={records}", f"--train_logdir={self.run}", *arguments]
         clean = {name: value for name, value in os.environ.items() if not name.startswith("DEEP")}
         self.process = subprocess.Popen(

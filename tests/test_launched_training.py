@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests import small_data
-from tests.launched_training import Launch, steps
+from tests.launched_training import ROOT, START_SECONDS, Launch, steps
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +64,34 @@ def test_a_restart_goes_on_from_the_last_checkpoint(tmp_path, records):
     assert "Restart 1 of 1: all ranks are started again" in errors
     assert "Continuing from" in (tmp_path / "logs" / "rank_0.log").read_text()
     assert (launch.run / "model.ckpt-200.index").exists()
+
+
+# A training whose rank 1 gets images that are no numbers.
+SPOILED = f"""
+import runpy, sys
+sys.path.insert(0, {str(ROOT)!r})
+from datasets import input_fn
+original = input_fn.train_batches
+
+def batches(*arguments, rank=0, **settings):
+    dataset = original(*arguments, rank=rank, **settings)
+    factor = float("nan") if rank else 1.0
+    return dataset.map(lambda batch: dict(batch, image=batch["image"] * factor))
+
+input_fn.train_batches = batches
+runpy.run_path({str(ROOT / "train_npu.py")!r}, run_name="__main__")
+"""
+
+
+def test_a_step_that_is_not_finite_ends_all_with_the_rank_that_it_came_from(tmp_path, records):
+    program = tmp_path / "spoiled.py"
+    program.write_text(SPOILED)
+    launch = Launch(tmp_path / "launch", records, *steps(8, 2), program=program)
+    status, errors = launch.finish(2 * START_SECONDS)
+    assert status == 1
+    assert re.search(
+        r"step 1 is not finite: .*It came from rank 1: its images were train_\d; the images", errors
+    ), errors
 
 
 def test_another_number_of_ranks_than_stated_is_a_wrong_flag(tmp_path, records):

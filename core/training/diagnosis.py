@@ -7,6 +7,8 @@ variables first, then the network and its loss, then the gradients.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from core.train import TrainStep
@@ -16,8 +18,20 @@ from utils.compat import tf
 _VALUES_AT_ONCE = 1 << 27
 
 
-def explain(session, step: TrainStep, batch: dict, *, alone: bool) -> str:
-    """Returns sentences on what was not finite in a step.
+class Finding(NamedTuple):
+    """What one rank finds when it runs its batch again.
+
+    Attributes:
+      images: The names of its images.
+      cause: What was not finite, in words; None if everything was finite.
+    """
+
+    images: str
+    cause: str | None
+
+
+def look(session, step: TrainStep, batch: dict, *, alone: bool) -> Finding:
+    """Returns what was not finite in a step.
 
     Args:
       session: The training's session; its weights are those before the step.
@@ -27,8 +41,28 @@ def explain(session, step: TrainStep, batch: dict, *, alone: bool) -> str:
     """
     names = ", ".join(name.decode("utf-8", "replace") for name in batch["name"])
     feed = {step.images: batch["image"], step.labels: batch["label"]}
-    found = first_bad_tensor(session, step, feed, alone=alone)
-    return f"Its images were {names}; {found or 'run again, everything was finite'}. "
+    return Finding(names, first_bad_tensor(session, step, feed, alone=alone))
+
+
+def in_words(findings) -> str:
+    """Returns a sentence on what all ranks found, which names the rank it came from.
+
+    Args:
+      findings: (images, cause) of each rank.
+    """
+    findings = [Finding(*finding) for finding in findings]
+    bad = [rank for rank, finding in enumerate(findings) if finding.cause]
+    if len(findings) == 1:
+        (own,) = findings
+        return f"Its images were {own.images}; {own.cause or 'run again, everything was finite'}. "
+    if not bad:
+        return (
+            "Run again, network and loss were finite in every rank; gradients are looked into "
+            "with one process only. "
+        )
+    others = f", as from {len(bad) - 1} more" if len(bad) > 1 else ""
+    first = findings[bad[0]]
+    return f"It came from rank {bad[0]}{others}: its images were {first.images}; {first.cause}. "
 
 
 def first_bad_tensor(session, step: TrainStep, feed: dict, *, alone: bool) -> str | None:
@@ -38,7 +72,7 @@ def first_bad_tensor(session, step: TrainStep, feed: dict, *, alone: bool) -> st
       session: The training's session.
       step: The training step.
       feed: Its batch: images and labels -> arrays.
-      alone: As in `explain`.
+      alone: As in `look`.
     """
     if not np.isfinite(feed[step.images]).all():
         return "the images themselves are not finite"

@@ -33,7 +33,7 @@ def explanation(images, weight=1.0, alone=True):
     }
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
-        return diagnosis.explain(session, step, batch, alone=alone)
+        return diagnosis.in_words([diagnosis.look(session, step, batch, alone=alone)])
 
 
 def test_the_operation_is_named_whose_result_is_not_finite_first():
@@ -58,3 +58,17 @@ def test_a_gradient_alone_is_named_by_its_variable():
 
 def test_gradients_are_not_computed_while_other_ranks_do_not_take_part():
     assert "run again, everything was finite" in explanation([2.0, 1.0], alone=False)
+
+
+def test_the_rank_is_named_that_a_bad_step_came_from():
+    said = diagnosis.in_words([("a, b", None), ("c, d", "the loss is not finite")])
+    assert said == "It came from rank 1: its images were c, d; the loss is not finite. "
+
+
+def test_several_bad_ranks_are_counted():
+    said = diagnosis.in_words([("a", None), ("b", "x"), ("c", "y"), ("d", "z")])
+    assert said.startswith("It came from rank 1, as from 2 more: its images were b; x.")
+
+
+def test_no_rank_is_blamed_for_what_none_finds_again():
+    assert "finite in every rank" in diagnosis.in_words([("a", None), ("b", None)])
