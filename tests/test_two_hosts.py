@@ -3,12 +3,14 @@
 import os
 import shutil
 import subprocess
+import sys
 import time
 
 import pytest
 
 from tests import small_data
 from tests.launched_training import Launch, steps
+from tests.relay import Relay
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +28,7 @@ class Hosts:
     def __init__(self):
         self.names = [f"deeplab-{os.getpid()}-{index}" for index in range(2)]
         self.ends = [f"dl{os.getpid() % 100000}{letter}" for letter in "ab"]
+        self.relay = None
 
     def make(self):
         """Returns why they cannot be made, or None."""
@@ -33,17 +36,34 @@ class Hosts:
             return "iproute2 is not installed"
         if os.geteuid() != 0:
             return "network namespaces need root"
-        results = [_run("ip", "netns", "add", name) for name in self.names]
-        results.append(
-            _run("ip", "link", "add", self.ends[0], "type", "veth", "peer", "name", self.ends[1])
-        )
-        for name, end, address in zip(self.names, self.ends, ADDRESSES):
+        return _problems(_run("ip", "netns", "add", name) for name in self.names)
+
+    def join(self, **cable):
+        """Joins them by a cable of the kernel, or by one with a delay or losses.
+
+        Args:
+          **cable: Of `Relay`.
+
+        Returns:
+          Why they cannot be joined, or None.
+        """
+        first, second = self.ends
+        results = []
+        if cable:
+            try:
+                self.relay = Relay(self.ends, **cable)
+            except OSError as error:
+                return f"no TUN device: {error}"
+        else:
+            results.append(_run("ip", "link", "add", first, "type", "veth", "peer", "name", second))
+        # The name of the far end: a device of IP packets asks nobody for it.
+        for name, end, address, far in zip(self.names, self.ends, ADDRESSES, reversed(ADDRESSES)):
+            route = [f"{address}/32", "peer", far] if cable else [f"{address}/24"]
             results.append(_run("ip", "link", "set", end, "netns", name))
-            results.append(self.inside(name, "ip", "address", "add", f"{address}/24", "dev", end))
+            results.append(self.inside(name, "ip", "address", "add", *route, "dev", end))
             results.append(self.inside(name, "ip", "link", "set", end, "up"))
             results.append(self.inside(name, "ip", "link", "set", "lo", "up"))
-        problems = [result.stderr.strip() for result in results if result.returncode]
-        return "; ".join(problems) or None
+        return _problems(results)
 
     def inside(self, name, *words):
         return _run("ip", "netns", "exec", name, *words)
@@ -52,12 +72,34 @@ class Hosts:
         prefix = ("ip", "netns", "exec", self.names[index])
         return Launch(folder, records, *arguments, launcher=(HOSTS,), prefix=prefix)
 
+    def seconds_of_an_answer(self):
+        """Returns how long a packet takes there and back."""
+        ping = self.inside(self.names[0], sys.executable, "-c", PING.format(*ADDRESSES[1:]))
+        assert ping.returncode == 0, ping.stderr
+        return float(ping.stdout)
+
     def cut(self):
         self.inside(self.names[0], "ip", "link", "set", self.ends[0], "down")
 
     def remove(self):
+        if self.relay is not None:
+            self.relay.close()
         for name in self.names:
             _run("ip", "netns", "del", name)
+
+
+# A refused connection takes one way there and one back.
+PING = """
+import socket, time
+begin = time.monotonic()
+socket.socket().connect_ex(("{}", 1))
+print(time.monotonic() - begin)
+"""
+
+
+def _problems(results):
+    found = [result.stderr.strip() for result in results if result.returncode]
+    return "; ".join(found) or None
 
 
 @pytest.fixture
@@ -81,28 +123,29 @@ def _both(hosts, tmp_path, records, *arguments):
     return [hosts.start(index, tmp_path / str(index), records, *arguments) for index in range(2)]
 
 
-# What the cable does: arguments of tc.
-CABLES = {
-    "quick": None,
-    "delayed": ("netem", "delay", "20ms", "5ms"),
-    "lossy": ("netem", "loss", "1%"),
-}
+def _join(hosts, **cable):
+    problem = hosts.join(**cable)
+    if problem:
+        pytest.skip(f"no cable: {problem}")
+
+
+CABLES = {"quick": {}, "delayed": {"delay_seconds": 0.02}, "lossy": {"loss": 0.01}}
 
 
 @pytest.mark.parametrize("cable", CABLES)
 def test_two_hosts_train_together(hosts, tmp_path, records, cable):
-    if CABLES[cable]:
-        for name, end in zip(hosts.names, hosts.ends):
-            result = hosts.inside(name, "tc", "qdisc", "add", "dev", end, "root", *CABLES[cable])
-            if result.returncode:
-                pytest.skip(f"tc {CABLES[cable][0]}: {result.stderr.strip()}")
+    _join(hosts, **CABLES[cable])
+    assert hosts.seconds_of_an_answer() >= 2 * CABLES[cable].get("delay_seconds", 0.0)
     for launch in _both(hosts, tmp_path, records, *steps(4, 2), "--rank=2"):
         status, errors = launch.finish()
         assert status == 0, errors
     assert (tmp_path / "0" / "run" / "model.ckpt-4.index").exists()
+    if cable == "lossy":
+        assert hosts.relay.lost
 
 
 def test_a_cut_cable_ends_both_after_the_stated_time(hosts, tmp_path, records):
+    _join(hosts)
     both = _both(hosts, tmp_path, records, *steps(100000, 10), "--rank_timeout_secs=5")
     both[0].wait_for_checkpoint()
     hosts.cut()
