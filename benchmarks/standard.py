@@ -35,7 +35,11 @@ RUNS = {
         "--repetitions=6",
     ),
     "scaling": ("--groups=independent,together", "--sizes_mb=1,64", "--buckets_mb=16"),
-    "evaluation": ("--model_variant=resnet_v1_50", "--images=24", "--repetitions=5"),
+    "evaluation": (
+        "--model_variant=resnet_v1_50",
+        *("--atrous_rates=6", "--atrous_rates=12", "--atrous_rates=18"),
+        *("--images=48", "--repetitions=3"),
+    ),
     "export": (),
 }
 
