@@ -1,12 +1,14 @@
-"""Two ranks take the steps of one process that has the batches of both."""
+"""Two ranks take the steps of one process that has the batches of both, and count the same."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from tests import small_data
-from tests.launched_training import Launch
+from tests.launched_training import ROOT, Launch
 from utils.compat import uses_onednn
 
 pytestmark = pytest.mark.slow
@@ -18,7 +20,8 @@ _ROUNDING = 1e-5
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    return small_data.make_records(tmp_path_factory.mktemp("data"), train=8, val=2)
+    # An odd number of images to evaluate: one of two ranks has more.
+    return small_data.make_records(tmp_path_factory.mktemp("data"), train=8, val=5)
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +73,28 @@ def test_with_batch_norm_of_all_ranks(tmp_path, records, start, monkeypatch):
         monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
         other_kernels = _losses(tmp_path / "other", records, 1, *options)
         assert differences.max() < 10 * np.abs(other_kernels / one - 1).max()
+
+
+def test_a_run_goes_on_with_another_number_of_ranks(tmp_path, records, start):
+    options = (start, "--fine_tune_batch_norm=false", "--base_learning_rate=0.002")
+    whole = _losses(tmp_path / "whole", records, 1, *options, "--training_number_of_steps=6")
+    parts = tmp_path / "parts"
+    _losses(parts, records, 2, *options, "--training_number_of_steps=3")
+    continued = _losses(parts, records, 1, *options, "--training_number_of_steps=6")
+    np.testing.assert_allclose(continued, whole, rtol=_ROUNDING)
+
+
+def test_two_ranks_count_the_same_confusion_matrix(tmp_path, records, start):
+    checkpoint = start.split("=")[1]
+
+    def confusion(ranks):
+        folder = tmp_path / str(ranks)
+        command = [sys.executable, "-m", "deployment.launch", "--device=cpu", f"--devices={ranks}"]
+        command += [f"--rank_logs={folder}", "--", "eval.py", f"--checkpoint_path={checkpoint}"]
+        command += [f"--dataset_dir={records}", "--eval_crop_size=65,65", "--device=cpu"]
+        command += [f"--eval_logdir={folder}"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return (folder / "confusion_matrix.csv").read_text()
+
+    assert confusion(2) == confusion(1)
