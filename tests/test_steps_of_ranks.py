@@ -59,7 +59,7 @@ def test_with_frozen_batch_norm(tmp_path, records, start):
 
 
 def test_with_batch_norm_of_all_ranks(tmp_path, records, start, monkeypatch):
-    # Batch norm over few values amplifies rounding, by about two in a step at this rate: so the
+    # Batch norm over few values amplifies rounding, ten thousand times in these steps: so the
     # first steps are equal, and later ones differ by no more than those of one process differ from
     # the same process with other kernels.
     options = (start, "--fine_tune_batch_norm=true", "--base_learning_rate=0.00001")

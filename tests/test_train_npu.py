@@ -292,6 +292,8 @@ def test_a_signal_saves_and_the_same_command_goes_on(records, tmp_path, number, 
     assert process.returncode == status
     assert b"the same command continues it" in errors
     assert b"Traceback" not in errors
+    # What TensorFlow reports of an operation that oneDNN leaves to others looks like a failure.
+    assert b"oneDNN supports" not in errors
     step = checkpoint.step_of(checkpoint.newest(str(tmp_path)))
     assert step >= 1
     subprocess.run(_flags(records, tmp_path, step + 2), check=True, stderr=subprocess.DEVNULL)

@@ -128,8 +128,7 @@ def nearest(labels: tf.Tensor, rows: Axis, columns: Axis) -> tf.Tensor:
       rows: Along the height.
       columns: Along the width.
     """
-    # Of 16 bits: oneDNN, which makes a new plan for each new size, leaves these alone. The mask,
-    # which changes nothing, keeps TensorFlow from turning bytes, about which oneDNN complains.
-    wide = tf.bitwise.bitwise_and(tf.cast(labels, tf.int16), 255)
+    # Of 16 bits, and called bfloat16: of other types of 8 or 16 bits oneDNN reports an error.
+    wide = tf.bitcast(tf.cast(labels, tf.int16), tf.bfloat16)
     across = tf.transpose(tf.gather(tf.transpose(wide), columns.nearest))
-    return tf.cast(tf.gather(across, rows.nearest), tf.uint8)
+    return tf.cast(tf.bitcast(tf.gather(across, rows.nearest), tf.int16), tf.uint8)
