@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from deployment import rank_table
+from deployment import rank_table, rank_table_rules
 from utils.errors import UserError
 
 ROOT = pathlib.Path(rank_table.__file__).parent.parent
@@ -186,3 +186,18 @@ def test_the_command_makes_checks_and_converts(tmp_path):
     short = run("make", tmp_path / "4p.json", "--devices=4", f"--server=10.0.0.5={conf}")
     assert "have none for device 2; they are for 0, 1" in short.stderr
     assert run("forge", made).returncode == 2
+
+
+def test_the_910a_joins_512_servers_and_no_more():
+    def devices(servers):
+        return [
+            rank_table_rules.Device(
+                8 * server + n, f"s{server}", n, f"10.{server // 256}.{server % 256}.{n}"
+            )
+            for server in range(servers)
+            for n in range(8)
+        ]
+
+    rank_table_rules.check(devices(512), "910a")
+    with pytest.raises(ValueError, match="513 servers .* at most 512 of them"):
+        rank_table_rules.check(devices(513), "910a")
