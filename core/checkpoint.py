@@ -266,11 +266,7 @@ def match_initial(path: str, variables, head_scopes, initialize_head: bool) -> M
       UserError: If a tensor is missing or has another shape.
     """
     stored = shapes(path)
-    has_head = any(
-        re.match(pattern, name) and not name.endswith(_SLOT_SUFFIXES)
-        for pattern in head_scopes
-        for name in stored
-    )
+    has_head = any(re.match(pattern, name) for pattern in head_scopes for name in stored)
     exclude = () if initialize_head and has_head else tuple(head_scopes)
     matched = _without_other_classes(match(path, variables, exclude))
     if has_head and initialize_head:
