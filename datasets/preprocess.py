@@ -263,14 +263,16 @@ def choose_scale(scales, uniform: tf.Tensor) -> tf.Tensor:
     """Returns one of the scales of `scale_values`, float32, by a number in [0, 1)."""
     if isinstance(scales, tuple):
         return scales[0] + uniform * (scales[1] - scales[0])
-    return tf.gather(tf.constant(scales), _choose(len(scales), uniform))
+    return tf.gather(tf.constant(scales), choose(len(scales), uniform))
 
 
-def _choose(number, uniform: tf.Tensor) -> tf.Tensor:
-    """Returns one of 0 to number - 1."""
-    index = tf.cast(uniform * tf.cast(number, tf.float32), tf.int32)
-    # A product may be rounded up to `number`.
-    return tf.minimum(index, number - 1)
+def choose(number, uniform: tf.Tensor) -> tf.Tensor:
+    """Returns one of 0 to number - 1, int32, by a float32 in [0, 1).
+
+    The largest float32 below 1 times a whole number is nearer to the float32 below that number
+    than to the number itself, so that no product is rounded up to it.
+    """
+    return tf.cast(uniform * tf.cast(number, tf.float32), tf.int32)
 
 
 def scaled_size(size: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
@@ -297,7 +299,7 @@ def random_window(size: tf.Tensor, crop_size, top: tf.Tensor, left: tf.Tensor) -
       left: Decides the first column, in [0, 1).
     """
     room = tf.maximum(size - crop_size, 0)
-    offset = tf.stack([_choose(room[0] + 1, top), _choose(room[1] + 1, left)])
+    offset = tf.stack([choose(room[0] + 1, top), choose(room[1] + 1, left)])
     return offset, tf.minimum(size, crop_size)
 
 
