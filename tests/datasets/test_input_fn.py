@@ -448,7 +448,7 @@ def test_images_keep_their_own_size_on_request(records):
         assert (batch["height"][0], batch["width"][0]) == sizes(number)
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_batches_of_own_sizes_hold_images_of_one_size_and_each_image_once(tmp_path, ranks):
     # A record's number decides its size.
     stored = [0, 0, 2, 0, 1]

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 
@@ -107,6 +109,28 @@ def test_scales_that_share_a_kernel_share_the_folded_one():
     kernels = [node for node in after.node if node.name.endswith("/folded_kernel")]
     assert len(kernels) == 1
     np.testing.assert_allclose(run(after), run(before), rtol=1e-5, atol=1e-5)
+
+
+def test_a_kernel_with_two_batch_norms_is_folded_twice():
+    def twice(images):
+        with tf.variable_scope("shared", reuse=tf.AUTO_REUSE):
+            first, second = (
+                layers.conv2d(
+                    images,
+                    8,
+                    3,
+                    normalizer_fn=functools.partial(layers.batch_norm, scope=name),
+                    scope="conv",
+                )
+                for name in ("first", "second")
+            )
+        return first - second
+
+    before = frozen(twice)
+    after = folding.fold_batch_norms(before, ["outputs"])
+    assert batch_norms(after) == 0
+    np.testing.assert_allclose(run(after), run(before), rtol=1e-5, atol=1e-5)
+    assert np.abs(run(after)).max() > 0.1
 
 
 def test_the_given_graph_is_left_as_it_was():
