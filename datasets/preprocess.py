@@ -267,10 +267,17 @@ def choose_scale(scales, uniform: tf.Tensor) -> tf.Tensor:
 
 
 def choose(number, uniform: tf.Tensor) -> tf.Tensor:
-    """Returns one of 0 to number - 1, int32, by a float32 in [0, 1).
+    """Returns one of 0 to number - 1, all with the same probability.
 
     The largest float32 below 1 times a whole number is nearer to the float32 below that number
     than to the number itself, so that no product is rounded up to it.
+
+    Args:
+      number: How many there are, below 2^24; a number, or whole numbers of any shape.
+      uniform: float32 scalar in [0, 1).
+
+    Returns:
+      int32 of the shape of `number`.
     """
     return tf.cast(uniform * tf.cast(number, tf.float32), tf.int32)
 
