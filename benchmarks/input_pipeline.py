@@ -230,6 +230,7 @@ def _mapped(dataset, function):
     """
     from utils.compat import tf
 
+    @tf.autograph.experimental.do_not_convert
     def small(*element):
         return tf.add_n([number_of(value) for value in function(*element)])
 

@@ -9,6 +9,9 @@ an uninterrupted one would.
 Records are read by their place in the file, in the shuffled order: nothing is buffered but the
 next batches, and all of a split is shuffled, over all its shards. What `--cache` keeps is read in
 the same way.
+
+Functions of data sets use TensorFlow's own conditions. To have TensorFlow convert Python's, as it
+does unless told not to, took three to eight seconds of each start.
 """
 
 from __future__ import annotations
@@ -213,6 +216,7 @@ def train_batches(
     first = start_step * batch_size * ranks
     border = image_ops.border(*options.train_crop_size, pad_color)
 
+    @tf.autograph.experimental.do_not_convert
     def prepare(sample, serialized):
         read_window, label, name = read(serialized)
         image, label, height, width = preprocess.for_training(
@@ -261,6 +265,7 @@ def eval_batches(
     records, valid = _eval_order(index, options, batch_size, rank, ranks)
     index, read = _cached(index, options, info, split, _read_whole)
 
+    @tf.autograph.experimental.do_not_convert
     def prepare(valid, serialized):
         image, label, name = read(serialized)
         image, label, height, width = preprocess.for_evaluation(
@@ -338,7 +343,11 @@ def _cached(index, options: DataOptions, info: DatasetInfo, split: str, read) ->
 
     def decoded():
         records = read_records(index, tf.data.Dataset.range(len(index)))
-        whole = functools.partial(_read_whole, ignore_label=info.ignore_label, plain=plain)
+
+        @tf.autograph.experimental.do_not_convert
+        def whole(serialized):
+            return _read_whole(serialized, info.ignore_label, plain)
+
         return records.map(whole, num_parallel_calls=_PARALLEL_CALLS).prefetch(2)
 
     def from_cache(content):
@@ -384,6 +393,7 @@ def _read_whole(serialized: tf.Tensor, ignore_label: int, plain: bool) -> tuple:
 def _shuffled(number: int, seed: int, first: int) -> tf.data.Dataset:
     """Returns the record of each sample from number `first` on, without end."""
 
+    @tf.autograph.experimental.do_not_convert
     def permutation(epoch):
         keys = _uniform(number, seed, epoch, _ORDER)
         return tf.data.Dataset.from_tensor_slices(tf.cast(tf.argsort(keys), tf.int64))
@@ -410,6 +420,7 @@ def read_records(index: shards.Index, order: tf.data.Dataset) -> tf.data.Dataset
     )
     file_size = tf.constant(index.file_size)
 
+    @tf.autograph.experimental.do_not_convert
     def read_one(record):
         header_bytes, record_bytes = tf.gather(offset, record), tf.gather(length, record)
         path = tf.gather(shard, record)
@@ -451,6 +462,7 @@ def _without_name(sample: dict) -> dict:
 
 def _batches(dataset: tf.data.Dataset, prepare, batch_size: int) -> tf.data.Dataset:
     # Labels stay bytes until here: a quarter of the memory to write and to copy.
+    @tf.autograph.experimental.do_not_convert
     def with_wide_labels(batch):
         return dict(batch, label=tf.cast(batch["label"], tf.int32))
 

@@ -4,6 +4,8 @@ import dataclasses
 import io
 import json
 import os
+import sys
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -68,6 +70,29 @@ def assert_equal(batches, expected):
         assert set(one) == set(other)
         for key in one:
             np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+
+
+@pytest.mark.parametrize("batches", [input_fn.train_batches, input_fn.eval_batches])
+@pytest.mark.parametrize("cache", ["none", "memory"])
+def test_functions_of_a_data_set_run_as_they_are_written(records, batches, cache):
+    """TensorFlow would convert them for `if` and `for` of tensors, which takes seconds."""
+    callers = set()
+
+    def noting(function):
+        def noted(*arguments, **settings):
+            callers.add(sys._getframe(1).f_code.co_filename)
+            return function(*arguments, **settings)
+
+        return noted
+
+    options = data_options(records, cache=cache)
+    with mock.patch.object(tf, "cast", noting(tf.cast)), mock.patch.object(
+        tf, "gather", noting(tf.gather)
+    ):
+        batches(options, dataset_info.load(options), split="train", batch_size=2, pad_color=PAD)
+    assert input_fn.__file__ in callers
+    root = os.path.dirname(os.path.dirname(input_fn.__file__))
+    assert not [name for name in callers if not name.startswith(root)]
 
 
 def test_samples_have_the_stated_form(records):
