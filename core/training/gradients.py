@@ -86,19 +86,28 @@ def with_terms(gradients, terms: dict) -> list:
 
     A term's gradient is computed when the one that it is added to is there. It needs nothing but
     its variable, and would else be computed first of all and kept: another copy of the weights.
+    All terms are differentiated at once, since each call walks through the whole graph.
 
     Args:
       gradients: (gradient, variable) pairs; None counts as zero.
       terms: Variable name -> scalar.
     """
-    pairs = []
-    for gradient, variable in gradients:
-        if variable.op.name in terms:
-            with tf.control_dependencies([] if gradient is None else [gradient]):
-                (own,) = tf.gradients(terms[variable.op.name], [variable])
-            gradient = _sum(gradient, own)
-        pairs.append((gradient, variable))
-    return pairs
+    own = _gradients_of_terms([pair for pair in gradients if pair[1].op.name in terms], terms)
+    return [
+        (_sum(gradient, own.get(variable.op.name)), variable) for gradient, variable in gradients
+    ]
+
+
+def _gradients_of_terms(pairs, terms: dict) -> dict:
+    """Returns variable name -> gradient of its term, computed behind the gradient beside it."""
+    factors = []
+    for gradient, _ in pairs:
+        with tf.control_dependencies([] if gradient is None else [gradient]):
+            factors.append(tf.constant(1.0))
+    variables = [variable for _, variable in pairs]
+    names = [variable.op.name for variable in variables]
+    found = tf.gradients([terms[name] for name in names], variables, grad_ys=factors)
+    return dict(zip(names, found))
 
 
 def split(tensor: tf.Tensor, parts: int) -> list:

@@ -1,5 +1,7 @@
 """Norm, clipping, and gradients of several batches in turn."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 
@@ -112,6 +114,24 @@ def test_the_gradient_of_a_term_waits_for_the_one_it_is_added_to():
     )
     (own,) = [tensor.op for tensor in total.op.inputs if tensor is not gradient]
     assert gradient.op in everything_before(own)
+
+
+def test_all_terms_are_differentiated_by_one_walk_through_the_graph():
+    weights = [tf.get_variable(f"weights_{number}", [3]) for number in range(3)]
+    pairs = [(None, variable) for variable in weights]
+    terms = {variable.op.name: tf.nn.l2_loss(variable) for variable in weights[:2]}
+    with mock.patch.object(tf, "gradients", wraps=tf.gradients) as differentiate:
+        found = [gradient for gradient, _ in gradients.with_terms(pairs, terms)]
+    assert differentiate.call_count == 1
+    assert found[2] is None
+    for gradient, variable in zip(found[:2], weights):
+        np.testing.assert_array_equal(*evaluate([gradient, variable]))
+
+
+def test_gradients_stay_where_there_are_no_terms():
+    weights = tf.get_variable("weights", [3])
+    pairs = [(tf.ones([3]), weights)]
+    assert gradients.with_terms(pairs, {}) == pairs
 
 
 def everything_before(operation):
