@@ -104,15 +104,26 @@ class _SessionCreator(tf.train.ChiefSessionCreator):
 
 def _scaffold(initial: checkpoint.Match | None) -> tf.train.Scaffold:
     # local_init_op is left to the scaffold: hooks of a device may add local variables later.
-    if initial is None:
-        return tf.train.Scaffold(saver=tf.train.Saver(max_to_keep=None))
+    # One operation initializes, or restores, all variables. To ask each whether it happened, twice,
+    # as TensorFlow does else, takes two seconds with a ResNet-101.
+    nothing = tf.no_op()
+    return tf.train.Scaffold(
+        init_fn=None if initial is None else _loader(initial),
+        ready_op=nothing,
+        ready_for_local_init_op=nothing,
+        saver=tf.train.Saver(max_to_keep=None),
+    )
+
+
+def _loader(initial: checkpoint.Match):
+    """Returns the function by which a scaffold loads the weights to start from."""
     assign = checkpoint.assign_op(initial)
 
     def load(unused_scaffold, session):
         with checkpoint.reading(initial.path):
             session.run(assign)
 
-    return tf.train.Scaffold(saver=tf.train.Saver(max_to_keep=None), init_fn=load)
+    return load
 
 
 def _run_loops(session, step, train_op, options, backend, end):

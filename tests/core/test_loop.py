@@ -108,6 +108,21 @@ def test_training_ends_exactly_on_the_total(tmp_path):
     assert runs.count == 3
 
 
+class _Operations(tf.train.SessionRunHook):
+    """Notes the types of the operations that the session has."""
+
+    def after_create_session(self, session, coord):
+        self.types = {operation.type for operation in session.graph.get_operations()}
+
+
+def test_no_variable_is_asked_whether_it_is_initialized(tmp_path):
+    """With a thousand variables that takes a second each time."""
+    found = _Operations()
+    _train(tmp_path, 1, extra=found)
+    assert "Assign" in found.types
+    assert not found.types & {"IsVariableInitialized", "VarIsInitializedOp"}
+
+
 def test_the_loop_length_does_not_change_what_is_learned(tmp_path):
     one = _train(tmp_path / "one", 20, per_loop=1)
     ten = _train(tmp_path / "ten", 20, per_loop=10)
