@@ -2,9 +2,9 @@
 
 A loop is `iterations_per_loop` steps. Saving, logging, evaluation and the end of training happen
 when a loop has ended, on every device (`core/training/intervals.py`): on an NPU the loop runs on
-the device, elsewhere the host runs its steps one after the other without fetching anything, and may
-shorten a loop: the last one, and one in which a signal comes. Hooks (`tf.train.SessionRunHook`) see
-one `run` per loop, with the values of its last step.
+the device, elsewhere the host runs its steps one after the other, and may shorten a loop: the last
+one, and one in which a signal comes. Hooks (`tf.train.SessionRunHook`) see one `run` per loop, with
+the values of its last step.
 """
 
 from __future__ import annotations
@@ -130,6 +130,11 @@ def _run_loops(session, step, train_op, options, backend, end):
     def run_without_hooks(fetch):
         return session.run_step_fn(lambda step_context: step_context.session.run(fetch))
 
+    fetches = train_op
+    if not backend.runs_loop_on_device():
+        # TensorFlow prepares the graph for each set of results that is asked for, which takes seven
+        # seconds with a ResNet-101. So steps that hooks do not see ask for what hooks ask for.
+        fetches = [train_op, *step.watched]
     total, length = options.training_number_of_steps, options.iterations_per_loop
     done = run_without_hooks(step.global_step)
     while done < total and not session.should_stop() and not end.has_come:
@@ -138,6 +143,6 @@ def _run_loops(session, step, train_op, options, backend, end):
             for _ in range(min(length - done % length, total - done) - 1):
                 if end.has_come:
                     break
-                end.run(run_without_hooks, train_op)
-        end.run(session.run, train_op, run_without_hooks)
+                end.run(run_without_hooks, fetches)
+        end.run(session.run, fetches, run_without_hooks)
         done = run_without_hooks(step.global_step)

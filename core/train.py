@@ -54,6 +54,12 @@ class TrainStep:
     seconds: dict = dataclasses.field(default_factory=dict)
     votes: agreed_end.Votes | None = None
 
+    @property
+    def watched(self) -> list:
+        """What hooks of every run ask for: losses, learning rate, the first bad step."""
+        values = [self.loss, self.reg_loss, self.total_loss, self.learning_rate]
+        return values if self.bad_step is None else [*values, self.bad_step]
+
 
 def build(
     images: tf.Tensor,

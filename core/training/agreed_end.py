@@ -61,9 +61,9 @@ class End:
         """Whether no further step is to be made."""
         return bool(self._note.signal_number)
 
-    def run(self, run, train_op, unused_run_without_hooks=None):
+    def run(self, run, fetches, unused_run_without_hooks=None):
         """Makes a step."""
-        run(train_op)
+        run(fetches)
 
 
 class AgreedEnd:
@@ -75,12 +75,12 @@ class AgreedEnd:
         self._has_voted = False
         self.has_come = False
 
-    def run(self, run, train_op, run_without_hooks=None):
+    def run(self, run, fetches, run_without_hooks=None):
         """Makes a step, with the vote of this rank if it got a signal."""
         if self._note.signal_number and not self._has_voted:
             (run_without_hooks or run)(self._votes.vote)
             self._has_voted = True
-        _, mean = run([train_op, self._votes.mean])
+        _, mean = run([fetches, self._votes.mean])
         if mean > 0:
             self.has_come = True
             if not self._note.signal_number:

@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -106,6 +107,31 @@ def test_training_ends_exactly_on_the_total(tmp_path):
     _train(tmp_path, 23, per_loop=10, extra=runs)
     assert _steps_of(tmp_path) == [23]
     assert runs.count == 3
+
+
+def _names(fetches) -> frozenset:
+    if isinstance(fetches, dict):
+        fetches = list(fetches.values())
+    if isinstance(fetches, (list, tuple)):
+        return frozenset().union(*map(_names, fetches))
+    return frozenset([getattr(fetches, "name", fetches)])
+
+
+def test_all_steps_ask_for_the_same_results(tmp_path):
+    """TensorFlow prepares the graph for each set, seconds for a large network."""
+    asked = []
+    run = tf.Session.run
+
+    def noted(self, fetches, *arguments, **settings):
+        names = _names(fetches)
+        if len(names) > 1:
+            asked.append(names)
+        return run(self, fetches, *arguments, **settings)
+
+    with mock.patch.object(tf.Session, "run", noted):
+        _train(tmp_path, 7, per_loop=3)
+    assert len(asked) == 7
+    assert len(set(asked)) == 1
 
 
 class _Operations(tf.train.SessionRunHook):
