@@ -3,4 +3,4 @@
 `CHANGELOG.md` has a heading for it; `scripts/check_release.py` compares both.
 """
 
-VERSION = "1.0.1"
+VERSION = "1.0.2"
