@@ -105,7 +105,7 @@ class _SessionCreator(tf.train.ChiefSessionCreator):
 def _scaffold(initial: checkpoint.Match | None) -> tf.train.Scaffold:
     # local_init_op is left to the scaffold: hooks of a device may add local variables later.
     # One operation initializes, or restores, all variables. To ask each whether it happened, twice,
-    # as TensorFlow does else, takes two seconds with a ResNet-101.
+    # as TensorFlow does by default, takes two seconds with a ResNet-101.
     nothing = tf.no_op()
     return tf.train.Scaffold(
         init_fn=None if initial is None else _loader(initial),

@@ -56,7 +56,7 @@ class TrainStep:
 
     @property
     def watched(self) -> list:
-        """What hooks of every run ask for: losses, learning rate, the first bad step."""
+        """What hooks ask for in every run, scalars: losses, learning rate, the first bad step."""
         values = [self.loss, self.reg_loss, self.total_loss, self.learning_rate]
         return values if self.bad_step is None else [*values, self.bad_step]
 

@@ -11,7 +11,7 @@ next batches, and all of a split is shuffled, over all its shards. What `--cache
 the same way.
 
 Functions of data sets use TensorFlow's own conditions. To have TensorFlow convert Python's, as it
-does unless told not to, took three to eight seconds of each start.
+does unless told not to, would take seconds of each start.
 """
 
 from __future__ import annotations

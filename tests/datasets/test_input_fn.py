@@ -86,13 +86,12 @@ def test_functions_of_a_data_set_run_as_they_are_written(records, batches, cache
         return noted
 
     options = data_options(records, cache=cache)
-    with mock.patch.object(tf, "cast", noting(tf.cast)), mock.patch.object(
-        tf, "gather", noting(tf.gather)
-    ):
+    noted = {name: noting(getattr(tf, name)) for name in ("cast", "gather", "shape")}
+    with mock.patch.multiple(tf, **noted):
         batches(options, dataset_info.load(options), split="train", batch_size=2, pad_color=PAD)
     assert input_fn.__file__ in callers
-    root = os.path.dirname(os.path.dirname(input_fn.__file__))
-    assert not [name for name in callers if not name.startswith(root)]
+    # Converted code is called by TensorFlow, whose environment may lie in the checkout.
+    assert {os.path.basename(os.path.dirname(name)) for name in callers} <= {"datasets", "utils"}
 
 
 def test_samples_have_the_stated_form(records):
