@@ -16,7 +16,7 @@ from absl import flags
 
 import common
 from common import Options, option
-from core.options import ModelOptions
+from options.network import ModelOptions
 from utils.errors import OptionError
 
 
@@ -58,41 +58,43 @@ def main(flag_values):
 
 
 def _show(path: str):
-    from core import checkpoint
+    from core.checkpoints import restore
 
-    shapes = checkpoint.shapes(path)
+    shapes = restore.shapes(path)
     scopes = collections.OrderedDict()
     for name in sorted(shapes):
         size = 1
         for side in shapes[name]:
             size *= side
-        kind = name.split("/")[0] if checkpoint.is_of_network(name) else "(optimizer and loop)"
+        kind = name.split("/")[0] if restore.is_of_network(name) else "(optimizer and loop)"
         count, values = scopes.get(kind, (0, 0))
         scopes[kind] = (count + 1, values + size)
-    print(f"{path}: {len(shapes)} tensors, step {checkpoint.step_of(path)}")
+    print(f"{path}: {len(shapes)} tensors, step {restore.step_of(path)}")
     for scope, (count, values) in scopes.items():
         print(f"  {scope:32s} {count:5d} tensors {values:14,d} values")
 
 
 def _fit(options: ToolOptions, model_options: ModelOptions):
-    from core import checkpoint, model, train
+    from core import network
+    from core.checkpoints import restore
+    from core.training import step
     from utils.compat import tf
 
-    model.check(model_options)
+    network.check(model_options)
     with tf.Graph().as_default():
-        model.logits(tf.zeros([1, 65, 65, 3]), model_options, options.num_classes)
-        matched = checkpoint.match(options.checkpoint_path, train.network_variables())
+        network.logits(tf.zeros([1, 65, 65, 3]), model_options, options.num_classes)
+        matched = restore.match(options.checkpoint_path, step.network_variables())
     print(matched.report())
     matched.raise_if_unexpected("Pass the options of the checkpoint's network.")
     print("Every variable of the network is in the checkpoint.")
 
 
 def _compact(path: str, target: str):
-    from core import checkpoint
-    from core.training import run_records
+    from core.checkpoints import restore
+    from core.runs import records
 
-    size = checkpoint.write_compact(path, target)
-    for name in (common.OPTIONS_FILE, run_records.METRICS_FILE):
+    size = restore.write_compact(path, target)
+    for name in (common.OPTIONS_FILE, records.METRICS_FILE):
         beside = os.path.join(os.path.dirname(path), name)
         if os.path.exists(beside):
             shutil.copy(beside, os.path.join(os.path.dirname(target), name))

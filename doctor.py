@@ -22,8 +22,8 @@ from absl import flags
 
 import common
 from common import Options, option
-from datasets.options import DataOptions
-from deployment.options import DeviceOptions
+from options.data import DataOptions
+from options.device import DeviceOptions
 from utils.errors import UserError
 from utils.version import VERSION
 
@@ -138,7 +138,7 @@ def _device(options: DeviceOptions) -> list:
 
 def _data(options: DataOptions, given) -> list:
     from datasets import info as dataset_info
-    from datasets import input_fn
+    from datasets.pipeline import input_fn
 
     try:
         info = dataset_info.load(options, given)
@@ -152,10 +152,10 @@ def _data(options: DataOptions, given) -> list:
 
 
 def _checkpoint(path: str) -> list:
-    from core import checkpoint
+    from core.checkpoints import restore
 
     try:
-        shapes = checkpoint.shapes(path)
+        shapes = restore.shapes(path)
     except UserError as error:
         return [Finding("checkpoint", "cannot be read", str(error))]
     return [Finding("checkpoint", f"{path}, {len(shapes)} tensors")]
@@ -248,7 +248,8 @@ def _adapter(adapters: list) -> Finding:
 
 
 def _ranks(options: DeviceOptions) -> list:
-    from deployment import npu_ranks, rank_table
+    from deployment import rank_table
+    from deployment.devices import npu_ranks
 
     findings = []
     path = os.environ.get("RANK_TABLE_FILE")
@@ -289,7 +290,7 @@ def _nvidia_driver(options: DeviceOptions) -> Finding:
 
 def _gpus(options: DeviceOptions) -> list:
     """Returns what TensorFlow sees of the GPUs, and what each can compute in."""
-    from deployment import gpu
+    from deployment.devices import gpu
     from utils import compat
 
     reason = gpu.why_no_gpu()

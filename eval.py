@@ -20,10 +20,12 @@ import os
 from absl import logging
 
 import common
-from core import saved_options
-from core.options import EvalOptions, ModelOptions, WindowOptions
-from datasets.options import AUTO, DataOptions
-from deployment.options import DeviceOptions
+from options import saved as saved_options
+from options.data import AUTO, DataOptions
+from options.device import DeviceOptions
+from options.evaluation import EvalOptions
+from options.inference import WindowOptions
+from options.network import ModelOptions
 from utils.errors import OptionError, UserError
 
 OPTION_CLASSES = (ModelOptions, EvalOptions, WindowOptions, DataOptions, DeviceOptions)
@@ -79,14 +81,14 @@ def evaluate(
     flagged.join(first_folder)
 
     # TensorFlow is loaded after the options were found good.
-    from core.evaluation import results, watch
+    from core.evaluation import results, select
 
     logdir = options.eval_logdir or os.path.join(first_folder, "eval")
     if watches:
         return _watch(flagged, first_folder, logdir)
     if options.checkpoint_path:
         return _evaluate(flagged, options.checkpoint_path, logdir)
-    chosen = watch.chosen(first_folder, options.checkpoint)
+    chosen = select.chosen(first_folder, options.checkpoint)
     if len(chosen) == 1:
         return _evaluate(flagged, chosen, logdir)
     for prefix in chosen:
@@ -146,10 +148,10 @@ class _Joined:
 
 def _watch(flagged: _Flagged, folder: str, logdir: str) -> dict:
     """Evaluates each newest checkpoint while a training writes them; returns the last summary."""
-    from core.evaluation import results, watch
+    from core.evaluation import results, select
 
     options = flagged.options
-    found = watch.new_checkpoints(
+    found = select.new_checkpoints(
         folder, interval=options.eval_interval_secs, timeout=options.watch_timeout_secs
     )
     summary, number = None, 0
@@ -157,7 +159,7 @@ def _watch(flagged: _Flagged, folder: str, logdir: str) -> dict:
         try:
             summary = _evaluate(flagged, [prefix], results.folder_of(logdir, prefix))
         except UserError:
-            if not watch.is_gone(prefix):
+            if not select.is_gone(prefix):
                 raise
             logging.warning("%s was removed before it was evaluated; going on.", prefix)
             continue
@@ -172,9 +174,9 @@ def _watch(flagged: _Flagged, folder: str, logdir: str) -> dict:
 
 def _evaluate(flagged: _Flagged, prefixes, logdir: str) -> dict:
     """Evaluates the mean of some checkpoints, usually of one, and writes the results."""
-    from core import model
+    from core import network
     from core.evaluation import results
-    from core.predictor import Member
+    from core.inference.predictor import Member
     from datasets import info as dataset_info
     from deployment import backend as backends
     from utils import report
@@ -185,7 +187,7 @@ def _evaluate(flagged: _Flagged, prefixes, logdir: str) -> dict:
     if options.report:
         report.check_available()
     for one in joined:
-        model.check(one.model, crop_size=data_options.eval_size)
+        network.check(one.model, crop_size=data_options.eval_size)
     members = [Member(path, one.model, options.use_ema) for path, one in zip(prefixes, joined)]
     info = dataset_info.load(data_options, flagged.given)
     num_images = _count_images(data_options, options.eval_split, info, flagged.given)
@@ -229,7 +231,7 @@ def _facts(joined, options: EvalOptions, prefixes, num_images: int) -> dict:
 
 def _windows(options: WindowOptions, data_options: DataOptions):
     """Returns how large images are cut, None if they are not."""
-    from core.prediction.windows import Windows
+    from core.inference.windows import Windows
 
     if not options.cuts:
         return None
@@ -239,9 +241,9 @@ def _windows(options: WindowOptions, data_options: DataOptions):
 
 def _measure(members, options, data_options, windows, info, num_images, backend):
     """Returns the result of one pass over the split."""
-    from core import evaluate as evaluation
-    from core import model
-    from datasets import input_fn
+    from core import network
+    from core.evaluation import evaluator as evaluation
+    from datasets.pipeline import input_fn
     from utils.compat import tf
 
     def make_batches():
@@ -250,7 +252,7 @@ def _measure(members, options, data_options, windows, info, num_images, backend)
             info,
             split=options.eval_split,
             batch_size=options.eval_batch_size,
-            pad_color=model.pad_color(members[0].options),
+            pad_color=network.pad_color(members[0].options),
             rank=backend.rank,
             ranks=backend.ranks,
         )
@@ -293,7 +295,7 @@ def _publish(result, summary, logdir, info, joined, options):
 
 def _count_images(data_options: DataOptions, split: str, info, given: frozenset) -> int:
     """Returns the number of images of the split."""
-    from datasets import input_fn
+    from datasets.pipeline import input_fn
 
     found = input_fn.count_images(data_options, split, info, needs_label=False)
     stated = data_options.num_evaluating_samples

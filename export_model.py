@@ -16,11 +16,11 @@ import dataclasses
 from absl import logging
 
 import common
-from core import saved_options
-from core.export.options import ExportOptions
-from core.options import ModelOptions
-from datasets.options import DataOptions
-from deployment.options import DeviceOptions
+from options import saved as saved_options
+from options.data import DataOptions
+from options.device import DeviceOptions
+from options.export import ExportOptions
+from options.network import ModelOptions
 from utils.errors import OptionError, UserError
 
 OPTION_CLASSES = (ModelOptions, ExportOptions, DataOptions, DeviceOptions)
@@ -73,21 +73,22 @@ def export(
     crop_size = _crop_size(options, data_options, saved, given)
 
     # TensorFlow is loaded after the options were found good.
-    from core import checkpoint, model
-    from core.evaluation import watch
-    from core.export import run
+    from core import network
+    from core.checkpoints import restore
+    from core.evaluation import select
+    from core.export import exporter
 
-    run.check_available(options)
-    model.check(model_options, crop_size=crop_size)
-    path = options.checkpoint_path or watch.chosen(folder, options.checkpoint)[0]
+    exporter.check_available(options)
+    network.check(model_options, crop_size=crop_size)
+    path = options.checkpoint_path or select.chosen(folder, options.checkpoint)[0]
     if options.use_ema:
-        checkpoint.averages_of(path)
+        restore.averages_of(path)
     # Only a folder given now: the one of the training may be gone, and is not needed.
     info = _dataset_info(data_options, given) if dataset_dir else None
     num_classes = _num_classes(path, data_options, info, saved, given)
     samples, representative = _samples(options, data_options, info)
     with _started(device_options) as backend:
-        return run.run(
+        return exporter.run(
             _network(model_options, num_classes, crop_size, options, data_options),
             checkpoint_path=path,
             export_options=options,
@@ -113,7 +114,7 @@ def _started(device_options: DeviceOptions):
 
 def _network(model_options, num_classes, crop_size, options, data_options):
     """Returns the network as it is exported."""
-    from core import model
+    from core import network
     from core.export import graph
 
     return graph.Network(
@@ -122,7 +123,7 @@ def _network(model_options, num_classes, crop_size, options, data_options):
         crop_size=crop_size,
         scales=options.inference_scales,
         flip=options.add_flipped_images,
-        pad_color=model.pad_color(model_options),
+        pad_color=network.pad_color(model_options),
         resize=_resize(data_options),
     )
 
@@ -189,10 +190,10 @@ def _num_classes(path, data_options, info, saved, given) -> int:
       OptionError: If nothing says it.
       UserError: If the checkpoint holds another number than is said.
     """
-    from core import checkpoint
-    from core.heads import logits
+    from core.architectures.deeplab import logits
+    from core.checkpoints import restore
 
-    biases = checkpoint.shapes(path).get(f"logits/{logits.OUTPUT}/biases")
+    biases = restore.shapes(path).get(f"logits/{logits.OUTPUT}/biases")
     held = None if biases is None else biases[-1]
     if "num_classes" in given:
         stated, by = data_options.num_classes, "--num_classes"
@@ -259,17 +260,18 @@ def _samples(options: ExportOptions, data_options, info) -> tuple:
 
 def _given_images(flag: str, folder: str | None, count: int):
     """Returns the images of a folder, None where none was named."""
-    from core.export import images, run
+    from core.export import exporter, images
 
     if not folder:
         return None
-    return run.Samples(images.read_folder(folder, count, flag), f"folder {folder}")
+    return exporter.Samples(images.read_folder(folder, count, flag), f"folder {folder}")
 
 
 def _of_split(data_options, info, split: str, count: int):
     """Returns images of a split, spread evenly over it; None without a data set."""
-    from core.export import images, run
-    from datasets import raw_records, shards, tfrecord
+    from core.export import exporter, images
+    from datasets import raw_records
+    from datasets.records import shards, tfrecord
 
     if info is None:
         return None
@@ -282,19 +284,19 @@ def _of_split(data_options, info, split: str, count: int):
         except ValueError as error:
             raise UserError(f"{name} cannot be used: {error}.") from error
         found.append(images.decode(content, name))
-    return run.Samples(found, f"split {split} of {data_options.dataset_dir}")
+    return exporter.Samples(found, f"split {split} of {data_options.dataset_dir}")
 
 
 def _drawn(count: int):
     """Returns drawn scenes, where no photos were given."""
     import numpy as np
 
-    from core.export import run
+    from core.export import exporter
     from datasets import synthetic_scenes
 
     random = np.random.RandomState(0)
     scenes = [synthetic_scenes.draw(random, difficulty=0.3)[0] for _ in range(count)]
-    return run.Samples(scenes, "drawn scenes: no --check_images or --dataset_dir was given")
+    return exporter.Samples(scenes, "drawn scenes: no --check_images or --dataset_dir was given")
 
 
 if __name__ == "__main__":

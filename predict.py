@@ -17,12 +17,13 @@ import os
 from absl import logging
 
 import common
-from core import saved_options
-from core.options import ModelOptions, WindowOptions
-from core.prediction.options import PredictOptions
-from datasets import photo_listing
-from datasets.options import DataOptions
-from deployment.options import DeviceOptions
+from datasets.files import photo_listing
+from options import saved
+from options.data import DataOptions
+from options.device import DeviceOptions
+from options.inference import WindowOptions
+from options.network import ModelOptions
+from options.prediction import PredictOptions
 from utils.errors import OptionError, UserError
 
 OPTION_CLASSES = (PredictOptions, WindowOptions, ModelOptions, DataOptions, DeviceOptions)
@@ -77,7 +78,7 @@ def predict(
     photos = photo_listing.find(options.input, leave_out=options.output_dir)
 
     # TensorFlow is loaded after the options were found good.
-    from core.prediction.files import PredictionFiles
+    from core.inference.writers import PredictionFiles
     from deployment import backend as backends
 
     backend = backends.create(device_options)
@@ -99,7 +100,7 @@ def predict(
 
 def _segmenter(options, window_options, model_options, data_options, given, backend):
     """Returns the network, with the classes that the options name."""
-    from core.prediction import segmenter
+    from core.inference import segmenter
 
     if options.model:
         _refuse_network_flags(model_options, given)
@@ -125,11 +126,11 @@ def _segmenter(options, window_options, model_options, data_options, given, back
 
 def _source(options):
     """Returns the path of the model, or those of the checkpoints."""
-    from core.evaluation import watch
-    from core.prediction import exported_model
+    from core.evaluation import select
+    from core.inference import exported_model
 
     if options.checkpoint_dir:
-        return watch.chosen(options.checkpoint_dir, options.checkpoint)
+        return select.chosen(options.checkpoint_dir, options.checkpoint)
     if options.checkpoint_path:
         return options.checkpoint_path
     if not exported_model.is_exported_model(options.model):
@@ -142,7 +143,7 @@ def _source(options):
 
 def _windows(options):
     """Returns how large images are cut, None if they are not."""
-    from core.prediction.windows import Windows
+    from core.inference.windows import Windows
 
     if options is None or not options.cuts:
         return None
@@ -150,7 +151,7 @@ def _windows(options):
 
 
 def _refuse_network_flags(model_options, given):
-    of_the_network = {*model_options.to_dict(), *saved_options.DATA_OF_THE_NETWORK}
+    of_the_network = {*model_options.to_dict(), *saved.DATA_OF_THE_NETWORK}
     useless = sorted(given.intersection(of_the_network))
     if useless:
         raise OptionError(
@@ -161,7 +162,7 @@ def _refuse_network_flags(model_options, given):
 
 def _named_classes(data_options, given) -> tuple:
     """Returns the classes that were named on purpose, or None; those of --dataset otherwise."""
-    from core.prediction import classes
+    from core.inference import classes
     from datasets import info as dataset_info
     from utils import variants
 
@@ -215,9 +216,9 @@ def _left_to_do(photos, files, options) -> list:
 
 def _run(photos, network, files):
     """Predicts the photos; returns what became of them."""
-    from core.prediction import pipeline
-    from datasets.image_files import BadFileError
-    from datasets.photos import PhotoReader
+    from core.inference import pipeline
+    from datasets.files.image_files import BadFileError
+    from datasets.files.photos import PhotoReader
 
     with PhotoReader() as reader:
         return pipeline.run(
@@ -231,7 +232,7 @@ def _run(photos, network, files):
 
 def _summary(photos, outcome, network) -> dict:
     """Returns what was done as plain values."""
-    from core import run_folder
+    from core.runs import folder as run_folder
 
     sizes = {photo.name: size for photo, size in outcome.done}
     reasons = {photo.name: reason for photo, reason in outcome.failed}

@@ -15,9 +15,12 @@ from absl import flags, logging
 
 import common
 from common import Options, option
-from core.options import EvalOptions, ModelOptions, TrainOptions, WindowOptions
-from datasets.options import DataOptions
-from deployment.options import DeviceOptions
+from options.data import DataOptions
+from options.device import DeviceOptions
+from options.evaluation import EvalOptions
+from options.inference import WindowOptions
+from options.network import ModelOptions
+from options.training import TrainOptions
 from utils.errors import OptionError, UserError
 
 
@@ -104,8 +107,9 @@ def train(
       UserError: If the data, a checkpoint or the folder is not as it must be.
     """
     # TensorFlow is loaded after the options were found good.
-    from core.training import run_lock, starting
-    from datasets import input_fn
+    from core.runs import lock
+    from core.training import starting
+    from datasets.pipeline import input_fn
     from deployment import backend as backends
 
     eval_options = eval_options or EvalOptions()
@@ -122,7 +126,7 @@ def train(
     backend = backends.create(device_options)
     try:
         starting.check_backend(train_options, backend)
-        with run_lock.hold(folder) if backend.is_chief else contextlib.nullcontext():
+        with lock.hold(folder) if backend.is_chief else contextlib.nullcontext():
             _train_in_folder(sections, eval_options, info, num_images, backend, extra_hooks)
     finally:
         backend.stop()
@@ -138,13 +142,13 @@ def _check_data(sections, given) -> tuple:
       OptionError: If an option cannot be used with this data.
       UserError: If the data are not as they must be.
     """
-    from core import model
+    from core import network
     from core.losses import softmax_cross_entropy
     from datasets import info as dataset_info
-    from datasets import input_fn
+    from datasets.pipeline import input_fn
 
     options, data_options = sections["train"], sections["data"]
-    model.check(sections["model"], crop_size=data_options.train_crop_size)
+    network.check(sections["model"], crop_size=data_options.train_crop_size)
     info = dataset_info.load(data_options, given)
     softmax_cross_entropy.check(options.label_weights, info.num_classes)
     num_images = input_fn.count_images(data_options, options.train_split, info)
@@ -154,21 +158,24 @@ def _check_data(sections, given) -> tuple:
 
 def _check_evaluation(sections, eval_options, info):
     """Raises OptionError or UserError if the run could not evaluate itself."""
-    from core import model
-    from datasets import input_fn
+    from core import network
+    from datasets.pipeline import input_fn
 
     data_options = sections["data"]
     if eval_options.use_ema and not sections["train"].ema_decay:
         raise OptionError("--use_ema needs averages to evaluate; pass --ema_decay too.")
-    model.check(sections["model"], crop_size=data_options.eval_size)
+    network.check(sections["model"], crop_size=data_options.eval_size)
     input_fn.check_evaluation(data_options, info, eval_options.eval_split)
 
 
 def _train_in_folder(sections, eval_options, info, num_images, backend, extra_hooks):
     """Starts or continues the run in its folder, which is this process's own."""
-    from core import checkpoint, loop, run_folder
-    from core.training import intervals
-    from datasets import fingerprint, input_fn, raw_records
+    from core.checkpoints import restore
+    from core.runs import folder as run_folder
+    from core.training import intervals, loop
+    from datasets import raw_records
+    from datasets.pipeline import input_fn
+    from datasets.records import fingerprint
     from utils.compat import tf
 
     options = sections["train"]
@@ -179,10 +186,10 @@ def _train_in_folder(sections, eval_options, info, num_images, backend, extra_ho
 
     def check(resume_from):
         if backend.restores:
-            loop.check(backend, checkpoint.step_of(resume_from) if resume_from else 0, options)
+            loop.check(backend, restore.step_of(resume_from) if resume_from else 0, options)
             if resume_from is None and options.tf_initial_checkpoint is not None:
                 # Found now, and not when the graph has been built.
-                checkpoint.reader(options.tf_initial_checkpoint)
+                restore.reader(options.tf_initial_checkpoint)
 
     resume_from = run_folder.prepare(
         options.train_logdir, sections, run, is_chief=backend.is_chief, check=check
@@ -213,9 +220,9 @@ def _facts(sections, run) -> dict:
 
 def _train_until_done(sections, eval_options, info, run, backend, resume_from, extra_hooks):
     """Trains, and starts again from the last checkpoint where that was asked for."""
-    from core import checkpoint
-    from core.hooks.stop_on_bad_loss import NonFiniteError
+    from core.checkpoints import restore
     from core.training import recoveries
+    from core.training.hooks.stop_on_nonfinite import NonFiniteError
 
     options = sections["train"]
     while True:
@@ -224,13 +231,12 @@ def _train_until_done(sections, eval_options, info, run, backend, resume_from, e
             return
         except NonFiniteError as error:
             recoveries.roll_back(error, options)
-        resume_from = (checkpoint.find_all(options.train_logdir) or [None])[-1]
+        resume_from = (restore.find_all(options.train_logdir) or [None])[-1]
 
 
 def _train_from(sections, eval_options, info, run, backend, resume_from, extra_hooks):
     """Trains from a checkpoint, or from the start for None."""
-    from core import loop
-    from core.training import recoveries, start_notices, starting
+    from core.training import loop, recoveries, start_notices, starting
     from utils.compat import tf
 
     options = sections["train"]
@@ -258,8 +264,8 @@ def _train_from(sections, eval_options, info, run, backend, resume_from, extra_h
 
 def _batches(sections, info, backend, first_batch):
     """Returns the batches of steps, from the one with a number on."""
-    from core import model
-    from datasets import input_fn
+    from core import network
+    from datasets.pipeline import input_fn
 
     options = sections["train"]
     return input_fn.train_batches(
@@ -267,7 +273,7 @@ def _batches(sections, info, backend, first_batch):
         info,
         split=options.train_split,
         batch_size=options.images_per_step,
-        pad_color=model.pad_color(sections["model"]),
+        pad_color=network.pad_color(sections["model"]),
         seed=options.seed,
         start_step=first_batch,
         rank=backend.rank,
@@ -278,7 +284,7 @@ def _batches(sections, info, backend, first_batch):
 
 def _training_graph(sections, info, backend, first_batch):
     """Builds input and training step in the default graph."""
-    from core import train as train_step
+    from core.training import step as train_step
     from core.training import step_timer
     from utils.compat import tf
 
@@ -302,10 +308,10 @@ def _training_graph(sections, info, backend, first_batch):
 
 def _watching_hooks(step, sections, info, backend, skipped) -> list:
     """Returns the hooks that watch over the training, in every process."""
-    from core.hooks.profile_steps import ProfileSteps
-    from core.hooks.stop_on_bad_loss import StopOnBadLoss
-    from core.hooks.watch_loss import WatchLoss
     from core.training import diagnosis
+    from core.training.hooks.profile_steps import ProfileSteps
+    from core.training.hooks.stop_on_nonfinite import StopOnBadLoss
+    from core.training.hooks.watch_loss import WatchLoss
     from utils.compat import host_session, tf
 
     options = sections["train"]
@@ -331,9 +337,10 @@ def _watching_hooks(step, sections, info, backend, skipped) -> list:
 
 def _evaluation(sections, eval_options, info, backend):
     """Returns how the run evaluates itself: without a report, and from its own checkpoints."""
-    from core import evaluate, model
-    from core.hooks.evaluate_while_training import Evaluation
-    from datasets import input_fn
+    from core import network
+    from core.evaluation import evaluator
+    from core.training.hooks.evaluate_while_training import Evaluation
+    from datasets.pipeline import input_fn
 
     options = dataclasses.replace(eval_options, report=False)
     data_options = sections["data"]
@@ -348,13 +355,13 @@ def _evaluation(sections, eval_options, info, backend):
             info,
             split=options.eval_split,
             batch_size=options.eval_batch_size,
-            pad_color=model.pad_color(sections["model"]),
+            pad_color=network.pad_color(sections["model"]),
             rank=backend.rank,
             ranks=backend.ranks,
         )
 
     def run(path):
-        return evaluate.run(
+        return evaluator.run(
             make_batches,
             checkpoint_path=path,
             model_options=sections["model"],
@@ -370,8 +377,8 @@ def _evaluation(sections, eval_options, info, backend):
 
 def _hooks(step, sections, eval_options, backend, info, run, skipped) -> list:
     """Returns the hooks of a run in the order in which they must be called."""
-    from core.hooks.evaluate_while_training import EvaluateWhileTraining
     from core.training import writing_hooks
+    from core.training.hooks.evaluate_while_training import EvaluateWhileTraining
 
     options = sections["train"]
     hooks = _watching_hooks(step, sections, info, backend, skipped)

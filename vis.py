@@ -16,10 +16,10 @@ import itertools
 from absl import logging
 
 import common
-from core.options import ModelOptions
-from core.prediction.options import VisOptions
-from datasets.options import DataOptions
-from deployment.options import DeviceOptions
+from options.data import DataOptions
+from options.device import DeviceOptions
+from options.network import ModelOptions
+from options.prediction import VisOptions
 from utils.errors import OptionError, UserError
 
 OPTION_CLASSES = (VisOptions, ModelOptions, DataOptions, DeviceOptions)
@@ -64,9 +64,9 @@ def visualize(
             raise OptionError(f"--{name} is missing; see --help.")
 
     # TensorFlow is loaded after the options were found good.
-    from core.prediction import vis_files
+    from core.inference import vis_files
     from datasets import info as dataset_info
-    from datasets import shards
+    from datasets.records import shards
     from deployment import backend as backends
 
     info = dataset_info.load(data_options, given)
@@ -85,7 +85,7 @@ def visualize(
 
 def _loader(options, model_options, data_options, classes, backend, given):
     """Returns the function from checkpoints to the network that predicts."""
-    from core.prediction import segmenter
+    from core.inference import segmenter
 
     if "vis_crop_size" in given:
         data_options = dataclasses.replace(data_options, eval_crop_size=options.vis_crop_size)
@@ -106,22 +106,22 @@ def _loader(options, model_options, data_options, classes, backend, given):
 
 def _checkpoints(options):
     """Yields the checkpoints that are named, or each new one while a training writes them."""
-    from core.evaluation import watch
+    from core.evaluation import select
 
     if options.checkpoint_path:
         yield list(options.checkpoint_path)
         return
     if not options.watches:
-        yield watch.chosen(options.checkpoint_dir, options.checkpoint)
+        yield select.chosen(options.checkpoint_dir, options.checkpoint)
         return
-    found = watch.new_checkpoints(options.checkpoint_dir, interval=options.eval_interval_secs)
+    found = select.new_checkpoints(options.checkpoint_dir, interval=options.eval_interval_secs)
     for path in itertools.islice(found, options.max_number_of_iterations):
         yield [path]
 
 
 def _classes(options, info, given):
     """Returns the classes in the colours to show, with the numbers that raw masks hold."""
-    from core.prediction import classes
+    from core.inference import classes
     from datasets import class_names
     from utils import colormap
 
@@ -145,8 +145,9 @@ def _draw(paths, load, index, files):
     Raises:
       UserError: If images could not be predicted; the others are drawn.
     """
-    from core.prediction import pipeline
-    from datasets import photos, tfrecord
+    from core.inference import pipeline
+    from datasets.files import photos
+    from datasets.records import tfrecord
     from utils import log
 
     def read(number):

@@ -11,7 +11,7 @@ from absl import flags
 import common
 from benchmarks import worker
 from common import Options, option
-from deployment.options import DeviceOptions
+from options.device import DeviceOptions
 
 _FLOATS_PER_MB = (1 << 20) // 4
 

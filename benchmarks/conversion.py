@@ -31,8 +31,9 @@ import common
 from benchmarks import measure, report
 from benchmarks.report import ReportOptions
 from common import option
-from datasets import convert, tfrecord
-from datasets.options import ConvertOptions
+from datasets import convert
+from datasets.records import tfrecord
+from options.conversion import ConvertOptions
 from utils import colormap
 from utils.compat import tf
 from utils.errors import UserError

@@ -38,9 +38,10 @@ import common
 from benchmarks import report
 from benchmarks.report import ReportOptions
 from common import option
-from core.options import EvalOptions, ModelOptions
-from datasets.options import DataOptions
-from deployment.options import DeviceOptions
+from options.data import DataOptions
+from options.device import DeviceOptions
+from options.evaluation import EvalOptions
+from options.network import ModelOptions
 
 _CLASSES = 21
 _PROCESSOR = "processor s per image"
@@ -151,11 +152,11 @@ def _arithmetic(options: EvalOptions) -> float:
 
 
 def _save_weights(prefix, model_options, crop) -> str:
-    from core import model
+    from core import network
     from utils.compat import tf
 
     with tf.Graph().as_default():
-        model.logits(tf.zeros([1, *crop, 3]), model_options, _CLASSES, crop_size=crop)
+        network.logits(tf.zeros([1, *crop, 3]), model_options, _CLASSES, crop_size=crop)
         with tf.Session() as session:
             session.run(tf.global_variables_initializer())
             tf.train.Saver().save(session, prefix, write_meta_graph=False)
@@ -164,7 +165,7 @@ def _save_weights(prefix, model_options, crop) -> str:
 
 def _write_records(folder, count, size) -> DataOptions:
     """Writes split val: blurred noise as JPEG, masks of few regions as PNG."""
-    from datasets import shards, tfrecord
+    from datasets.records import shards, tfrecord
     from utils.compat import tf
 
     os.makedirs(folder)
@@ -193,14 +194,16 @@ def _encoded(image, kind) -> bytes:
 @contextlib.contextmanager
 def _bare(prefix, model_options, crop, backend):
     """Gives a function that runs the network once."""
-    from core import checkpoint, model, train
+    from core import network
+    from core.checkpoints import restore as checkpoint
+    from core.training import step
     from utils.compat import tf
 
     with tf.Graph().as_default():
         # A variable: a constant's results could be folded.
         images = tf.Variable(tf.random.uniform([1, *crop, 3], 0, 255, seed=0), trainable=False)
-        outputs = model.logits(images, model_options, _CLASSES, crop_size=crop)[model.MERGED]
-        restore = checkpoint.restore_op(prefix, train.network_variables())
+        outputs = network.logits(images, model_options, _CLASSES, crop_size=crop)[network.MERGED]
+        restore = checkpoint.restore_op(prefix, step.network_variables())
         with tf.Session(config=backend.session_config()) as session:
             session.run([images.initializer, restore])
             for _ in range(3):
@@ -210,18 +213,19 @@ def _bare(prefix, model_options, crop, backend):
 
 def _ours(prefix, model_options, options, data_options, crop, backend) -> tuple:
     """Evaluates once; returns seconds and processor seconds without building and restoring."""
-    from core import evaluate, model
+    from core import network
+    from core.evaluation import evaluator
     from datasets import info as dataset_info
-    from datasets import input_fn
+    from datasets.pipeline import input_fn
 
     info = dataset_info.load(data_options, frozenset())
-    result = evaluate.run(
+    result = evaluator.run(
         lambda: input_fn.eval_batches(
             data_options,
             info,
             split="val",
             batch_size=1,
-            pad_color=model.pad_color(model_options),
+            pad_color=network.pad_color(model_options),
         ),
         checkpoint_path=prefix,
         model_options=model_options,
@@ -235,15 +239,21 @@ def _ours(prefix, model_options, options, data_options, crop, backend) -> tuple:
 
 def _usual(prefix, model_options, options, data_options, crop, backend) -> tuple:
     """Evaluates in the DeepLab family's formulation; returns seconds and processor seconds."""
-    from core import checkpoint, model, train
+    from core import network
+    from core.checkpoints import restore as checkpoint
+    from core.training import step
     from datasets import info as dataset_info
-    from datasets import input_fn
+    from datasets.pipeline import input_fn
     from utils.compat import tf
 
     info = dataset_info.load(data_options, frozenset())
     with tf.Graph().as_default(), _space_to_batch():
         dataset = input_fn.eval_batches(
-            data_options, info, split="val", batch_size=1, pad_color=model.pad_color(model_options)
+            data_options,
+            info,
+            split="val",
+            batch_size=1,
+            pad_color=network.pad_color(model_options),
         )
         batch = tf.data.make_one_shot_iterator(dataset).get_next()
         mean = _mean_of_all_runs(batch["image"], model_options, options, crop)
@@ -252,7 +262,7 @@ def _usual(prefix, model_options, options, data_options, crop, backend) -> tuple
         weights = tf.cast(tf.not_equal(labels, info.ignore_label), tf.float32)
         labels = tf.where(weights > 0, labels, tf.zeros_like(labels))
         update = tf.metrics.mean_iou(labels, predictions, _CLASSES, weights=weights)[1]
-        restore = checkpoint.restore_op(prefix, train.network_variables())
+        restore = checkpoint.restore_op(prefix, step.network_variables())
         with tf.Session(config=backend.session_config()) as session:
             session.run([tf.local_variables_initializer(), restore])
             begin, processor = time.perf_counter(), time.process_time()
@@ -263,7 +273,7 @@ def _usual(prefix, model_options, options, data_options, crop, backend) -> tuple
 
 
 def _mean_of_all_runs(images, model_options, options, crop):
-    from core import layers, model
+    from core import layers, network
     from utils.compat import tf
 
     parts = []
@@ -271,7 +281,7 @@ def _mean_of_all_runs(images, model_options, options, crop):
         scaled = dataclasses.replace(model_options, image_pyramid=(scale,))
         for mirrored in (False, True) if options.add_flipped_images else (False,):
             inputs = tf.reverse(images, [2]) if mirrored else images
-            outputs = model.logits(inputs, scaled, _CLASSES, crop_size=crop)[model.MERGED]
+            outputs = network.logits(inputs, scaled, _CLASSES, crop_size=crop)[network.MERGED]
             outputs = tf.reverse(outputs, [2]) if mirrored else outputs
             parts.append(tf.nn.softmax(layers.resize_bilinear(outputs, crop)))
     return tf.add_n(parts) / float(len(parts))
@@ -280,7 +290,7 @@ def _mean_of_all_runs(images, model_options, options, crop):
 @contextlib.contextmanager
 def _space_to_batch():
     """Makes atrous convolutions what tf-slim's are: on TF 1.15 this has SpaceToBatch around it."""
-    from core import convolution
+    from core.layers import convolution
     from utils.compat import tf
 
     def convolve(inputs, weights, stride=1, rate=1, *, padding="SAME", **unused_formulation):

@@ -33,9 +33,9 @@ import common
 from benchmarks import measure, report
 from benchmarks.report import ReportOptions, Row
 from common import option
-from core import saved_options
-from core.options import ModelOptions
-from deployment.options import DeviceOptions
+from options import saved as saved_options
+from options.device import DeviceOptions
+from options.network import ModelOptions
 from utils.errors import OptionError, UserError
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -172,27 +172,29 @@ def _repeated(run, times: int):
 @contextlib.contextmanager
 def _checkpoint(options: ExportLatencyOptions, image: np.ndarray):
     """Gives functions that run the checkpoint: to logits only, and from image to labels."""
-    from core import checkpoint, model, train
+    from core import network
+    from core.checkpoints import restore as checkpoint
     from core.export import graph
+    from core.training import step
     from deployment import backend as backends
     from utils.compat import tf
 
-    network = _network(options)
+    exported = _network(options)
     prefix = checkpoint.find_all(options.checkpoint_dir)[-1]
     config = backends.create(DeviceOptions(device="cpu")).session_config()
     with contextlib.ExitStack() as stack:
         with tf.Graph().as_default() as whole:
-            inputs, *outputs = graph.build_live(network)
-            restore = checkpoint.restore_op(prefix, train.network_variables())
+            inputs, *outputs = graph.build_live(exported)
+            restore = checkpoint.restore_op(prefix, step.network_variables())
             live = stack.enter_context(tf.Session(graph=whole, config=config))
             live.run(restore)
         with tf.Graph().as_default() as part:
             # A variable: a constant's results could be folded.
             images = tf.Variable(tf.constant(image[np.newaxis], tf.float32), trainable=False)
-            logits = model.logits(
-                images, network.options, network.num_classes, crop_size=network.crop_size
-            )[model.MERGED]
-            restore = checkpoint.restore_op(prefix, train.network_variables())
+            logits = network.logits(
+                images, exported.options, exported.num_classes, crop_size=exported.crop_size
+            )[network.MERGED]
+            restore = checkpoint.restore_op(prefix, step.network_variables())
             bare = stack.enter_context(tf.Session(graph=part, config=config))
             bare.run([images.initializer, restore])
         yield {
@@ -203,7 +205,7 @@ def _checkpoint(options: ExportLatencyOptions, image: np.ndarray):
 
 def _network(options: ExportLatencyOptions):
     """Returns the network of the checkpoint as it was exported."""
-    from core import model
+    from core import network
     from core.export import graph
 
     saved = saved_options.load(options.checkpoint_dir)
@@ -214,7 +216,7 @@ def _network(options: ExportLatencyOptions):
         crop_size=(options.crop, options.crop),
         scales=(1.0,),
         flip=False,
-        pad_color=model.pad_color(model_options),
+        pad_color=network.pad_color(model_options),
         resize=None,
     )
 

@@ -113,7 +113,7 @@ def _measure(options: PipelineOptions, cores: int) -> dict:
 def make_records(folder: str, number: int) -> str:
     """Writes images and masks of PASCAL VOC's size, always the same; returns their records."""
     from datasets import convert, synthetic_scenes
-    from datasets.options import ConvertOptions
+    from options.conversion import ConvertOptions
 
     folders = [os.path.join(folder, name) for name in ("images", "masks", "lists", "records")]
     for name in folders[:3]:
@@ -156,8 +156,9 @@ def _jpeg(image: np.ndarray) -> bytes:
 def _parts(records: str) -> dict:
     """Returns name -> function that makes a data set of batches of something small or whole."""
     from datasets import info as dataset_info
-    from datasets import input_fn, preprocess, shards, tfrecord
-    from datasets.options import DataOptions
+    from datasets.pipeline import input_fn, preprocess
+    from datasets.records import shards, tfrecord
+    from options.data import DataOptions
     from utils import image_ops
     from utils.compat import tf
 

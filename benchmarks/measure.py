@@ -37,7 +37,7 @@ def interleaved(functions: dict, repetitions: int) -> dict:
 
 def conditions() -> dict:
     """Returns what a figure depends on: `machine`, `versions` and `commit`."""
-    from core import run_folder
+    from core.runs import folder
 
     return {
         "machine": {
@@ -46,8 +46,8 @@ def conditions() -> dict:
             "load_average": round(os.getloadavg()[0], 2),
             "system": platform.platform(),
         },
-        "versions": run_folder.versions(),
-        "commit": run_folder.git_commit(),
+        "versions": folder.versions(),
+        "commit": folder.git_commit(),
     }
 
 

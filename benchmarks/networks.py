@@ -25,8 +25,9 @@ import common
 from benchmarks import measure, report
 from benchmarks.report import ReportOptions, Row
 from common import option
-from core.options import ModelOptions, TrainOptions
-from deployment.options import DeviceOptions
+from options.device import DeviceOptions
+from options.network import ModelOptions
+from options.training import TrainOptions
 from utils.errors import UserError
 
 
@@ -76,9 +77,9 @@ def main(flag_values):
 
 
 def _all_variants() -> list:
-    from core import model
+    from core import network
 
-    return sorted(model.BACKBONES)
+    return sorted(network.BACKBONES)
 
 
 def _in_own_process(variant: str) -> dict:
@@ -94,16 +95,17 @@ def _in_own_process(variant: str) -> dict:
 
 
 def _measure(options: NetworksOptions, model_options: ModelOptions) -> dict:
-    from core import model, train
+    from core import network
+    from core.training import step as train
     from utils.compat import tf
 
-    model.check(model_options, options.crop_size)
+    network.check(model_options, options.crop_size)
     found = {"variant": model_options.model_variant}
     images = [1, *options.crop_size, 3]
     with tf.Graph().as_default() as graph:
-        outputs = model.logits(
+        outputs = network.logits(
             tf.zeros(images), model_options, options.num_classes, crop_size=options.crop_size
-        )[model.MERGED]
+        )[network.MERGED]
         found["parameters"] = sum(
             variable.shape.num_elements() for variable in tf.trainable_variables()
         )

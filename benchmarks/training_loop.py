@@ -18,8 +18,9 @@ import common
 from benchmarks import measure, report
 from benchmarks.report import ReportOptions
 from common import option
-from core.options import ModelOptions, TrainOptions
-from deployment.options import DeviceOptions
+from options.device import DeviceOptions
+from options.network import ModelOptions
+from options.training import TrainOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _graph_loop(options, model_options, backend):
 
 def _step(options, model_options, backend):
     """Returns a training step on a batch that stays the same."""
-    from core import train
+    from core.training import step as train
     from utils.compat import tf
 
     shape = [options.batch_size, *options.crop_size]

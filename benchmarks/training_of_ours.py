@@ -12,8 +12,9 @@ from absl import flags
 import common
 from benchmarks import networks, worker
 from common import Options, option
-from core.options import ModelOptions, TrainOptions
-from deployment.options import DeviceOptions
+from options.device import DeviceOptions
+from options.network import ModelOptions
+from options.training import TrainOptions
 
 NUM_CLASSES = 21
 
@@ -59,7 +60,7 @@ def main(flag_values):
 
 
 def _training_step(options, flag_values, backend):
-    from core import train
+    from core.training import step
     from utils.compat import tf
 
     train_options = common.from_flags(TrainOptions, flag_values)
@@ -70,7 +71,7 @@ def _training_step(options, flag_values, backend):
     images = tf.Variable(tf.random.uniform([*shape, 3], 0.0, 255.0), trainable=False)
     labels = tf.random.uniform([*shape, 1], 0, NUM_CLASSES, tf.int32)
     labels = tf.Variable(labels, trainable=False)
-    return train.build(
+    return step.build(
         tf.identity(images),
         tf.identity(labels),
         common.from_flags(ModelOptions, flag_values),
@@ -83,7 +84,7 @@ def _training_step(options, flag_values, backend):
 
 def _training_gflop(options, flag_values) -> float:
     """Returns what a step computes: thrice the forward pass, but of the first layer twice."""
-    from core import model
+    from core import network
     from utils.compat import tf
 
     size = (options.crop, options.crop)
@@ -91,7 +92,7 @@ def _training_gflop(options, flag_values) -> float:
     with tf.Graph().as_default() as graph:
         images = tf.zeros([batch_size, *size, 3])
         model_options = common.from_flags(ModelOptions, flag_values)
-        model.logits(images, model_options, NUM_CLASSES, crop_size=size)
+        network.logits(images, model_options, NUM_CLASSES, crop_size=size)
         counts = [networks.operations_of(operation) for operation in graph.get_operations()]
     counts = [count for count in counts if count]
     return (3 * sum(counts) - counts[0]) / 1e9

@@ -11,7 +11,8 @@ import tempfile
 import time
 from concurrent import futures
 
-from deployment import cluster_environment, ports
+from deployment.launch import cluster_environment
+from deployment.ranks import ports
 from utils.errors import UserError
 
 

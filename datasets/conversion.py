@@ -12,7 +12,9 @@ import time
 
 import numpy as np
 
-from datasets import defects, image_files, mask_files, processes, sources, tfrecord
+from datasets import defects, formats, processes
+from datasets.files import image_files, mask_files
+from datasets.records import tfrecord
 from utils import log
 from utils.compat import tf
 from utils.errors import UserError
@@ -131,7 +133,7 @@ def _written(shard: Shard, reader: mask_files.MaskReader):
     yield tally
 
 
-def _read(sample: sources.Sample, reader: mask_files.MaskReader, tally: Tally) -> bytes | None:
+def _read(sample: formats.Sample, reader: mask_files.MaskReader, tally: Tally) -> bytes | None:
     """Returns the serialized record of a sample; None where its files cannot be used."""
     tally.done += 1
     try:
@@ -145,7 +147,7 @@ def _read(sample: sources.Sample, reader: mask_files.MaskReader, tally: Tally) -
     return tfrecord.serialize(record_of(sample, image, label))
 
 
-def read_sample(sample: sources.Sample, reader: mask_files.MaskReader) -> tuple:
+def read_sample(sample: formats.Sample, reader: mask_files.MaskReader) -> tuple:
     """Reads and checks the files of a sample.
 
     Returns:
@@ -163,14 +165,14 @@ def read_sample(sample: sources.Sample, reader: mask_files.MaskReader) -> tuple:
     return image, label, pixels
 
 
-def record_of(sample: sources.Sample, image: image_files.ImageFile, label: bytes):
+def record_of(sample: formats.Sample, image: image_files.ImageFile, label: bytes):
     """Returns the record of a sample's files."""
     return tfrecord.Record(
         sample.name, image.content, image.format, image.height, image.width, label
     )
 
 
-def _check_size(sample: sources.Sample, image: image_files.ImageFile, size: tuple):
+def _check_size(sample: formats.Sample, image: image_files.ImageFile, size: tuple):
     if size == (image.height, image.width):
         return
     hint = ""

@@ -6,7 +6,7 @@ r"""Converts images and masks to TFRecords: `python -m datasets.convert FORMAT -
   python -m datasets.convert folders --image_folder=CamVid --semantic_segmentation_folder=CamVid \
       --list_folder=CamVid --class_table=datasets/tables/camvid.json --output_dir=camvid
 
-FORMAT is a module of datasets/sources; docs/data.md has a command for each. Beside the records a
+FORMAT is a module of datasets/formats; docs/data.md has a command for each. Beside the records a
 `dataset.json` says what they are. All files are checked before one is put in place; a conversion
 that fails or is interrupted leaves the output folder as it was. Converting another split later adds
 it.
@@ -21,10 +21,11 @@ import numpy as np
 from absl import logging
 
 import common
-from datasets import class_table, conversion, mask_files, output_folder, processes, sources
+from datasets import class_table, conversion, formats, output_folder, processes
 from datasets.class_table import ClassTable
+from datasets.files import mask_files
 from datasets.info import DatasetInfo, default_names
-from datasets.options import ConvertOptions
+from options.conversion import ConvertOptions
 from utils import variants
 from utils.errors import OptionError, UserError
 
@@ -48,7 +49,7 @@ def convert(format_name: str, options: ConvertOptions, given: frozenset = frozen
     """Converts the splits that a format finds.
 
     Args:
-      format_name: A format of datasets/sources.
+      format_name: A format of datasets/formats.
       options: Where to read and write.
       given: Names of the options that were given on purpose.
 
@@ -81,8 +82,8 @@ class Plan:
       info: What the records will be.
     """
 
-    source: sources.Source
-    found: sources.Found
+    source: formats.Source
+    found: formats.Found
     classes: ClassTable
     info: DatasetInfo
 
@@ -98,7 +99,7 @@ def plan(format_name: str, options: ConvertOptions, given: frozenset = frozenset
       OptionError: If the format is unknown, or options contradict each other or the class table.
       UserError: If a file is missing.
     """
-    source = variants.lookup(variants.collect(sources), format_name, "format")
+    source = variants.lookup(variants.collect(formats), format_name, "format")
     _check_flags(format_name, source, given)
     found = source.find(options, given)
     classes = _class_table(options, found.classes)
@@ -113,7 +114,7 @@ def plan(format_name: str, options: ConvertOptions, given: frozenset = frozenset
     return Plan(source, found, classes, info)
 
 
-def _check_flags(format_name: str, source: sources.Source, given: frozenset):
+def _check_flags(format_name: str, source: formats.Source, given: frozenset):
     """Refuses flags that another format takes."""
     own = {field.name for field in dataclasses.fields(ConvertOptions)}
     useless = (given & own) - _COMMON_FLAGS - set(source.flags)

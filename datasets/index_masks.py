@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import common
-from datasets import files, image_files, mask_files
-from datasets.options import IndexMasksOptions
+from datasets.files import archives, image_files, mask_files
+from options.conversion import IndexMasksOptions
 from utils import log
 from utils.errors import UserError
 
@@ -25,9 +25,9 @@ def remove_palettes(options: IndexMasksOptions) -> int:
       UserError: If the folder has no masks, or one is no mask of indices.
     """
     folder = options.original_gt_folder
-    if not files.is_folder(folder):
+    if not archives.is_folder(folder):
         raise UserError(f"--original_gt_folder={folder} is no folder; pass that of the masks.")
-    names = [name for name in files.names(folder) if name.endswith(".png")]
+    names = [name for name in archives.names(folder) if name.endswith(".png")]
     if not names:
         raise UserError(f"--original_gt_folder={folder} has no masks (.png).")
     os.makedirs(options.output_dir, exist_ok=True)

@@ -11,8 +11,9 @@ import json
 import os
 
 import common
-from datasets import class_names, raw_records, shards
-from datasets.options import DataOptions
+from datasets import class_names, raw_records
+from datasets.records import shards
+from options.data import DataOptions
 from utils import colormap, variants
 from utils.errors import OptionError, UserError
 

@@ -10,8 +10,8 @@ import shutil
 
 import common
 from datasets import info as dataset_info
-from datasets import shards
 from datasets.info import DATASET_FILE, DatasetInfo
+from datasets.records import shards
 from utils.errors import UserError
 
 _TEMPORARY = ".converting-"

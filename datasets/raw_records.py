@@ -16,7 +16,8 @@ import tempfile
 from absl import flags, logging
 
 import common
-from datasets.options import ConvertOptions, DataOptions
+from options.conversion import ConvertOptions
+from options.data import DataOptions
 from utils.errors import OptionError
 
 # --dataset_dir -> the folder of its records in this process.

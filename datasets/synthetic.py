@@ -17,7 +17,7 @@ from PIL import Image
 
 import common
 from datasets import synthetic_scenes
-from datasets.options import SyntheticOptions
+from options.conversion import SyntheticOptions
 from utils import colormap, log
 from utils.errors import UserError
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 
-from deployment.alone import Alone
-from deployment.options import DeviceOptions
+from deployment.ranks.single_process import Alone
+from options.device import DeviceOptions
 from utils.compat import tf
 from utils.errors import OptionError
 
@@ -25,7 +25,7 @@ class Backend:
       skips_overflow: Whether the optimizer that `wrap_optimizer` gives leaves out steps whose
         gradients are not finite by itself, as one that scales the loss does.
       formulation: How convolutions are computed in training, one of
-        `core.convolution.FORMULATIONS`; "native" suits what has kernels for everything.
+        `core.layers.convolution.FORMULATIONS`; "native" suits what has kernels for everything.
       dropout: The device's own dropout, a function of inputs and the share of elements that stays;
         None where it has none.
       trains: Whether the process trains; who does says so before `start`, as a device may have to
@@ -192,10 +192,10 @@ def create(options: DeviceOptions) -> Backend:
       OptionError: If this version or this machine has no such device.
     """
     name = _best_device() if options.device == "auto" else options.device
-    if importlib.util.find_spec(f"deployment.{name}") is None:
+    if importlib.util.find_spec(f"deployment.devices.{name}") is None:
         raise OptionError(f"--device={name} is not part of this version; pass --device=cpu.")
     _check_flags(options, name)
-    backend = importlib.import_module(f"deployment.{name}").create(options)
+    backend = importlib.import_module(f"deployment.devices.{name}").create(options)
     backend.check_precision()
     return backend
 
@@ -217,6 +217,6 @@ def _check_flags(options: DeviceOptions, name: str):
 
 def _best_device() -> str:
     for name in ("npu", "gpu"):
-        if importlib.import_module(f"deployment.{name}").is_available():
+        if importlib.import_module(f"deployment.devices.{name}").is_available():
             return name
     return "cpu"

@@ -19,9 +19,10 @@ from absl import flags
 
 import common
 from common import Options, option
-from core.options import ModelOptions, TrainOptions
-from datasets.options import DataOptions
-from deployment.options import DeviceOptions
+from options.data import DataOptions
+from options.device import DeviceOptions
+from options.network import ModelOptions
+from options.training import TrainOptions
 from utils.errors import UserError
 
 ROOT = pathlib.Path(common.__file__).resolve().parent

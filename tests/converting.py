@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from datasets import convert as converter
-from datasets import shards, tfrecord
-from datasets.options import ConvertOptions
+from datasets.records import shards, tfrecord
+from options.conversion import ConvertOptions
 
 
 def convert(format_name, options, **changes):

@@ -14,9 +14,9 @@ import sys
 import tarfile
 
 import common
-from core import model
-from core.options import ModelOptions
-from datasets.options import DataOptions
+from core import network
+from options.data import DataOptions
+from options.network import ModelOptions
 from tests import converting, small_data, small_trees
 from utils import colormap
 from utils.compat import tf
@@ -166,7 +166,7 @@ def save(prefix, options, num_classes, scope=""):
     prefix.parent.mkdir(parents=True, exist_ok=True)
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(0)
-        model.logits(tf.zeros([1, *CROP, 3]), options, num_classes)
+        network.logits(tf.zeros([1, *CROP, 3]), options, num_classes)
         session.run(tf.global_variables_initializer())
         chosen = [item for item in tf.global_variables() if item.op.name.startswith(scope)]
         assert chosen, scope

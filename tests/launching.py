@@ -5,9 +5,9 @@ import pathlib
 import subprocess
 import sys
 
-from deployment import launch
+from deployment.launch import launcher
 
-ROOT = pathlib.Path(launch.__file__).parent.parent
+ROOT = pathlib.Path(launcher.__file__).parents[2]
 
 
 def start(tmp_path, program, *arguments, environment=(), without=(), **flags):

@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 
 from datasets import convert
-from datasets.options import ConvertOptions, DataOptions
+from options.conversion import ConvertOptions
+from options.data import DataOptions
 from utils import colormap
 
 NUM_CLASSES = 4

@@ -3,10 +3,10 @@
 import os
 
 import common
-from core import model
-from core.options import ModelOptions
-from core.training import averaging
-from datasets.options import DataOptions
+from core import network
+from core.training import ema
+from options.data import DataOptions
+from options.network import ModelOptions
 from tests.golden.logits import load_weights
 from utils.compat import tf
 
@@ -20,11 +20,11 @@ def save_checkpoint(folder, num_classes, options=SMALL, factor=1.0, averages=Fal
     """
     prefix = str(folder / "model.ckpt-1")
     with tf.Graph().as_default(), tf.Session() as session:
-        model.logits(tf.zeros([1, 33, 33, 3]), options, num_classes)
+        network.logits(tf.zeros([1, 33, 33, 3]), options, num_classes)
         load_weights(session)
         logits = [item for item in tf.global_variables() if item.op.name.startswith("logits/")]
         if averages:
-            values = averaging.create(logits)
+            values = ema.create(logits)
             session.run([tf.assign(value, item) for value, item in zip(values, logits)])
         session.run([tf.assign(item, item * factor) for item in logits])
         tf.train.Saver().save(session, prefix, write_meta_graph=False)
@@ -35,7 +35,7 @@ def save_run(folder, options, crop_size, class_names, steps, **run):
     """Makes a run's folder: checkpoints of random weights at some steps, and its options."""
     with tf.Graph().as_default():
         tf.set_random_seed(0)
-        model.logits(tf.zeros([1, *crop_size, 3]), options, len(class_names), crop_size=crop_size)
+        network.logits(tf.zeros([1, *crop_size, 3]), options, len(class_names), crop_size=crop_size)
         step = tf.train.get_or_create_global_step()
         with tf.Session() as session:
             session.run(tf.global_variables_initializer())

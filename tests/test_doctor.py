@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import doctor
-from deployment.options import DeviceOptions
+from options.device import DeviceOptions
 from tests import small_data
 from tests.npu_adapter import session as device
 from utils import compat
@@ -115,7 +115,7 @@ def test_gpus_are_shown_with_what_they_can_compute_in(monkeypatch, tmp_path):
     smi.write_text("#!/bin/sh\necho 'NVIDIA A100, 550.54, 40960 MiB'\n")
     smi.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr("deployment.gpu.why_no_gpu", lambda: None)
+    monkeypatch.setattr("deployment.devices.gpu.why_no_gpu", lambda: None)
     gpus = [compat.Gpu("NVIDIA A100", (8, 0)), compat.Gpu("Tesla P4", (6, 1))]
     monkeypatch.setattr(compat, "visible_gpus", lambda: gpus)
     driver, first, second = doctor._nvidia(DeviceOptions())

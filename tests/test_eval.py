@@ -11,11 +11,13 @@ import pytest
 import common
 import eval as eval_command
 from core.evaluation import results
-from core.options import EvalOptions, ModelOptions, WindowOptions
 from datasets import info as dataset_info
-from datasets import shards, tfrecord
-from datasets.options import DataOptions
-from deployment.options import DeviceOptions
+from datasets.records import shards, tfrecord
+from options.data import DataOptions
+from options.device import DeviceOptions
+from options.evaluation import EvalOptions
+from options.inference import WindowOptions
+from options.network import ModelOptions
 from tests import small_data
 from tests.resources import data_folder, pretrained
 from tests.small_networks import save_run

@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 
 import export_model
-from core import model
+from core import network
 from core.export import check, frozen, graph, images, tflite
-from core.export.options import FORMATS, ExportOptions
-from core.options import ModelOptions
-from core.prediction import segmenter
-from datasets.options import DataOptions
-from deployment.options import DeviceOptions
+from core.inference import segmenter
+from options.data import DataOptions
+from options.device import DeviceOptions
+from options.export import FORMATS, ExportOptions
+from options.network import ModelOptions
 from tests import resources, small_data
 from tests.golden import logits as golden_logits
 from tests.small_networks import SMALL, save_checkpoint, save_run
@@ -212,10 +212,10 @@ def test_images_standardized_as_other_frameworks_do_are_exported_alike(tmp_path)
     # Smaller than the crop, so that the pad colour counts.
     image = small_data.pixels(0, 25, 30)
     settings = {"options": options, "data_options": DataOptions(eval_crop_size=CROP)}
-    with segmenter.load(checkpoint_path, **settings) as network:
-        expected = network.segment(image, probabilities=True).probabilities
-    with segmenter.load(str(tmp_path / "net.pb")) as network:
-        found = network.segment(image, probabilities=True).probabilities
+    with segmenter.load(checkpoint_path, **settings) as loaded:
+        expected = loaded.segment(image, probabilities=True).probabilities
+    with segmenter.load(str(tmp_path / "net.pb")) as loaded:
+        found = loaded.segment(image, probabilities=True).probabilities
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -271,16 +271,16 @@ def test_tflite_gives_the_labels_of_the_published_tflite_file(published):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", sorted(model.BACKBONES))
+@pytest.mark.parametrize("variant", sorted(network.BACKBONES))
 def test_every_backbone_can_be_exported_in_every_format(variant, tmp_path):
     options = ModelOptions(
         model_variant=variant, atrous_rates=(2, 3), decoder_output_stride=(4,), output_stride=16
     )
-    if 4 not in model.BACKBONES[variant].decoder_strides:
+    if 4 not in network.BACKBONES[variant].decoder_strides:
         options = dataclasses.replace(options, decoder_output_stride=(8,))
     checkpoint_path = str(tmp_path / "model.ckpt")
     with tf.Graph().as_default(), tf.Session() as session:
-        model.logits(tf.zeros([1, 65, 65, 3]), options, 5, crop_size=(65, 65))
+        network.logits(tf.zeros([1, 65, 65, 3]), options, 5, crop_size=(65, 65))
         golden_logits.load_weights(session)
         tf.train.Saver().save(session, checkpoint_path, write_meta_graph=False)
     formats = [*FORMATS[:3], "om"]
@@ -482,11 +482,11 @@ def test_averages_of_the_weights_are_exported_on_request(run, tmp_path):
     assert described["checkpoint"]["use_ema"] is True
     image = small_data.pixels(0, *CROP)
     settings = {"options": SMALL, "data_options": DataOptions(eval_crop_size=CROP)}
-    with segmenter.load(str(tmp_path / "net.pb")) as network:
-        found = network.segment(image, probabilities=True).probabilities
+    with segmenter.load(str(tmp_path / "net.pb")) as loaded:
+        found = loaded.segment(image, probabilities=True).probabilities
     for use_ema in (True, False):
-        with segmenter.load(checkpoint, use_ema=use_ema, **settings) as network:
-            other = network.segment(image, probabilities=True).probabilities
+        with segmenter.load(checkpoint, use_ema=use_ema, **settings) as loaded:
+            other = loaded.segment(image, probabilities=True).probabilities
         assert np.allclose(found, other, atol=1e-5) == use_ema
     with pytest.raises(UserError, match="holds no averages of the weights; leave out --use_ema"):
         export(run, tmp_path / "net.pb", use_ema=True)

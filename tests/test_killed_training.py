@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from core import checkpoint
+from core.checkpoints import restore
 from tests import small_data
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -65,7 +65,7 @@ def _processor_seconds(pid) -> float:
 
 def _learned(folder):
     """Returns all that a training leaves but rates and times."""
-    opened = checkpoint.reader(checkpoint.newest(str(folder)))
+    opened = restore.reader(restore.newest(str(folder)))
     tensors = {name: opened.get_tensor(name) for name in opened.get_variable_to_shape_map()}
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for record in records:

@@ -12,14 +12,16 @@ from PIL import Image
 
 import common
 import predict as command
-from core import predict as prediction
-from core.options import ModelOptions, WindowOptions
-from core.prediction.options import PredictOptions
-from core.predictor import Predictor
+from core.inference import tta as prediction
+from core.inference.predictor import Predictor
 from datasets import info as dataset_info
-from datasets import input_fn, shards, tfrecord
-from datasets.options import DataOptions
-from deployment.options import DeviceOptions
+from datasets.pipeline import input_fn
+from datasets.records import shards, tfrecord
+from options.data import DataOptions
+from options.device import DeviceOptions
+from options.inference import WindowOptions
+from options.network import ModelOptions
+from options.prediction import PredictOptions
 from tests.small_data import pixels, save_image
 from tests.small_networks import SMALL, save_checkpoint
 from utils import colormap

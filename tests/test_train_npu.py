@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 
 import train_npu
-from core import checkpoint
-from core.options import ModelOptions, TrainOptions
+from core.checkpoints import restore
 from datasets import info as dataset_info
-from datasets import input_fn, shards, tfrecord
-from datasets.options import DataOptions
+from datasets.pipeline import input_fn
+from datasets.records import shards, tfrecord
 from deployment import backend
-from deployment.options import DeviceOptions
+from options.data import DataOptions
+from options.device import DeviceOptions
+from options.network import ModelOptions
+from options.training import TrainOptions
 from tests import small_data
 from utils.compat import tf
 from utils.errors import OptionError, UserError
@@ -90,7 +92,7 @@ def test_training_lowers_the_loss_and_leaves_what_others_need(records, tmp_path)
     assert metrics[-1]["step"] == 100
     losses = [record["loss"] for record in metrics]
     assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
-    assert checkpoint.step_of(checkpoint.newest(str(tmp_path))) == 100
+    assert restore.step_of(restore.newest(str(tmp_path))) == 100
     saved = json.loads((tmp_path / "options.json").read_text())
     assert saved["model"]["depth_multiplier"] == 0.25
     assert saved["run"]["num_classes"] == CLASSES
@@ -105,9 +107,9 @@ def test_a_run_in_two_parts_learns_what_one_without_a_break_learns(records, tmp_
     for steps in (4, 6):
         _train(records, tmp_path / "parts", steps, **flat)
     whole, parts = (
-        checkpoint.reader(checkpoint.newest(str(tmp_path / name))) for name in ("whole", "parts")
+        restore.reader(restore.newest(str(tmp_path / name))) for name in ("whole", "parts")
     )
-    for name in checkpoint.shapes(checkpoint.newest(str(tmp_path / "parts"))):
+    for name in restore.shapes(restore.newest(str(tmp_path / "parts"))):
         np.testing.assert_allclose(
             parts.get_tensor(name), whole.get_tensor(name), rtol=1e-4, atol=1e-6, err_msg=name
         )
@@ -136,7 +138,7 @@ def test_another_run_in_the_folder_is_refused(records, tmp_path):
 def test_weights_of_another_class_count_need_the_flag_that_drops_the_head(records, tmp_path):
     other = tmp_path / "other"
     _train(records, other, 2)
-    start = {"tf_initial_checkpoint": checkpoint.newest(str(other))}
+    start = {"tf_initial_checkpoint": restore.newest(str(other))}
     wide = {**MODEL, "aspp_convs_filters": 24}
     with pytest.raises(UserError, match="(?s)aspp0/weights: .*--initialize_last_layer=false"):
         _train(records, tmp_path / "strict", 2, model=wide, **start)
@@ -197,7 +199,7 @@ def test_a_step_that_is_not_finite_is_explained_and_the_last_checkpoint_is_kept(
     )
     with _with_bad_batch(5), pytest.raises(UserError, match=message):
         _train(records, tmp_path, 8, save_checkpoints_steps=2)
-    assert checkpoint.step_of(checkpoint.newest(str(tmp_path))) == 4
+    assert restore.step_of(restore.newest(str(tmp_path))) == 4
 
 
 def test_a_run_goes_back_and_on_without_the_bad_batches_and_can_be_continued(records, tmp_path):
@@ -220,8 +222,8 @@ def test_a_run_goes_back_only_so_often(records, tmp_path):
 
 def test_averages_are_trained_and_evaluated(records, tmp_path):
     _train(records, tmp_path, 4, ema_decay=0.9, accumulate_batches=2, freeze=("backbone",))
-    path = checkpoint.newest(str(tmp_path))
-    stored = checkpoint.reader(path)
+    path = restore.newest(str(tmp_path))
+    stored = restore.reader(path)
     name = "logits/semantic/weights"
     average = stored.get_tensor(name + "/ExponentialMovingAverage")
     with tf.Graph().as_default(), tf.Session() as session:
@@ -229,7 +231,7 @@ def test_averages_are_trained_and_evaluated(records, tmp_path):
             tf.get_variable(name, average.shape),
             tf.get_variable("MobilenetV2/Conv/weights", [3, 3, 3, 8]),
         ]
-        session.run(checkpoint.restore_op(path, variables, averaged=True))
+        session.run(restore.restore_op(path, variables, averaged=True))
         head, backbone = session.run(variables)
     np.testing.assert_array_equal(head, average)
     np.testing.assert_array_equal(backbone, stored.get_tensor("MobilenetV2/Conv/weights"))
@@ -294,7 +296,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(records, tmp_path, number, 
     assert b"Traceback" not in errors
     # What TensorFlow reports of an operation that oneDNN leaves to others looks like a failure.
     assert b"oneDNN supports" not in errors
-    step = checkpoint.step_of(checkpoint.newest(str(tmp_path)))
+    step = restore.step_of(restore.newest(str(tmp_path)))
     assert step >= 1
     subprocess.run(_flags(records, tmp_path, step + 2), check=True, stderr=subprocess.DEVNULL)
     assert [record["step"] for record in _metrics(tmp_path)] == list(range(1, step + 3))

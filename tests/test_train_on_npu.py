@@ -12,9 +12,9 @@ from absl import flags, logging
 
 import common
 import train_npu
-from core import checkpoint
+from core.checkpoints import restore
 from datasets import convert
-from datasets.options import ConvertOptions
+from options.conversion import ConvertOptions
 from tests import small_data
 from tests.npu_adapter import importable
 from tests.npu_adapter import session as device
@@ -119,8 +119,8 @@ def run(tmp_path, *arguments, status=0):
 
 
 def values(path):
-    reader = checkpoint.reader(path)
-    return {name: reader.get_tensor(name) for name in checkpoint.shapes(path)}
+    reader = restore.reader(path)
+    return {name: reader.get_tensor(name) for name in restore.shapes(path)}
 
 
 def assert_same(first, second, tolerance=0.0):

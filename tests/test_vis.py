@@ -8,18 +8,18 @@ from PIL import Image
 
 import common
 import vis
-from core.evaluation import watch
-from core.options import ModelOptions
-from core.prediction import files, segmenter
-from core.prediction.options import VisOptions
+from core.evaluation import select
+from core.inference import segmenter, writers
 from datasets import info as dataset_info
-from datasets import shards, tfrecord
-from datasets.options import DataOptions
-from deployment.options import DeviceOptions
+from datasets.records import shards, tfrecord
+from options.data import DataOptions
+from options.device import DeviceOptions
+from options.network import ModelOptions
+from options.prediction import VisOptions
+from tests.options.test_options import defined_flags
 from tests.resources import golden_json
 from tests.small_data import pixels, save_image
 from tests.small_networks import SMALL, save_checkpoint
-from tests.test_options import defined_flags
 from utils import colormap
 from utils.compat import tf
 from utils.errors import OptionError, UserError
@@ -141,7 +141,7 @@ def test_new_checkpoints_are_waited_for_where_several_are_asked_for(monkeypatch)
         seen.update(folder=folder, interval=interval)
         return iter(["a", "b", "c"])
 
-    monkeypatch.setattr(watch, "new_checkpoints", new_checkpoints)
+    monkeypatch.setattr(select, "new_checkpoints", new_checkpoints)
     options = VisOptions(checkpoint_dir="run", max_number_of_iterations=2, eval_interval_secs=7)
     assert list(vis._checkpoints(options)) == [["a"], ["b"]]
     assert seen == {"folder": "run", "interval": 7}
@@ -194,7 +194,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_whole_images_only(tiny, tmp_path, 
             raise OSError(28, "No space left on device")
         return open(path, *arguments)
 
-    monkeypatch.setattr(files, "open", open_until_full, raising=False)
+    monkeypatch.setattr(writers, "open", open_until_full, raising=False)
     message = "000001_prediction.png: No space left on device; what is written so far is complete"
     with pytest.raises(UserError, match=message):
         _visualize(tiny, tmp_path, also_save_raw_predictions=True)

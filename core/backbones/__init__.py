@@ -1,7 +1,7 @@
 """The backbones, one file per family; each file offers its networks in a dict VARIANTS.
 
 A variant is a record, not a class: numbers that travel together (scope, normalisation, pad colour,
-possible strides) and one function that builds the features. `core/model.py` collects all of them.
+possible strides) and one function that builds the features. `core/network.py` collects all of them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Callable
 
-from core.options import ModelOptions
+from options.network import ModelOptions
 from utils.compat import tf
 from utils.errors import OptionError
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from core import layers, recompute
+from core import layers
 from core.backbones import MIDDLE_GREY, Backbone, Features, scale_to_unit_range
-from core.options import ModelOptions
+from core.layers import recompute
+from options.network import ModelOptions
 from utils.compat import tf
 
 _SCOPE = "MobilenetV2"

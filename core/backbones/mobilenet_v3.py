@@ -8,9 +8,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from core import layers, recompute
+from core import layers
 from core.backbones import MIDDLE_GREY, Backbone, Features, mobilenet_v2, scale_to_unit_range
-from core.options import ModelOptions
+from core.layers import recompute
+from options.network import ModelOptions
 from utils.compat import tf
 
 _SCOPE = "MobilenetV3"

@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from core import layers, recompute
+from core import layers
 from core.backbones import IMAGENET_MEAN, Backbone, Features, subtract_mean
-from core.options import ModelOptions
+from core.layers import recompute
+from options.network import ModelOptions
 from utils.compat import tf
 
 _BATCH_NORM_DECAY = 0.95

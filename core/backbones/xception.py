@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from core import layers, recompute
+from core import layers
 from core.backbones import MIDDLE_GREY, Backbone, Features, scale_to_unit_range
-from core.options import ModelOptions
+from core.layers import recompute
+from options.network import ModelOptions
 from utils.compat import tf
 
 _BATCH_NORM_DECAY = 0.9997

@@ -6,10 +6,10 @@ import dataclasses
 import json
 import os
 
-from core import checkpoint
-from core.evaluate import Result
-from core.options import ModelOptions
-from core.saved_options import SavedOptions, as_text
+from core.checkpoints import restore
+from core.evaluation.evaluator import Result
+from options.network import ModelOptions
+from options.saved import SavedOptions, as_text
 from utils import charts, report
 from utils.errors import UserError
 
@@ -57,7 +57,7 @@ def page(
         subtitle=f"{_of_what(result)}, {result.num_images} images, {_how(settings)}",
         headlines=_headlines(summary),
         notices=tuple(notices),
-        charts=_charts(checkpoint.run_of(result.checkpoint), result.step),
+        charts=_charts(restore.run_of(result.checkpoint), result.step),
         classes=_classes(summary, info),
         confusion=result.confusion,
         samples=result.samples,

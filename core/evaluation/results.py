@@ -11,9 +11,10 @@ import json
 import os
 
 import common
-from core import metrics, run_folder
-from core.evaluate import Result
-from core.options import EvalOptions
+from core.evaluation.evaluator import Result
+from core.metrics import confusion as metrics
+from core.runs import folder as run_folder
+from options.evaluation import EvalOptions
 from utils import folders, log
 from utils.errors import UserError
 

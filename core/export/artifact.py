@@ -6,7 +6,7 @@ import dataclasses
 from typing import Callable
 
 from core.export import graph
-from core.export.options import ExportOptions
+from options.export import ExportOptions
 from utils.compat import tf
 
 

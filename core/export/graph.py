@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from core import layers, predict
+from core import layers
 from core.export import folding
-from core.options import ModelOptions
+from core.inference import tta
+from options.network import ModelOptions
 from utils import image_ops
 from utils.compat import tf
 
@@ -63,7 +64,7 @@ def build_live(network: Network) -> tuple:
     images = tf.placeholder(tf.uint8, [None, None, None, 3], name=INPUT)
     prepared, size = _prepare(images, network)
     prepared = tf.identity(prepared, name=_NETWORK_INPUT)
-    prediction = predict.predict(
+    prediction = tta.predict(
         prepared,
         network.options,
         network.num_classes,

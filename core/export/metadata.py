@@ -7,8 +7,10 @@ import os
 
 import numpy as np
 
-from core import checkpoint, model, run_folder
+from core import network as core_network
+from core.checkpoints import restore
 from core.export import graph
+from core.runs import folder
 from utils.compat import host_session, tf
 
 # Grows when a reader of an older file would misunderstand a newer one.
@@ -41,10 +43,10 @@ def describe(
         "checkpoint": {
             "name": os.path.basename(checkpoint_path),
             "path": os.path.abspath(checkpoint_path),
-            "step": checkpoint.step_of(checkpoint_path),
+            "step": restore.step_of(checkpoint_path),
             "use_ema": use_ema,
         },
-        "versions": {**run_folder.versions(), "commit": run_folder.git_commit()},
+        "versions": {**folder.versions(), "commit": folder.git_commit()},
     }
 
 
@@ -64,7 +66,7 @@ def _preprocessing(network: graph.Network) -> dict:
 
 def _normalization(network: graph.Network) -> tuple:
     """Returns the factor and the summand of each channel, as lists."""
-    normalize = model.backbone(network.options).normalize
+    normalize = core_network.backbone(network.options).normalize
     with tf.Graph().as_default(), host_session() as session:
         ends = normalize(tf.constant([[[[0.0] * 3, [255.0] * 3]]]))
         low, high = session.run(ends)[0, 0].astype(np.float64)

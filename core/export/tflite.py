@@ -12,7 +12,7 @@ from absl import logging
 
 from core.export import frozen, graph
 from core.export.artifact import EXACT, Artifact, Job, Tolerance, outputs_of, tensor
-from core.export.options import ExportOptions
+from options.export import ExportOptions
 from utils.compat import has_new_tflite_converter, tf
 from utils.errors import OptionError, UserError, reason_of
 

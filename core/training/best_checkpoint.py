@@ -10,13 +10,13 @@ import json
 import os
 
 import common
-from core import checkpoint, checkpoint_files
+from core.checkpoints import files, restore
 from utils.errors import UserError
 
 
 def of_step(folder: str, step: int) -> str:
     """Returns the prefix of a run's checkpoint of a step."""
-    return os.path.join(folder, f"{checkpoint.PREFIX}-{step}")
+    return os.path.join(folder, f"{restore.PREFIX}-{step}")
 
 
 def keep(folder: str, scores: dict):
@@ -29,21 +29,21 @@ def keep(folder: str, scores: dict):
     Raises:
       UserError: If it cannot be written; the best so far is as it was.
     """
-    best = os.path.join(folder, checkpoint.BEST_FOLDER)
+    best = os.path.join(folder, restore.BEST_FOLDER)
     try:
-        kept = checkpoint_files.copy_to(of_step(folder, scores["step"]), best)
+        kept = files.copy_to(of_step(folder, scores["step"]), best)
         with open(os.path.join(folder, common.OPTIONS_FILE), encoding="utf-8") as file:
             common.write_text(os.path.join(best, common.OPTIONS_FILE), file.read())
         content = {"checkpoint": os.path.basename(kept), **scores}
         common.write_text(
-            os.path.join(best, checkpoint.BEST_FILE), json.dumps(content, indent=1) + "\n"
+            os.path.join(best, restore.BEST_FILE), json.dumps(content, indent=1) + "\n"
         )
     except OSError as error:
         raise UserError(
             f"cannot write the best checkpoint to {best} ({error.strerror}); the checkpoints of "
             "the run are unharmed. Free some space and run the same command again."
         ) from error
-    for path in checkpoint.find_all(best):
+    for path in restore.find_all(best):
         if path != kept:
-            checkpoint_files.delete(path)
-    checkpoint_files.clean(best)
+            files.delete(path)
+    files.clean(best)

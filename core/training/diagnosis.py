@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.train import TrainStep
+from core.training.step import TrainStep
 from utils.compat import tf
 
 # Values that are fetched at once: few runs, and little memory beside the step's own.

@@ -10,7 +10,7 @@ import re
 
 from absl import logging
 
-from core import optimizers
+from core.training import optimizers
 from utils.errors import OptionError
 
 DECODER_SCOPES = ("decoder/",)

@@ -7,7 +7,7 @@ steps, and a loop ends on a multiple of that.
 
 from __future__ import annotations
 
-from core.options import TrainOptions
+from options.training import TrainOptions
 
 
 def _given(options: TrainOptions) -> dict:

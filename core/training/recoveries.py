@@ -13,9 +13,9 @@ import json
 import os
 
 import common
-from core import checkpoint
-from core.hooks.stop_on_bad_loss import NonFiniteError
-from core.options import TrainOptions
+from core.checkpoints import restore
+from core.training.hooks.stop_on_nonfinite import NonFiniteError
+from options.training import TrainOptions
 from utils.errors import UserError
 from utils.log import RunLog
 
@@ -59,8 +59,8 @@ def roll_back(error: NonFiniteError, options: TrainOptions):
     records = read(folder)
     if len(records) >= options.recover_from_nan:
         raise error
-    found = checkpoint.find_all(folder)
-    step = checkpoint.step_of(found[-1]) if found else 0
+    found = restore.find_all(folder)
+    step = restore.step_of(found[-1]) if found else 0
     records.append(
         {
             "bad_step": error.step,

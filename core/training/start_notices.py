@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from absl import logging
 
-from core import checkpoint, model, train
-from core.options import ModelOptions, TrainOptions
+from core import network
+from core.checkpoints import restore
+from core.training import step as train
+from options.network import ModelOptions
+from options.training import TrainOptions
 
 # Share of the start in a moving average at the end of training that is worth a warning.
 _STALE_PERCENT = 5.0
@@ -20,7 +23,7 @@ def start_step(resume_from: str | None, options: TrainOptions) -> int:
     """
     if resume_from is None:
         return 0
-    step = checkpoint.step_of(resume_from)
+    step = restore.step_of(resume_from)
     if step >= options.training_number_of_steps:
         logging.info(
             "%s is at step %d already; pass a larger --training_number_of_steps to go on.",
@@ -88,7 +91,7 @@ def warn_of_batch_norm(model_options: ModelOptions, options: TrainOptions):
             steps,
             head_left,
         )
-    backbone_left = 100 * model.backbone(model_options).batch_norm_decay ** steps
+    backbone_left = 100 * network.backbone(model_options).batch_norm_decay ** steps
     is_new = options.tf_initial_checkpoint is None and "backbone" not in (options.freeze or ())
     if is_new and backbone_left > _STALE_PERCENT:
         logging.warning(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from absl import logging
 
-from core import checkpoint, optimizers, train
-from core.options import TrainOptions
+from core.checkpoints import restore
+from core.training import optimizers, step
 from deployment.backend import Backend
+from options.training import TrainOptions
 from utils.errors import OptionError
 
 
@@ -21,7 +22,7 @@ def check_backend(options: TrainOptions, backend: Backend):
         raise OptionError(f"--sync_batch_norm is for CPU and GPU; leave it out on {backend.name}.")
 
 
-def initial_weights(options: TrainOptions) -> checkpoint.Match | None:
+def initial_weights(options: TrainOptions) -> restore.Match | None:
     """Returns how `--tf_initial_checkpoint` fits the network in the default graph, None without.
 
     Raises:
@@ -29,9 +30,9 @@ def initial_weights(options: TrainOptions) -> checkpoint.Match | None:
     """
     if options.tf_initial_checkpoint is None:
         return None
-    matched = checkpoint.match_initial(
+    matched = restore.match_initial(
         options.tf_initial_checkpoint,
-        train.network_variables(),
+        step.network_variables(),
         optimizers.last_layer_scopes(options.last_layers_contain_logits_only),
         options.initialize_last_layer,
     )

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 
-from core.train import TrainStep
+from core.training.step import TrainStep
 from deployment.backend import Backend
 from utils.compat import tf
 

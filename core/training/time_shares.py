@@ -6,7 +6,7 @@ import time
 
 from absl import logging
 
-from core.train import TrainStep
+from core.training.step import TrainStep
 
 # Input waits beyond this share of the time are worth a warning...
 _WAIT = 0.1

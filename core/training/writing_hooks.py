@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from core.hooks.log_images import LogImages
-from core.hooks.log_training import LogTraining
-from core.hooks.save_checkpoints import SaveCheckpoints
-from core.options import TrainOptions
-from core.train import TrainStep
+from core.training.hooks.log_images import LogImages
+from core.training.hooks.log_training import LogTraining
+from core.training.hooks.save_checkpoints import SaveCheckpoints
+from core.training.step import TrainStep
+from options.training import TrainOptions
 
 
 def create(step: TrainStep, options: TrainOptions, info, run: dict) -> list:

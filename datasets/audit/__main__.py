@@ -16,14 +16,15 @@ import json
 import os
 
 import common
-from datasets import convert, sources
+from datasets import convert, formats
 from datasets import info as dataset_info
 from datasets.audit import readers
 from datasets.audit.counts import count
 from datasets.audit.findings import PROBLEM, find
 from datasets.audit.page import render
 from datasets.audit.report import as_json, as_text
-from datasets.options import AuditOptions, ConvertOptions, DataOptions
+from options.conversion import AuditOptions, ConvertOptions
+from options.data import DataOptions
 from utils import log, report, variants
 from utils.errors import OptionError, UserError
 
@@ -62,13 +63,13 @@ def open_data(path: str, options: ConvertOptions, audit_options: AuditOptions, g
     for name in _FLAGS_OF_WRITING:
         if name in given:
             raise OptionError(f"--{name} has no effect on an audit, which writes no records.")
-    formats = variants.collect(sources)
+    known = variants.collect(formats)
     if os.path.isdir(path):
         return _open_records(path, options, audit_options, given)
-    if path not in formats:
+    if path not in known:
         raise UserError(
             f"{path} is neither a folder of records nor a format of files to convert "
-            f"({', '.join(sorted(formats))}); pass one of them."
+            f"({', '.join(sorted(known))}); pass one of them."
         )
     if "dataset" in given:
         raise OptionError("--dataset is for records without a dataset.json; leave it out.")

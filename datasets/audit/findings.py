@@ -9,9 +9,10 @@ import collections
 import dataclasses
 import itertools
 
-from datasets import defects, mask_files, split_names
+from datasets import defects, split_names
 from datasets.audit import near_duplicates
 from datasets.audit.counts import Counts, Item, Split, counted_classes
+from datasets.files import mask_files
 
 PROBLEM = "problem"
 WARNING = "warning"

@@ -11,18 +11,12 @@ import os
 
 import numpy as np
 
-from datasets import (
-    conversion,
-    defects,
-    image_files,
-    info,
-    record_checks,
-    shards,
-    split_names,
-)
+from datasets import conversion, defects, info, split_names
 from datasets.convert import Plan
+from datasets.files import image_files
 from datasets.info import DatasetInfo
-from datasets.record_checks import Look
+from datasets.records import checks, shards
+from datasets.records.checks import Look
 from utils.compat import tf
 from utils.errors import UserError
 
@@ -119,7 +113,7 @@ class Records:
     def see(self, split: str, number: int) -> Seen:
         """Reads and checks a record."""
         index, place = self._at(split, number)
-        look = record_checks.look_at(index, place, self.info, needs_label=False)
+        look = checks.look_at(index, place, self.info, needs_label=False)
         return Seen(_placed(look, index.name(place)))
 
     def _at(self, split: str, number: int) -> tuple:
@@ -162,7 +156,7 @@ class Files:
         except image_files.BadFileError as error:
             return Seen(_look_of_bad(sample, error))
         record = conversion.record_of(sample, image, label)
-        look = record_checks.look(record, self.info, needs_label=False)
+        look = checks.look(record, self.info, needs_label=False)
         return Seen(_placed(look, sample.image), image.change)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import evaluation
-from core.options import EvalOptions
+from options.evaluation import EvalOptions
 
 
 def test_ratios_allow_for_the_arithmetic_by_time_and_by_processor_time():

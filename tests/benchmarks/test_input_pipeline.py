@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from benchmarks import input_pipeline
-from datasets import shards, tfrecord
+from datasets.records import shards, tfrecord
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core import model
+from core import network
 from tests.golden import __main__ as golden
 from tests.golden import compare, logits
 from tests.resources import golden_folder
@@ -57,7 +57,7 @@ _LABELS_EQUAL = 0.999
 
 
 def _parameters() -> list:
-    names = [name for name, backbone in _MANIFESTS.items() if backbone in model.BACKBONES]
+    names = [name for name, backbone in _MANIFESTS.items() if backbone in network.BACKBONES]
     return [
         name if name in _QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names
     ]

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from datasets import info as dataset_info
-from datasets import output_folder, shards, tfrecord
+from datasets import output_folder
+from datasets.records import shards, tfrecord
 from tests.converting import convert, decoded_label, read_records
 from tests.resources import data_folder, golden_folder, golden_json
 from tests.small_data import labels, make_voc, pixels, save_image, save_mask

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from datasets import info as dataset_info
-from datasets import shards
+from datasets.records import shards
 from tests.resources import golden_json
 from tests.small_data import data_options, make_records
 from utils.errors import OptionError, UserError

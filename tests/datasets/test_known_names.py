@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import index_masks, shards
-from datasets.options import ConvertOptions, IndexMasksOptions
+from datasets import index_masks
+from datasets.records import shards
+from options.conversion import ConvertOptions, IndexMasksOptions
 from tests.resources import golden_json
 from tests.small_data import labels, make_voc, save_mask
 from utils.errors import UserError

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
-from datasets import convert, fingerprint, input_fn, raw_records
+from datasets import convert, raw_records
 from datasets import info as dataset_info
-from datasets.options import ConvertOptions, DataOptions
+from datasets.pipeline import input_fn
+from datasets.records import fingerprint
+from options.conversion import ConvertOptions
+from options.data import DataOptions
 from tests.small_data import make_voc
 from utils.compat import tf
 from utils.errors import OptionError, UserError

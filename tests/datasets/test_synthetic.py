@@ -8,7 +8,7 @@ from PIL import Image
 
 from datasets import convert, synthetic, synthetic_scenes
 from datasets import info as dataset_info
-from datasets.options import ConvertOptions, SyntheticOptions
+from options.conversion import ConvertOptions, SyntheticOptions
 from utils.errors import UserError
 
 SCENES = 60

@@ -7,8 +7,9 @@ import re
 
 import numpy as np
 
-from core import model, predict
-from core.options import ModelOptions
+from core import network
+from core.inference import tta
+from options.network import ModelOptions
 from tests.golden import rules
 from utils.compat import tf
 
@@ -51,8 +52,8 @@ def recompute(manifest: dict, folder: pathlib.Path) -> dict:
         shape = batch.shape if crop_size else (None, None, None, 3)
         images = tf.placeholder(tf.float32, shape)
         settings = {"crop_size": crop_size}
-        prediction = predict.predict(images, options, num_classes, **settings)
-        fetches = _logits(model.logits(images, options, num_classes, **settings))
+        prediction = tta.predict(images, options, num_classes, **settings)
+        fetches = _logits(network.logits(images, options, num_classes, **settings))
         if not config.get("logits_only"):
             fetches["labels"] = tf.cast(prediction.labels, tf.uint8)
             fetches["prob"] = prediction.probabilities[:, ::STEP, ::STEP]
@@ -74,13 +75,13 @@ def recompute(manifest: dict, folder: pathlib.Path) -> dict:
 
 def _logits(by_scale: dict) -> dict:
     return {
-        "logits" if name == model.MERGED else f"logits_{name}": tensor
+        "logits" if name == network.MERGED else f"logits_{name}": tensor
         for name, tensor in by_scale.items()
     }
 
 
 def _multi_scale(prefix, images, options, num_classes, scales, flip, crop_size) -> dict:
-    prediction = predict.predict(
+    prediction = tta.predict(
         images, options, num_classes, scales=scales, flip=flip, crop_size=crop_size
     )
     mean = prediction.probabilities
@@ -127,7 +128,7 @@ def _scope_of(name, operations, options) -> str:
     match = re.match(r"layer_(\d+)(?:/(\w+))?$", name)
     if not match:
         return name
-    scope, number = model.backbone(options).scope, int(match.group(1)) - 2
+    scope, number = network.backbone(options).scope, int(match.group(1)) - 2
     block = f"{scope}/expanded_conv_{number}" if number else f"{scope}/expanded_conv"
     if number < 0:
         block = f"{scope}/Conv"

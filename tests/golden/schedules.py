@@ -6,8 +6,8 @@ import pathlib
 
 import numpy as np
 
-from core import schedules
-from core.options import TrainOptions
+from core.training import schedules
+from options.training import TrainOptions
 from utils.compat import tf
 
 # Not a value of --learning_policy: a schedule that only code can ask for.

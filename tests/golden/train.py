@@ -9,10 +9,12 @@ from unittest import mock
 
 import numpy as np
 
-from core import layers, optimizers, train
-from core.options import TrainOptions
+from core import layers
+from core.training import optimizers
+from core.training import step as train
 from deployment import backend
-from deployment.options import DeviceOptions
+from options.device import DeviceOptions
+from options.training import TrainOptions
 from tests.golden import logits as golden_logits
 from tests.golden import rules
 from utils.compat import slim, tf

@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from core import run_folder
+from core.runs import folder
 from scripts import check_release
 from utils.errors import UserError
 from utils.version import VERSION
@@ -44,4 +44,4 @@ def test_the_changelog_of_this_checkout_has_a_heading_for_its_version():
 
 
 def test_the_version_travels_with_a_run():
-    assert run_folder.versions()["deeplabv3"] == VERSION
+    assert folder.versions()["deeplabv3"] == VERSION

@@ -3,9 +3,9 @@ import functools
 import numpy as np
 import pytest
 
-from core import convolution as core_convolution
 from core import layers
 from core.export import folding
+from core.layers import convolution as core_convolution
 from tests.golden import logits as golden_logits
 from utils.compat import slim, tf
 

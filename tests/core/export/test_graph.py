@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core import predict
 from core.export import frozen, graph
-from core.options import ModelOptions
-from datasets import preprocess
-from datasets.options import DataOptions
+from core.inference import tta
+from datasets.pipeline import preprocess
+from options.data import DataOptions
+from options.network import ModelOptions
 from tests import resources
 from tests.golden import logits as golden_logits
 from tests.golden import rules
@@ -68,7 +68,7 @@ def run_flexible(exported, image, salt=""):
 def predicted(exported, prepared):
     """Returns the network's probabilities of a prepared image, float32 [h, w, 3]."""
     with tf.Graph().as_default(), tf.Session() as session:
-        probabilities = predict.probabilities(
+        probabilities = tta.probabilities(
             tf.constant(prepared[np.newaxis]),
             exported.options,
             exported.num_classes,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from core.train import TrainStep
 from core.training import diagnosis
+from core.training.step import TrainStep
 from utils.compat import tf
 
 

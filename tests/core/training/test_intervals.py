@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.options import TrainOptions
 from core.training import intervals
+from options.training import TrainOptions
 
 
 @pytest.mark.parametrize(("given", "loop", "used"), [(10, 4, 12), (12, 4, 12), (1, 10, 10)])

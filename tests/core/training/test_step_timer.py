@@ -6,8 +6,8 @@ from unittest import mock
 
 import pytest
 
-from core.train import TrainStep
 from core.training import step_timer
+from core.training.step import TrainStep
 from utils.compat import tf
 
 

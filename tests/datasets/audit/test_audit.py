@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import convert, shards, tfrecord
+from datasets import convert
 from datasets.audit import __main__ as audit
 from datasets.audit import counts as audit_counts
-from datasets.options import AuditOptions, ConvertOptions
+from datasets.records import shards, tfrecord
+from options.conversion import AuditOptions, ConvertOptions
 from tests.resources import data_folder
 from tests.small_data import labels, make_records, make_voc, pixels, save_image, save_mask
 from utils.compat import tf

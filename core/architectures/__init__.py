@@ -1,0 +1,1 @@
+"""The networks behind a backbone, one file or folder each: features to logits."""

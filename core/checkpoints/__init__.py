@@ -1,0 +1,1 @@
+"""Checkpoints: their files, and how they fit a network."""

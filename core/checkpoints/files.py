@@ -1,0 +1,208 @@
+"""Writes checkpoints that are complete or absent, and deletes those that are not kept.
+
+A checkpoint is written in a folder of its own, brought to the disk, and renamed into place, its
+index last: whenever the process or the machine dies, what has an index is whole. A deletion takes
+the index first. `core/checkpoints/restore.py` finds and reads what is written here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import json
+import os
+import re
+import shutil
+
+from absl import logging
+
+import common
+from core.checkpoints import restore
+from utils.compat import tf
+from utils.errors import UserError, reason_of
+
+_INCOMPLETE_FOLDER = ".incomplete"
+_MILESTONES_FILE = "milestones.json"
+# Why a file cannot be written; all of these have words in the system's language.
+_CANNOT_WRITE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EROFS,
+    errno.EACCES,
+    errno.ENOENT,
+)
+# File systems without hard links answer with one of these.
+_NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
+
+
+def clean(folder: str):
+    """Removes what a killed process left behind: a half-written or half-deleted checkpoint."""
+    shutil.rmtree(os.path.join(folder, _INCOMPLETE_FOLDER), ignore_errors=True)
+    pattern = os.path.join(glob.escape(folder), restore.PREFIX + "-*.data-*-of-*")
+    for path in glob.glob(pattern):
+        prefix = path.rsplit(".data-", 1)[0]
+        if re.search(r"-\d+$", prefix) and not os.path.exists(prefix + ".index"):
+            logging.info("Removing %s, which has no index.", path)
+            os.remove(path)
+
+
+def write(saver: tf.train.Saver, session, folder: str, step: int) -> str:
+    """Saves the variables as `model.ckpt-STEP`.
+
+    Args:
+      saver: Saves what shall be in the checkpoint.
+      session: Holds the values.
+      folder: The run's folder.
+      step: The global step.
+
+    Returns:
+      The prefix of the checkpoint.
+
+    Raises:
+      UserError: If it cannot be written; other checkpoints are as they were.
+    """
+    prefix = os.path.join(folder, f"{restore.PREFIX}-{step}")
+    incomplete = os.path.join(folder, _INCOMPLETE_FOLDER)
+    try:
+        os.makedirs(incomplete, exist_ok=True)
+        temporary = os.path.join(incomplete, os.path.basename(prefix))
+        saver.save(session, temporary, write_meta_graph=False, write_state=False)
+        _put_in_place(temporary, prefix)
+    except (tf.errors.OpError, OSError) as error:
+        raise UserError(
+            f"cannot write checkpoint {prefix} ({_reason(error)}); earlier checkpoints are "
+            "unharmed. Free some space or pass another --train_logdir."
+        ) from error
+    finally:
+        shutil.rmtree(incomplete, ignore_errors=True)
+    return prefix
+
+
+def _reason(error) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return cannot_write(error) or reason_of(error)
+
+
+def cannot_write(error) -> str | None:
+    """Returns why a file could not be written, in the system's words; None for other errors.
+
+    Args:
+      error: An OSError, or an error of TensorFlow.
+    """
+    if isinstance(error, OSError):
+        return error.strerror if error.errno in _CANNOT_WRITE else None
+    # TensorFlow puts the words somewhere into a message of many lines.
+    known = [os.strerror(number) for number in _CANNOT_WRITE]
+    found = [text for text in known if text in error.message]
+    return found[0] if found else None
+
+
+def _put_in_place(temporary: str, prefix: str):
+    delete(prefix)
+    for path in restore.files_of(temporary):
+        _sync(path)
+        os.replace(path, prefix + path[len(temporary) :])
+    _sync(os.path.dirname(prefix))
+
+
+def _sync(path: str):
+    """Waits until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def delete(prefix: str):
+    """Removes a checkpoint, its index first."""
+    for path in reversed(restore.files_of(prefix)):
+        os.remove(path)
+
+
+def put_aside(prefix: str) -> str:
+    """Renames a damaged checkpoint, so that nobody takes it for one; returns its new prefix."""
+    folder, name = os.path.split(prefix)
+    aside = os.path.join(folder, f"damaged-{name}")
+    for path in reversed(restore.files_of(prefix)):
+        os.replace(path, aside + path[len(prefix) :])
+    return aside
+
+
+def copy_to(prefix: str, folder: str) -> str:
+    """Keeps a checkpoint in another folder too, by hard links where the file system has them.
+
+    Returns:
+      The prefix of the copy.
+
+    Raises:
+      OSError: If it cannot be written.
+    """
+    os.makedirs(folder, exist_ok=True)
+    target = os.path.join(folder, os.path.basename(prefix))
+    delete(target)
+    for path in restore.files_of(prefix):
+        _link(path, target + path[len(prefix) :])
+    _sync(folder)
+    return target
+
+
+def _link(source: str, target: str):
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        try:
+            shutil.copyfile(source, target)
+            _sync(target)
+        except OSError:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(target)
+            raise
+
+
+def milestones(folder: str) -> set:
+    """Returns the steps whose checkpoints are kept for good.
+
+    Raises:
+      UserError: If their list cannot be read.
+    """
+    path = os.path.join(folder, _MILESTONES_FILE)
+    try:
+        with open(path, encoding="utf-8") as file:
+            return {int(step) for step in json.load(file)}
+    except FileNotFoundError:
+        return set()
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is no list of steps ({error}); restore or remove it.") from error
+
+
+def add_milestone(folder: str, step: int):
+    """Notes, before it is written, that the checkpoint of a step is kept for good."""
+    steps = sorted(milestones(folder) | {step})
+    common.write_text(os.path.join(folder, _MILESTONES_FILE), json.dumps(steps) + "\n")
+
+
+def keep_newest(folder: str, number: int):
+    """Deletes all but the newest checkpoints and the milestones, and writes the state file.
+
+    Args:
+      folder: The run's folder.
+      number: How many to keep beside the milestones.
+    """
+    kept_for_good = milestones(folder)
+    found = restore.find_all(folder)
+    others = [prefix for prefix in found if int(prefix.rsplit("-", 1)[1]) not in kept_for_good]
+    old = others[: max(0, len(others) - number)]
+    left = [os.path.basename(prefix) for prefix in found if prefix not in old]
+    # Relative names, so that the folder may be moved. The file comes before the deletion: what it
+    # names is always there.
+    state = tf.train.generate_checkpoint_state_proto(folder, left[-1], left)
+    common.write_text(os.path.join(folder, "checkpoint"), str(state))
+    for prefix in old:
+        delete(prefix)

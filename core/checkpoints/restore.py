@@ -1,0 +1,450 @@
+"""Checkpoints: find the newest, match names and shapes, restore, and report what was done.
+
+A restore is complete or an error: a tensor that is missing or has another shape stops the run,
+unless its scope was excluded on purpose, or it is a logits layer for another number of classes that
+training starts from. TF1 checkpoints of both formats (V1, V2) are read, and
+tensors stored in half precision are widened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import glob
+import json
+import os
+import re
+
+import numpy as np
+
+from core.architectures.deeplab import logits
+from core.training import ema
+from utils.compat import host_session, tf
+from utils.errors import UserError, reason_of
+
+PREFIX = "model.ckpt"
+# Folder in a run's folder with the checkpoint of the best evaluation, and what is said of it there.
+BEST_FOLDER = "best"
+BEST_FILE = "best.json"
+# Names that optimizers add behind a variable's name.
+_SLOT_SUFFIXES = ("/Momentum", "/Adam", "/Adam_1", ema.SUFFIX)
+# Tensors of the loop and of optimizers that belong to no variable.
+_LOOP_NAMES = ("global_step", "beta1_power", "beta2_power")
+_SHOWN_NAMES = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Match:
+    """How the tensors of a checkpoint fit the variables of a network.
+
+    Attributes:
+      path: The checkpoint's prefix.
+      loaded: Variables that the checkpoint holds with the same shape.
+      new: Names of variables that keep their initial values.
+      skipped: Names in the checkpoint that no variable takes.
+      missing: Names of variables that the checkpoint should hold but does not.
+      misshapen: (name, shape in the checkpoint, shape in the network).
+      other_classes: As misshapen, of those in `new` that are for another number of classes.
+    """
+
+    path: str
+    loaded: tuple
+    new: tuple
+    skipped: tuple
+    missing: tuple
+    misshapen: tuple
+    averages: frozenset = frozenset()
+    other_classes: tuple = ()
+
+    def report(self) -> str:
+        """Returns a table of what was loaded, skipped and new, a few lines long."""
+        parameters = sum(variable.shape.num_elements() for variable in self.loaded)
+        lines = [
+            f"Checkpoint {self.path}:",
+            f"  loaded   {len(self.loaded):5d} variables, {parameters:,} values",
+            f"  new      {len(self.new):5d} variables{_scopes(self.new)}",
+            f"  skipped  {len(self.skipped):5d} tensors of the checkpoint{_scopes(self.skipped)}",
+        ]
+        lines += [
+            f"  other number of classes, so new: {_shapes(*row)}" for row in self.other_classes
+        ]
+        return "\n".join(lines)
+
+    def raise_if_unexpected(self, remedy: str):
+        """Raises UserError if anything is missing or misshapen.
+
+        Args:
+          remedy: What the user can do, a sentence.
+        """
+        if not self.missing and not self.misshapen:
+            return
+        problems = [f"  {_shapes(*row)}" for row in self.misshapen]
+        problems += [f"  {name}: not in the checkpoint" for name in self.missing]
+        shown = problems[:_SHOWN_NAMES]
+        if len(problems) > len(shown):
+            shown.append(f"  and {len(problems) - len(shown)} more")
+        raise UserError(
+            f"checkpoint {self.path} does not fit the network ({len(self.loaded)} variables match, "
+            f"{len(self.missing)} are missing, {len(self.misshapen)} have another shape):\n"
+            + "\n".join(shown)
+            + f"\n{remedy}"
+        )
+
+
+def _shapes(name, stored, needed) -> str:
+    return f"{name}: {_shape(stored)} in the checkpoint, {_shape(needed)} in the network"
+
+
+def _shape(shape) -> str:
+    return "x".join(str(size) for size in shape) or "scalar"
+
+
+def _scopes(names) -> str:
+    """Returns ' (scope1 4, scope2 7)' with the number of names in each top scope."""
+    counts = {}
+    for name in names:
+        scope = name.split("/")[0]
+        counts[scope] = counts.get(scope, 0) + 1
+    return (
+        f" ({', '.join(f'{scope} {count}' for scope, count in counts.items())})" if counts else ""
+    )
+
+
+def match(path: str, variables, exclude=(), averaged: bool = False) -> Match:
+    """Compares a checkpoint with variables, by name and shape.
+
+    Args:
+      path: Prefix of a checkpoint.
+      variables: The network's variables.
+      exclude: Regular expressions; variables whose names match one at their start stay new.
+      averaged: Whether variables take their averages over training where the checkpoint holds
+        one; what was frozen has none.
+
+    Raises:
+      UserError: If there is no readable checkpoint at the path, or none with averages.
+    """
+    stored = shapes(path)
+    averages = averages_of(path) if averaged else frozenset()
+    loaded, new, missing, misshapen = [], [], [], []
+    for variable in variables:
+        name = variable.op.name
+        shape = variable.shape.as_list()
+        if any(re.match(pattern, name) for pattern in exclude):
+            new.append(name)
+        elif name not in stored:
+            missing.append(name)
+        elif list(stored[name]) != shape:
+            misshapen.append((name, stored[name], shape))
+        else:
+            loaded.append(variable)
+    taken = {variable.op.name for variable in variables} - set(new)
+    skipped = [name for name in sorted(stored) if name not in taken]
+    found = (tuple(loaded), tuple(new), tuple(skipped), tuple(missing), tuple(misshapen))
+    return Match(path, *found, averages)
+
+
+def averages_of(path: str) -> frozenset:
+    """Returns the names of the variables that a checkpoint holds averages of.
+
+    Raises:
+      UserError: If there is no readable checkpoint at the path, or none with averages.
+    """
+    suffix = ema.SUFFIX
+    names = frozenset(name[: -len(suffix)] for name in shapes(path) if name.endswith(suffix))
+    if not names:
+        raise UserError(
+            f"checkpoint {path} holds no averages of the weights; leave out --use_ema, or train "
+            "with --ema_decay."
+        )
+    return names
+
+
+def shapes(path: str) -> dict:
+    """Returns name -> shape of every tensor in a checkpoint.
+
+    Raises:
+      UserError: If there is no readable checkpoint at the path.
+    """
+    return dict(reader(path).get_variable_to_shape_map())
+
+
+def reader(path: str):
+    """Opens a checkpoint.
+
+    Raises:
+      UserError: If there is no readable checkpoint at the path.
+    """
+    if os.path.isdir(path):
+        raise UserError(
+            f"{path} is a folder, not a checkpoint; name a prefix such as "
+            f"{os.path.join(path, PREFIX + '-1000')}."
+        )
+    if not glob.glob(glob.escape(path) + ".index") and not os.path.isfile(path):
+        raise UserError(
+            f"no checkpoint at {path}; a checkpoint is named by its prefix, the files' names "
+            "without .index and .data-00000-of-00001."
+        )
+    with reading(path):
+        return tf.train.load_checkpoint(path)
+
+
+@contextlib.contextmanager
+def reading(path: str):
+    """Turns TensorFlow's errors while a checkpoint is read into a sentence.
+
+    Raises:
+      UserError: If it is damaged or incomplete.
+    """
+    try:
+        yield
+    # A truncated data file is an IndexError of TF 2's reader.
+    except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
+        first_line = reason_of(error)
+        raise UserError(
+            f"checkpoint {path} cannot be read, it is damaged or incomplete ({first_line}); use "
+            "another one."
+        ) from error
+
+
+def restore_op(path: str, variables, exclude=(), averaged: bool = False) -> tf.Operation:
+    """Returns an operation that fills variables from a checkpoint.
+
+    Run it inside `reading(path)`, which turns a damaged file into a sentence.
+
+    Args:
+      path: Prefix of a checkpoint.
+      variables: The variables; all of them must be in it with the same shape.
+      exclude: As in `match`.
+      averaged: As in `match`.
+
+    Raises:
+      UserError: If a variable is missing or has another shape.
+    """
+    matched = match(path, variables, exclude, averaged)
+    matched.raise_if_unexpected("Give the options of the network that the checkpoint was made by.")
+    return assign_op(matched)
+
+
+def assign_op(matched: Match) -> tf.Operation:
+    """Returns an operation that assigns the loaded variables of a match, widened to their type."""
+    if not matched.loaded:
+        return tf.no_op()
+    dtypes = reader(matched.path).get_variable_to_dtype_map()
+    names = [
+        variable.op.name + (ema.SUFFIX if variable.op.name in matched.averages else "")
+        for variable in matched.loaded
+    ]
+    with tf.device("/cpu:0"), tf.name_scope("restore"):
+        values = tf.raw_ops.RestoreV2(
+            prefix=matched.path,
+            tensor_names=names,
+            shape_and_slices=[""] * len(names),
+            dtypes=[dtypes[name] for name in names],
+        )
+        return tf.group(
+            *(
+                tf.assign(variable, tf.cast(value, variable.dtype.base_dtype)).op
+                for variable, value in zip(matched.loaded, values)
+            )
+        )
+
+
+def match_initial(path: str, variables, head_scopes, initialize_head: bool) -> Match:
+    """Matches the checkpoint that training starts from.
+
+    A checkpoint without any variable of the head, such as one of ImageNet, leaves the head new; a
+    logits layer for another number of classes stays new; any other part of the head that is missing
+    or has another shape is an error unless the head is excluded.
+
+    Args:
+      path: Prefix of a checkpoint.
+      variables: The network's variables, without the optimizer's.
+      head_scopes: Regular expressions of the head's variables.
+      initialize_head: Whether the head is taken from the checkpoint where it has one.
+
+    Raises:
+      UserError: If a tensor is missing or has another shape.
+    """
+    stored = shapes(path)
+    has_head = any(re.match(pattern, name) for pattern in head_scopes for name in stored)
+    exclude = () if initialize_head and has_head else tuple(head_scopes)
+    matched = _without_other_classes(match(path, variables, exclude))
+    if has_head and initialize_head:
+        remedy = (
+            "If only the head differs, pass "
+            "--initialize_last_layer=false, with --last_layers_contain_logits_only to keep all but "
+            "the logits layer; otherwise pass the options of the checkpoint's network."
+        )
+    else:
+        remedy = "Pass the options of the checkpoint's network, --model_variant above all."
+    matched.raise_if_unexpected(remedy)
+    return matched
+
+
+def _without_other_classes(matched: Match) -> Match:
+    """Returns a match in which a logits layer for another number of classes is new."""
+    other = tuple(
+        row
+        for row in matched.misshapen
+        if row[0].startswith(f"{logits.SCOPE}/") and list(row[1][:-1]) == list(row[2][:-1])
+    )
+    names = {name for name, _, _ in other}
+    return dataclasses.replace(
+        matched,
+        new=(*matched.new, *(name for name, _, _ in other)),
+        skipped=tuple(sorted({*matched.skipped, *names})),
+        misshapen=tuple(row for row in matched.misshapen if row not in other),
+        other_classes=other,
+    )
+
+
+def newest(folder: str) -> str:
+    """Returns the prefix of the newest complete checkpoint in a folder.
+
+    Raises:
+      UserError: If the folder does not exist or holds none.
+    """
+    if not os.path.isdir(folder):
+        raise UserError(f"no folder {folder}; name the --train_logdir of a run.")
+    found = find_all(folder)
+    if not found:
+        raise UserError(f"{folder} holds no checkpoint ({PREFIX}-STEP.index and its data).")
+    return found[-1]
+
+
+def best(folder: str) -> str:
+    """Returns the prefix of the checkpoint with the best evaluation during training.
+
+    Args:
+      folder: The run's folder.
+
+    Raises:
+      UserError: If the run has none.
+    """
+    path = os.path.join(folder, BEST_FOLDER, BEST_FILE)
+    try:
+        with open(path, encoding="utf-8") as file:
+            prefix = os.path.join(os.path.dirname(path), json.load(file)["checkpoint"])
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder} holds no best checkpoint (no {BEST_FOLDER}/{BEST_FILE}); a training with "
+            "--eval_interval_steps keeps it."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); name a checkpoint instead.") from error
+    if not is_complete(prefix):
+        raise UserError(f"{path} names {prefix}, which is not there; name another checkpoint.")
+    return prefix
+
+
+def run_of(path: str) -> str:
+    """Returns the folder of the run that a checkpoint belongs to, its best one too."""
+    folder = os.path.dirname(path)
+    if os.path.basename(folder) == BEST_FOLDER and os.path.exists(os.path.join(folder, BEST_FILE)):
+        return os.path.dirname(folder)
+    return folder
+
+
+def find_all(folder: str) -> list:
+    """Returns the prefixes of the complete checkpoints in a folder, oldest first."""
+    found = []
+    for index in glob.glob(os.path.join(glob.escape(folder), PREFIX + "*.index")):
+        prefix = index[: -len(".index")]
+        parts = re.fullmatch(re.escape(PREFIX) + r"(?:-(\d+))?", os.path.basename(prefix))
+        if parts and is_complete(prefix):
+            found.append((int(parts.group(1) or -1), prefix))
+    return [prefix for _, prefix in sorted(found)]
+
+
+def files_of(prefix: str) -> list:
+    """Returns the files of a checkpoint that are there, the index last."""
+    data = sorted(glob.glob(glob.escape(prefix) + ".data-*-of-*"))
+    return [*data, *glob.glob(glob.escape(prefix) + ".index")]
+
+
+def is_complete(prefix: str) -> bool:
+    """Whether all files of a checkpoint are there; what they hold is not looked at."""
+    files = files_of(prefix)
+    counts = [int(path.rsplit("-of-", 1)[1]) for path in files[:-1]]
+    return bool(counts) and files[-1].endswith(".index") and set(counts) == {len(counts)}
+
+
+def check_readable(path: str):
+    """Reads all of a checkpoint against its checksums.
+
+    It takes about as long as a restore; a command does it once, before it continues from there.
+
+    Raises:
+      UserError: If a file is truncated or damaged.
+    """
+    opened = reader(path)
+    with reading(path):
+        for name in opened.get_variable_to_shape_map():
+            opened.get_tensor(name)
+
+
+def step_of(path: str) -> int | None:
+    """Returns the global step that a checkpoint holds, or None."""
+    opened = reader(path)
+    if not opened.has_tensor("global_step"):
+        return None
+    with reading(path):
+        return int(opened.get_tensor("global_step"))
+
+
+def is_of_network(name: str) -> bool:
+    """Whether a tensor belongs to the network, not to the optimizer or the loop."""
+    return name not in _LOOP_NAMES and not name.endswith(_SLOT_SUFFIXES)
+
+
+def write_compact(source: str, target: str) -> int:
+    """Writes a copy that holds the network alone, kernels in half precision.
+
+    Vectors (biases, batch norm) and the global step keep their type, since moving averages may
+    exceed the range of half precision. `restore_op` widens what was halved.
+
+    Args:
+      source: Prefix of a checkpoint.
+      target: Prefix of the copy; its folder is made.
+
+    Returns:
+      The size of the copy in bytes.
+
+    Raises:
+      UserError: If the source cannot be read or a kernel exceeds the range of half precision.
+    """
+    opened = reader(source)
+    names = [
+        name
+        for name in sorted(opened.get_variable_to_shape_map())
+        if is_of_network(name) or name == "global_step"
+    ]
+    with reading(source):
+        tensors = [_halved(name, opened.get_tensor(name)) for name in names]
+    os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+    temporary = f"{target}.tmp-{os.getpid()}"
+    with tf.Graph().as_default(), host_session() as session:
+        session.run(
+            tf.raw_ops.SaveV2(
+                prefix=temporary,
+                tensor_names=names,
+                shape_and_slices=[""] * len(names),
+                tensors=[tf.constant(tensor) for tensor in tensors],
+            )
+        )
+    # The index comes last: without it there is no checkpoint.
+    size = 0
+    for written in sorted(glob.glob(glob.escape(temporary) + ".*")):
+        size += os.path.getsize(written)
+        os.replace(written, target + written[len(temporary) :])
+    return size
+
+
+def _halved(name: str, value):
+    if value.ndim < 2 or value.dtype != np.float32:
+        return value
+    if not np.abs(value).max() <= np.finfo(np.float16).max:
+        raise UserError(
+            f"{name} has values beyond half precision; the checkpoint is left as it is."
+        )
+    return value.astype(np.float16)

@@ -1,0 +1,268 @@
+"""One export: restore, freeze, write every format beside its final place, check, publish."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import os
+import shutil
+import tempfile
+
+from absl import logging
+
+from core.checkpoints import files
+from core.checkpoints import restore as checkpoint
+from core.export import check, graph, images, metadata
+from core.export.artifact import Artifact, Job
+from core.training import step
+from deployment.backend import Backend
+from options import export
+from utils import log
+from utils.compat import tf
+from utils.errors import UserError
+
+# Format -> the module that writes it.
+_MODULES = {
+    "frozen": "frozen",
+    "savedmodel": "saved_model",
+    "tflite": "tflite",
+    "onnx": "onnx_model",
+    "om": "atc",
+}
+# What the names of an export end with; the metadata is the last to appear.
+_SUFFIXES = (
+    "_savedmodel",
+    ".tflite",
+    "_float16.tflite",
+    "_int8.tflite",
+    ".onnx",
+    "_atc.pb",
+    "_atc.sh",
+    ".om",
+    ".json",
+)
+# Those that take images of any size; the others take the crop size.
+_ANY_SIZE = ("frozen", "savedmodel")
+INFERENCE_GRAPH = "inference_graph.pbtxt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """Images, and where they come from.
+
+    Attributes:
+      images: uint8 [h, w, 3], any sizes.
+      source: Where they come from, in words.
+    """
+
+    images: list
+    source: str
+
+
+def check_available(export_options: export.ExportOptions):
+    """Refuses formats that cannot be written here, before anything is built.
+
+    Raises:
+      OptionError: If a package is missing, or this TensorFlow is too old or too new.
+    """
+    for name in export_options.format:
+        _module(name).check_available(export_options)
+
+
+def _module(name: str):
+    return importlib.import_module(f"core.export.{_MODULES[name]}")
+
+
+def run(
+    network: graph.Network,
+    *,
+    checkpoint_path: str,
+    export_options: export.ExportOptions,
+    classes: dict,
+    samples: Samples,
+    representative: Samples | None,
+    backend: Backend,
+) -> dict:
+    """Exports a checkpoint.
+
+    Args:
+      network: What is exported.
+      checkpoint_path: Prefix of the checkpoint.
+      export_options: Formats and file names.
+      classes: See `metadata.describe`.
+      samples: The images to check on.
+      representative: The images that set the ranges of whole numbers, if there are any.
+      backend: The started device.
+
+    Returns:
+      The content of the JSON file beside the artefacts.
+
+    Raises:
+      UserError: If the checkpoint does not fit, the folder cannot be written to, a converter fails
+        or an artefact does not agree with the checkpoint. Nothing is left behind then.
+    """
+    base = export.base_of(export_options.export_path)
+    described = metadata.describe(network, checkpoint_path, classes, export_options.use_ema)
+    with _staging(base) as folder, _writing(os.path.dirname(base) or "."):
+        frozen, cases = _freeze(
+            network, checkpoint_path, export_options, samples.images, folder, backend
+        )
+        job = Job(
+            frozen=frozen,
+            network=network,
+            base=os.path.join(folder, os.path.basename(base)),
+            frozen_path=os.path.join(folder, os.path.basename(export_options.export_path)),
+            metadata=metadata.as_text(described),
+            options=export_options,
+            representative=_fitted(representative, network),
+        )
+        described["check_images"] = {"count": len(samples.images), "source": samples.source}
+        described["artifacts"] = {}
+        for name in export_options.format:
+            for artifact in _module(name).write(job):
+                examined = check.examine(artifact, cases[artifact.any_size])
+                described["artifacts"][artifact.name] = _entry(artifact, examined)
+                log.message(_line(artifact, examined))
+        with open(job.base + ".json", "w", encoding="utf-8") as file:
+            file.write(metadata.as_text(described))
+        _publish(job, os.path.dirname(base) or ".")
+    return described
+
+
+def _fitted(samples, network):
+    if samples is None:
+        return None
+    return [images.fit(image, network.crop_size, network.pad_color)[0] for image in samples.images]
+
+
+@contextlib.contextmanager
+def _staging(base: str):
+    """Makes a folder beside the final place, and removes it with all that is left in it."""
+    target = os.path.dirname(base) or "."
+    is_new = not os.path.exists(target)
+    try:
+        os.makedirs(target, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix=f".{os.path.basename(base)}-", dir=target)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the folder of --export_path, {target}: {error.strerror}; name "
+            "another one."
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if is_new and not os.listdir(target):
+            os.rmdir(target)
+
+
+@contextlib.contextmanager
+def _writing(target: str):
+    """Turns the errors of a disk that is full or cannot be written to into a sentence."""
+    try:
+        yield
+    except (FileNotFoundError, tf.errors.NotFoundError):
+        # Something else than the disk: the folder was made.
+        raise
+    except (OSError, tf.errors.OpError) as error:
+        reason = files.cannot_write(error)
+        if reason is None:
+            raise
+        raise UserError(
+            f"cannot write to the folder of --export_path, {target}: {reason}; free some space or "
+            "name another one."
+        ) from error
+
+
+def _freeze(network, path, export_options, samples, folder, backend) -> tuple:
+    """Returns the network as constants, and what the checkpoint says of the images.
+
+    The cases are a dict: True -> images of any size, False -> of the crop size; only what a format
+    needs is computed.
+    """
+    needed = {name in _ANY_SIZE for name in export_options.format}
+    with tf.Graph().as_default() as live:
+        inputs, *outputs = graph.build_live(network)
+        restore = checkpoint.restore_op(
+            path, step.network_variables(), averaged=export_options.use_ema
+        )
+        if export_options.save_inference_graph:
+            tf.io.write_graph(live.as_graph_def(add_shapes=True), folder, INFERENCE_GRAPH)
+        with tf.Session(config=backend.session_config()) as session:
+            with checkpoint.reading(path):
+                session.run(restore)
+            cases = {}
+            for any_size in needed:
+                given = [_taken(image, network, any_size) for image in samples]
+                results = check.run_all(
+                    lambda image: session.run(outputs, {inputs: [image]}),
+                    [image for image, _ in given],
+                    "the checkpoint",
+                )
+                cases[any_size] = [
+                    check.Case(image, size, labels[0], probabilities[0])
+                    for (image, size), (labels, probabilities) in zip(given, results)
+                ]
+            return graph.freeze(session), cases
+
+
+def _taken(image, network, any_size) -> tuple:
+    """Returns an image as a format takes it, and the size of the part that counts."""
+    if any_size:
+        return image, image.shape[:2]
+    return images.fit(image, network.crop_size, network.pad_color)
+
+
+def _entry(artifact: Artifact, examined: dict) -> dict:
+    return {
+        "file": os.path.basename(artifact.path),
+        "bytes": check.size_of(artifact.path),
+        "inputs": artifact.inputs,
+        "outputs": artifact.outputs,
+        **({"notes": list(artifact.notes)} if artifact.notes else {}),
+        **examined,
+    }
+
+
+def _line(artifact: Artifact, examined: dict) -> str:
+    """Returns what the user sees of an artefact."""
+    size = f"{check.size_of(artifact.path) / 1e6:.2f} MB"
+    name = f"{os.path.basename(artifact.path)} ({artifact.name}), {size}"
+    done = examined["check"]
+    if not done["done"]:
+        return f"{name}: not checked, {done['reason']}"
+    latency = examined["latency"]
+    return (
+        f"{name}: largest difference {done['max_difference']:.2g}, equal labels "
+        f"{done['label_agreement']:.4%} on {done['images']} images; {latency['median_ms']:.1f} ms "
+        f"an image (median of {latency['runs']}, {'x'.join(map(str, latency['image_size']))})"
+    )
+
+
+def _publish(job: Job, target: str):
+    """Moves what was written to its final place, the metadata last.
+
+    Other files in the folder of the export (converters leave some) are not kept.
+    """
+    folder, name = os.path.split(job.base)
+    names = [os.path.basename(job.frozen_path), INFERENCE_GRAPH]
+    names += [name + suffix for suffix in _SUFFIXES]
+    written = [name for name in names if os.path.exists(os.path.join(folder, name))]
+    older = [
+        name for name in names if name not in written and os.path.exists(os.path.join(target, name))
+    ]
+    for name in written:
+        source, final = os.path.join(folder, name), os.path.join(target, name)
+        if os.path.isdir(final):
+            # A folder cannot be replaced in one step.
+            os.replace(final, os.path.join(tempfile.mkdtemp(dir=folder), name))
+        os.replace(source, final)
+    if older:
+        logging.warning(
+            "%s in %s: of an earlier export, no longer described by %s.",
+            ", ".join(older),
+            target,
+            os.path.basename(job.base) + ".json",
+        )
+    logging.info("Exported to %s.", target)

@@ -1,1 +1,0 @@
-"""The heads, one file each: features to finer features, and features to logits."""

@@ -1,0 +1,1 @@
+"""The folder of a training run, and what a run leaves in it."""

@@ -1,0 +1,195 @@
+"""The folder of a training run: who owns it, and whether a command may continue it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import platform
+import subprocess
+import sys
+
+import numpy as np
+from absl import logging
+
+import common
+from core.checkpoints import files, restore
+from core.runs import lock
+from utils.compat import tf
+from utils.errors import UserError
+from utils.version import VERSION
+
+# Facts about the data in `run` that a continued run must share.
+_DATA_FACTS = ("num_classes", "class_names", "ignore_label", "num_images", "fingerprint")
+
+# How a step's images are divided over ranks and batches; the order of the data is the same.
+_DIVISION = ("train_batch_size", "accumulate_batches", "rank")
+
+
+def prepare(
+    folder: str, sections: dict, run: dict, *, is_chief: bool = True, check=None
+) -> str | None:
+    """Makes or reopens the folder of a run and writes its options.
+
+    Args:
+      folder: The run's folder.
+      sections: Section name -> Options record.
+      run: Facts about data and software, from `describe_run`.
+      is_chief: Whether this process writes to the folder; it holds its lock.
+      check: Called with what is returned, before anything is written; raises what refuses the run.
+
+    Returns:
+      The checkpoint to continue from, or None at the start.
+
+    Raises:
+      UserError: If the folder belongs to a run with other options, or none of its checkpoints can
+        be read.
+    """
+    existing = common.load_options(folder)
+    checkpoints = restore.find_all(folder)
+    if existing is None and checkpoints:
+        raise UserError(
+            f"{folder} holds checkpoints but no {common.OPTIONS_FILE}, so it is not known what run "
+            "they are of; pass another --train_logdir (and these as --tf_initial_checkpoint)."
+        )
+    if existing is not None:
+        different = _differences(existing, sections, run)
+        if different and checkpoints:
+            raise UserError(
+                f"{folder} holds a run with other options ({'; '.join(different)}); pass another "
+                "--train_logdir, or the options of that run to continue it."
+            )
+    resume_from = _newest_readable(checkpoints, put_aside=is_chief) if checkpoints else None
+    if check is not None:
+        check(resume_from)
+    if is_chief:
+        try:
+            files.clean(folder)
+            common.save_options(folder, {**sections, "run": run})
+        except OSError as error:
+            raise UserError(
+                f"cannot write to --train_logdir={folder}: {error.strerror}."
+            ) from error
+    return resume_from
+
+
+def forget_if_unused(folder: str):
+    """Removes the options of a run that was refused before it wrote anything else."""
+    if set(os.listdir(folder)) <= {common.OPTIONS_FILE, lock.LOCK_FILE}:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(folder, common.OPTIONS_FILE))
+
+
+def _newest_readable(checkpoints: list, *, put_aside: bool) -> str:
+    """Returns the newest checkpoint that is whole, with a warning of each that is not."""
+    damaged = []
+    for path in reversed(checkpoints):
+        try:
+            restore.check_readable(path)
+        except UserError as error:
+            logging.warning("%s", error)
+            damaged.append(path)
+            continue
+        for bad in damaged:
+            logging.warning(
+                "Continuing from %s instead of %s%s.",
+                path,
+                bad,
+                f", which is kept as {files.put_aside(bad)}" if put_aside else "",
+            )
+        return path
+    raise UserError(
+        f"no checkpoint in {os.path.dirname(checkpoints[0])} can be read ({len(checkpoints)} "
+        "damaged); remove them to start again, or pass another --train_logdir."
+    )
+
+
+def _differences(existing: dict, sections: dict, run: dict) -> list:
+    different = []
+    images = existing.get("run", {}).get("images_per_step")
+    same_images = images is not None and images == run.get("images_per_step")
+    for section, record in sections.items():
+        old = existing.get(section, {})
+        new = record.to_dict()
+        for field in dataclasses.fields(record):
+            name = field.name
+            if field.metadata["changeable"] or name not in old or old[name] == new[name]:
+                continue
+            if same_images and name in _DIVISION:
+                logging.info(
+                    "--%s was %s and is %s now; a step has the same %d images.",
+                    name,
+                    old[name],
+                    new[name],
+                    images,
+                )
+                continue
+            different.append(f"--{name} was {old[name]}, now {new[name]}")
+    for name in _DATA_FACTS:
+        old = existing.get("run", {}).get(name)
+        if old is not None and old != run[name]:
+            different.append(f"{name} of the data was {old}, now {run[name]}")
+    if not different and images is not None and not same_images:
+        different.append(
+            f"a step of all ranks had {images} images, now {run.get('images_per_step')}"
+        )
+    return different
+
+
+def describe_run(info, split: str, num_images: int, fingerprint: str, device: str) -> dict:
+    """Returns the facts that `options.json` keeps beside the options.
+
+    Args:
+      info: The data set: name, num_classes, class_names, colors, ignore_label.
+      split: The training split.
+      num_images: Images of that split.
+      fingerprint: Stands for the records of that split.
+      device: Name of the device.
+    """
+    return {
+        "dataset": info.name,
+        "split": split,
+        "num_images": num_images,
+        "fingerprint": fingerprint,
+        "num_classes": info.num_classes,
+        "class_names": list(info.class_names),
+        "colors": [list(color) for color in info.colors],
+        "ignore_label": info.ignore_label,
+        "device": device,
+        "versions": versions(),
+        "commit": git_commit(),
+        "command": sys.argv,
+    }
+
+
+def versions() -> dict:
+    """Returns the versions that a result depends on."""
+    return {
+        "deeplabv3": VERSION,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def git_commit() -> str | None:
+    """Returns the commit of this checkout, with `-changed` behind it if files differ, or None."""
+    root = os.path.abspath(__file__)
+    for _ in range(3):
+        root = os.path.dirname(root)
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("-changed" if changed else "")
+
+
+def _git(root: str, *arguments: str) -> str:
+    result = subprocess.run(
+        ["git", "-C", root, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    return result.stdout.decode().strip()

@@ -1,0 +1,158 @@
+"""Evaluates while training runs, keeps the best checkpoint, and ends training that learns no more.
+
+What it decides depends on nothing but the records of evaluations in `metrics.jsonl`, so that a run
+that was interrupted, anywhere, decides what one without a break would.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from absl import logging
+
+from core.evaluation import degenerate
+from core.metrics import confusion as metrics
+from core.runs import records as run_records
+from core.training import best_checkpoint, interruption, intervals
+from core.training.step import TrainStep
+from deployment.backend import Backend
+from options.training import TrainOptions
+from utils.compat import tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """How a run evaluates itself.
+
+    Attributes:
+      run: Called with a checkpoint's prefix, returns a `core.evaluation.evaluator.Result`.
+      split: What it evaluates on.
+      class_names: Names of the classes.
+    """
+
+    run: object
+    split: str
+    class_names: tuple
+
+
+class EvaluateWhileTraining(tf.train.SessionRunHook):
+    """Evaluates every `eval_interval_steps` and at the end of training.
+
+    It evaluates the checkpoint of the step, so it must stand behind the hook that saves. With
+    several ranks it runs in all of them: each evaluates its share.
+    """
+
+    def __init__(
+        self,
+        step: TrainStep,
+        options: TrainOptions,
+        evaluation: Evaluation,
+        backend: Backend,
+        log=None,
+    ):
+        """Makes the hook.
+
+        Args:
+          step: The training step.
+          options: The training.
+          evaluation: How to evaluate.
+          backend: The device.
+          log: The `LogTraining` hook of the chief: it is told of results and of the time they took.
+        """
+        self._step = step
+        self._options = options
+        self._evaluation = evaluation
+        self._backend = backend
+        self._log = log
+
+    def after_create_session(self, session, coordinator):
+        """Reads what was measured so far, and makes up for an evaluation that was interrupted."""
+        step = int(session.run(self._step.global_step))
+        records = run_records.read(self._options.train_logdir, step)
+        history = [
+            (record["step"], record["eval_miou"])
+            for record in records
+            if record.get("eval_split") == self._evaluation.split
+        ]
+        # Ranks that saw other records would end at other steps.
+        self._history = self._backend.share("earlier evaluations", history)
+        if step and self._is_due(step):
+            self._evaluate(step)
+        if self._is_enough():
+            coordinator.request_stop()
+
+    def after_run(self, run_context, unused_values):
+        """Evaluates if it is due, and asks training to end if the patience is used up."""
+        step = int(run_context.session.run(self._step.global_step))
+        if self._is_due(step):
+            self._evaluate(step)
+            if self._is_enough():
+                run_context.request_stop()
+
+    def _is_due(self, step: int) -> bool:
+        last = self._history[-1][0] if self._history else 0
+        if step >= self._options.training_number_of_steps:
+            return step > last
+        return intervals.passed(self._options, "eval_interval_steps", last, step)
+
+    def _evaluate(self, step: int):
+        # The checkpoint is saved: whoever wants to end this process need not wait.
+        with interruption.at_once():
+            if self._log is None:
+                self._measure(step)
+                return
+            with self._log.pause():
+                self._measure(step)
+
+    def _measure(self, step: int):
+        folder = self._options.train_logdir
+        # The other ranks wait until the chief has saved.
+        self._backend.sum_over_ranks(np.zeros([1], np.int64))
+        result = self._evaluation.run(best_checkpoint.of_step(folder, step))
+        scores = metrics.class_scores(result.confusion)
+        miou = metrics.mean_iou(result.confusion)
+        record = {
+            "step": step,
+            "eval_split": self._evaluation.split,
+            "eval_miou": miou,
+            "eval_pixel_accuracy": metrics.pixel_accuracy(result.confusion),
+            "eval_mean_accuracy": metrics.mean_accuracy(result.confusion),
+            "eval_iou_per_class": scores.iou,
+        }
+        if not self._history:
+            self._warn_of_collapse(result.confusion)
+        is_best = not self._history or miou > max(miou for _, miou in self._history)
+        if self._log is not None:
+            # The record comes last: where it is missing, all of this is done again.
+            if is_best:
+                best_checkpoint.keep(folder, record)
+            self._log.add_evaluation(record, self._evaluation.class_names, is_best)
+        self._history.append((step, miou))
+
+    def _warn_of_collapse(self, confusion):
+        problem = degenerate.describe(confusion, self._evaluation.class_names)
+        if problem and self._backend.is_chief:
+            logging.warning("First evaluation: %s", problem)
+
+    def _is_enough(self) -> bool:
+        """Whether the patience is used up; says so."""
+        patience = self._options.early_stopping_patience
+        if not patience or not self._history:
+            return False
+        best_miou = max(miou for _, miou in self._history)
+        best_at = next(place for place, (_, miou) in enumerate(self._history) if miou == best_miou)
+        since = len(self._history) - 1 - best_at
+        if since < patience:
+            return False
+        logging.info(
+            "mIoU on split %s has not risen above %.4f of step %d in %d evaluations "
+            "(--early_stopping_patience=%d): training ends early at step %d.",
+            self._evaluation.split,
+            best_miou,
+            self._history[best_at][0],
+            since,
+            patience,
+            self._history[-1][0],
+        )
+        return True

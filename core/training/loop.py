@@ -1,0 +1,148 @@
+"""The training loop: a session that returns to the host every N steps.
+
+A loop is `iterations_per_loop` steps. Saving, logging, evaluation and the end of training happen
+when a loop has ended, on every device (`core/training/intervals.py`): on an NPU the loop runs on
+the device, elsewhere the host runs its steps one after the other, and may shorten a loop: the last
+one, and one in which a signal comes. Hooks (`tf.train.SessionRunHook`) see one `run` per loop, with
+the values of its last step.
+"""
+
+from __future__ import annotations
+
+from core.checkpoints import restore
+from core.training import agreed_end, interruption
+from core.training.step import TrainStep
+from deployment.backend import Backend
+from options.training import TrainOptions
+from utils.compat import tf
+from utils.errors import OptionError, UserError
+
+
+def check(backend: Backend, start_step: int, options: TrainOptions):
+    """Raises OptionError if loops of whole length cannot end where training shall end.
+
+    Args:
+      backend: The device; one that shortens its loop accepts every number of steps.
+      start_step: The step that training starts or continues from.
+      options: The training.
+    """
+    total, length = options.training_number_of_steps, options.iterations_per_loop
+    rest = (total - start_step) % length
+    if total <= start_step or not rest or backend.can_shorten_loop():
+        return
+    nearest = [steps for steps in (total - rest, total - rest + length) if steps > start_step]
+    behind = f" behind step {start_step}, where it continues," if start_step else ""
+    raise OptionError(
+        f"--training_number_of_steps={total} is no whole number of loops{behind} and "
+        f"{backend.name} runs loops of --iterations_per_loop={length} steps only; pass "
+        f"--training_number_of_steps={' or '.join(str(steps) for steps in nearest)}."
+    )
+
+
+def run(
+    step: TrainStep,
+    *,
+    options: TrainOptions,
+    backend: Backend,
+    hooks,
+    resume_from: str | None = None,
+    initial: restore.Match | None = None,
+):
+    """Trains from the current global step to `training_number_of_steps`, exactly.
+
+    Args:
+      step: The training graph. Initializers of its iterators are in TABLE_INITIALIZERS.
+      options: The training: its steps, and those between two returns to the host.
+      backend: The device; `check` has accepted the number of steps.
+      hooks: Session hooks, called in this order.
+      resume_from: Checkpoint of this run to continue from, with the optimizer's state.
+      initial: Weights to start from when there is nothing to continue.
+
+    Raises:
+      UserError: If a checkpoint is damaged, or a hook finds that training cannot go on.
+      Interrupted: After SIGTERM or SIGINT; the loop was finished and the hooks have ended.
+    """
+    train_op = backend.train_op(step.train_op, options.iterations_per_loop)
+    creator = _SessionCreator(_scaffold(initial), backend, options, resume_from)
+    all_hooks = [*backend.hooks(), *hooks]
+    with interruption.noted() as note:
+        end = agreed_end.create(step, note)
+        with tf.train.MonitoredSession(creator, all_hooks) as session:
+            _run_loops(session, step, train_op, options, backend, end)
+        backend.finish()
+
+
+class _SessionCreator(tf.train.ChiefSessionCreator):
+    """Makes the session once, and turns TensorFlow's errors while it restores into a sentence."""
+
+    def __init__(self, scaffold, backend, options, resume_from):
+        super().__init__(
+            scaffold,
+            master=backend.session_target,
+            config=backend.session_config(options.iterations_per_loop, is_training=True),
+            checkpoint_filename_with_path=resume_from,
+        )
+        self._backend = backend
+        self._resume_from = resume_from
+        self._is_made = False
+
+    def create_session(self):
+        """Returns the session, restored."""
+        if self._is_made:
+            # TensorFlow would go on from the last checkpoint, silently, and this rank alone.
+            self._backend.raise_failure()
+            raise UserError(
+                "the session broke off, as when another process of the training is gone; start the "
+                "same command again, it continues from the last checkpoint."
+            )
+        self._is_made = True
+        if self._resume_from is None:
+            return super().create_session()
+        with restore.reading(self._resume_from):
+            return super().create_session()
+
+
+def _scaffold(initial: restore.Match | None) -> tf.train.Scaffold:
+    # local_init_op is left to the scaffold: hooks of a device may add local variables later.
+    # One operation initializes, or restores, all variables. To ask each whether it happened, twice,
+    # as TensorFlow does by default, takes two seconds with a ResNet-101.
+    nothing = tf.no_op()
+    return tf.train.Scaffold(
+        init_fn=None if initial is None else _loader(initial),
+        ready_op=nothing,
+        ready_for_local_init_op=nothing,
+        saver=tf.train.Saver(max_to_keep=None),
+    )
+
+
+def _loader(initial: restore.Match):
+    """Returns the function by which a scaffold loads the weights to start from."""
+    assign = restore.assign_op(initial)
+
+    def load(unused_scaffold, session):
+        with restore.reading(initial.path):
+            session.run(assign)
+
+    return load
+
+
+def _run_loops(session, step, train_op, options, backend, end):
+    def run_without_hooks(fetch):
+        return session.run_step_fn(lambda step_context: step_context.session.run(fetch))
+
+    fetches = train_op
+    if not backend.runs_loop_on_device():
+        # TensorFlow prepares the graph for each set of results that is asked for, which takes seven
+        # seconds with a ResNet-101. So steps that hooks do not see ask for what hooks ask for.
+        fetches = [train_op, *step.watched]
+    total, length = options.training_number_of_steps, options.iterations_per_loop
+    done = run_without_hooks(step.global_step)
+    while done < total and not session.should_stop() and not end.has_come:
+        if not backend.runs_loop_on_device():
+            # Loops end on multiples of their length, also behind a step where another run ended.
+            for _ in range(min(length - done % length, total - done) - 1):
+                if end.has_come:
+                    break
+                end.run(run_without_hooks, fetches)
+        end.run(session.run, fetches, run_without_hooks)
+        done = run_without_hooks(step.global_step)

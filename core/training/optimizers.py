@@ -1,0 +1,123 @@
+"""Optimizers, and the factors by which gradients of some variables are multiplied."""
+
+from __future__ import annotations
+
+import re
+
+from core.architectures.deeplab import logits
+from options.training import TrainOptions
+from utils.compat import tf
+
+_LOGITS_SCOPES = (f"{logits.SCOPE}/",)
+_HEAD_SCOPES = (
+    "image_pooling/",
+    r"aspp\d+(_depthwise|_pointwise)?/",
+    "concat_projection/",
+    "meta_architecture/",
+    "decoder/",
+)
+
+
+class DecayingAdam(tf.train.AdamOptimizer):
+    """Adam that also makes weights smaller beside the gradients.
+
+    The decay is a part of the update: who leaves out the update of a step, such as one that
+    overflowed, leaves it out too. Source: arXiv 1711.05101, algorithm 2, with the factor
+    learning_rate * weight_decay.
+    """
+
+    def __init__(self, learning_rate: tf.Tensor, weight_decay: float, decaying, **settings):
+        """Makes the optimizer.
+
+        Args:
+          learning_rate: float32 scalar.
+          weight_decay: Share of the learning rate by which weights become smaller in a step.
+          decaying: Names of the variables that do, without ":0".
+          **settings: Of `tf.train.AdamOptimizer`.
+        """
+        super().__init__(learning_rate, **settings)
+        self._factor = learning_rate * weight_decay
+        self._decaying = frozenset(decaying)
+
+    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+        """Returns the operation that makes weights smaller, then applies gradients as Adam."""
+        pairs = list(grads_and_vars)
+        decayed = [
+            tf.assign_sub(variable, self._factor * variable.read_value()).op
+            for _, variable in pairs
+            if variable.op.name in self._decaying
+        ]
+        with tf.control_dependencies(decayed):
+            return super().apply_gradients(pairs, global_step=global_step, name=name)
+
+
+def create(
+    options: TrainOptions, learning_rate: tf.Tensor, decaying=frozenset()
+) -> tf.train.Optimizer:
+    """Returns the optimizer.
+
+    Args:
+      options: The training: which optimizer, and its numbers.
+      learning_rate: float32 scalar, `schedules.learning_rate(options, ...)`.
+      decaying: Names of the variables that weight decay makes smaller; with another optimizer than
+        adamw that is a part of their loss.
+    """
+    if options.optimizer == "sgd":
+        return tf.train.GradientDescentOptimizer(learning_rate)
+    if has_decoupled_decay(options) and options.weight_decay:
+        return DecayingAdam(
+            learning_rate, options.weight_decay, decaying, epsilon=options.adam_epsilon
+        )
+    if options.optimizer in ("adam", "adamw"):
+        return tf.train.AdamOptimizer(learning_rate, epsilon=options.adam_epsilon)
+    return tf.train.MomentumOptimizer(learning_rate, options.momentum)
+
+
+def has_decoupled_decay(options: TrainOptions) -> bool:
+    """Whether weight decay acts on the weights themselves and not through the loss."""
+    return options.optimizer == "adamw"
+
+
+def last_layer_scopes(logits_only: bool) -> tuple[str, ...]:
+    """Returns regular expressions that match the names of the head's variables at their start.
+
+    Args:
+      logits_only: Whether only the logits layer counts as the head.
+    """
+    return _LOGITS_SCOPES if logits_only else _LOGITS_SCOPES + _HEAD_SCOPES
+
+
+def gradient_multiplier(name: str, options: TrainOptions) -> float:
+    """Returns the factor of a variable's gradient.
+
+    Biases of convolutions have `bias_multiplier` (a batch norm's beta does not), the head has
+    `last_layer_gradient_multiplier`, and biases of the head have the product.
+
+    Args:
+      name: The variable's name, without ":0".
+      options: The training.
+    """
+    factor = 1.0
+    if name.split("/")[-1] == "biases":
+        factor *= options.bias_multiplier
+    scopes = last_layer_scopes(options.last_layers_contain_logits_only)
+    if any(re.match(scope, name) for scope in scopes):
+        factor *= options.last_layer_gradient_multiplier
+    return factor
+
+
+def multiply_gradients(gradients, options: TrainOptions) -> list:
+    """Returns (gradient, variable) pairs with the gradients multiplied.
+
+    Args:
+      gradients: (gradient, variable) pairs; a gradient of None stays.
+      options: The training.
+    """
+    multiplied = []
+    for gradient, variable in gradients:
+        factor = gradient_multiplier(variable.op.name, options)
+        # A factor of 1 adds no operation to the graph.
+        if gradient is not None and factor != 1.0:
+            gradient = gradient * factor
+        multiplied.append((gradient, variable))
+    return multiplied

@@ -1,0 +1,273 @@
+"""One training step as a graph: batches -> logits -> loss -> gradients -> update.
+
+Nothing here knows sessions or files; `core/training/loop.py` runs what is built here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+
+from core import layers, network
+from core.layers import recompute
+from core.losses import softmax_cross_entropy
+from core.training import agreed_end, ema, freezing, gradients, optimizers, schedules, update
+from deployment.backend import Backend
+from options.network import ModelOptions
+from options.training import TrainOptions
+from utils.compat import slim, tf
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainStep:
+    """The tensors of a training step.
+
+    Attributes:
+      train_op: Runs one step: updates weights, moving averages and the global step.
+      global_step: int64 scalar variable.
+      learning_rate: float32 scalar, the rate of the step that is being made.
+      loss: float32 scalar, without regularisation; the mean over ranks where the host runs the
+        loop.
+      reg_loss: float32 scalar, weight decay as a part of the loss.
+      total_loss: float32 scalar, what is minimised.
+      images: float32 [N, h, w, 3], the batches of the step.
+      labels: int32 [N, h, w, 1], the batches of the step.
+      logits: Scale name -> [N, h, w, classes] float32; "merged" is the output.
+      gradients: (gradient, variable) pairs of total_loss before clipping and multipliers.
+      gradient_norm: float32 scalar, their norm.
+      bad_step: The first step that was not finite.
+      seconds: "input", "device" -> float64 scalar, seconds that steps took since the session was
+        made; empty where they are not measured.
+      votes: For an early end; None where there is one rank, or the device runs the loop.
+    """
+
+    train_op: tf.Operation
+    global_step: tf.Variable
+    learning_rate: tf.Tensor
+    loss: tf.Tensor
+    reg_loss: tf.Tensor
+    total_loss: tf.Tensor
+    images: tf.Tensor
+    labels: tf.Tensor
+    logits: dict
+    gradients: list
+    gradient_norm: tf.Tensor | None = None
+    bad_step: update.BadStep | None = None
+    seconds: dict = dataclasses.field(default_factory=dict)
+    votes: agreed_end.Votes | None = None
+
+    @property
+    def watched(self) -> list:
+        """What hooks ask for in every run, scalars: losses, learning rate, the first bad step."""
+        values = [self.loss, self.reg_loss, self.total_loss, self.learning_rate]
+        return values if self.bad_step is None else [*values, self.bad_step]
+
+
+def build(
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    model_options: ModelOptions,
+    options: TrainOptions,
+    *,
+    num_classes: int,
+    ignore_label: int,
+    backend: Backend,
+) -> TrainStep:
+    """Builds the training graph in the default graph.
+
+    Args:
+      images: float32 [N, h, w, 3], 0..255, static shape; N holds all batches of a step.
+      labels: int32 [N, h, w, 1], class ids or ignore_label.
+      model_options: The network.
+      options: The training.
+      num_classes: Number of classes.
+      ignore_label: Label of pixels without loss.
+      backend: The device; it averages gradients over ranks.
+
+    Raises:
+      OptionError: If a pattern to freeze matches nothing, or everything is frozen.
+    """
+    global_step = tf.train.get_or_create_global_step()
+    learning_rate = schedules.learning_rate(options, global_step)
+    frozen = freezing.Frozen(options.freeze, network.backbone(model_options).scope)
+    parts, logits = _forward(
+        images, labels, model_options, options, num_classes, ignore_label, backend, frozen
+    )
+    variables = frozen.trained(tf.trainable_variables())
+    frozen.report(tf.trainable_variables())
+    loss = _mean([part.loss for part in parts])
+    decaying = _l2_terms(variables)
+    terms = {} if optimizers.has_decoupled_decay(options) else decaying
+    reg_loss = tf.add_n(list(terms.values()) or [tf.constant(0.0)])
+
+    optimizer = optimizers.create(options, learning_rate, decaying)
+    if len(parts) > 1:
+        optimizer = gradients.InTurn(optimizer, parts)
+    optimizer = backend.wrap_optimizer(optimizer)
+    pairs = optimizer.compute_gradients(loss, variables)
+    pairs = gradients.with_terms(pairs, terms)
+    loss, gradient_norm, votes = _of_all_ranks(loss, gradients.global_norm(pairs), backend)
+    step = TrainStep(
+        train_op=None,
+        global_step=global_step,
+        learning_rate=learning_rate,
+        loss=loss,
+        reg_loss=reg_loss,
+        total_loss=loss + reg_loss,
+        images=images,
+        labels=labels,
+        logits={name: _joined([part[name] for part in logits]) for name in logits[0]},
+        gradients=pairs,
+        gradient_norm=gradient_norm,
+        bad_step=None,
+        votes=votes,
+    )
+    return _with_update(step, optimizer, options, backend)
+
+
+def _forward(
+    images, labels, model_options, options, num_classes, ignore_label, backend, frozen
+) -> tuple:
+    """Builds the network for each batch of a step; returns the batches' losses and logits."""
+    global_step = tf.train.get_global_step()
+    parts, logits = [], []
+    for part_images, part_labels in zip(
+        gradients.split(images, options.accumulate_batches),
+        gradients.split(labels, options.accumulate_batches),
+    ):
+        with _arg_scope(options, backend, frozen):
+            logits.append(_logits(part_images, model_options, options, num_classes))
+        loss = _loss(
+            logits[-1], part_labels, options, num_classes, ignore_label, global_step, backend
+        )
+        parts.append(gradients.Part(part_images, loss))
+    return parts, logits
+
+
+def _of_all_ranks(loss, gradient_norm, backend) -> tuple:
+    """Returns loss and norm as all ranks have them, and the votes, where the host runs the loop."""
+    if backend.ranks == 1 or backend.runs_loop_on_device():
+        return loss, gradient_norm, None
+    loss, votes = agreed_end.with_votes(loss, backend.average)
+    # The sum over all weights may differ in its last bit where processors differ; what all ranks
+    # clip by must not.
+    (gradient_norm,) = backend.average([gradient_norm])
+    return loss, gradient_norm, votes
+
+
+@contextlib.contextmanager
+def _arg_scope(options, backend, frozen):
+    """Tells the layers what device and options ask of them."""
+    with slim.arg_scope([layers.conv2d], formulation=backend.formulation), slim.arg_scope(
+        [recompute.unit], recompute=options.gradient_checkpointing
+    ), slim.arg_scope(
+        [layers.dropout], of_device=backend.dropout, share=(backend.rank, backend.ranks)
+    ), slim.arg_scope(
+        [layers.batch_norm],
+        is_frozen=frozen.matches,
+        average=backend.average_with_gradient if options.sync_batch_norm else None,
+        ranks=backend.ranks,
+    ):
+        yield
+
+
+def _logits(images, model_options, options, num_classes):
+    return network.logits(
+        images,
+        model_options,
+        num_classes,
+        crop_size=images.shape.as_list()[1:3],
+        is_training=True,
+        fine_tune_batch_norm=options.fine_tune_batch_norm,
+        weight_decay=options.weight_decay,
+    )
+
+
+def _loss(logits, labels, options, num_classes, ignore_label, global_step, backend):
+    return softmax_cross_entropy.loss(
+        logits,
+        labels,
+        num_classes=num_classes,
+        ignore_label=ignore_label,
+        label_weights=options.label_weights,
+        upsample_logits=options.upsample_logits,
+        hard_example_mining_step=options.hard_example_mining_step,
+        top_k_percent_pixels=options.top_k_percent_pixels,
+        global_step=global_step,
+        average=backend.average,
+    )
+
+
+def _mean(losses):
+    return losses[0] if len(losses) == 1 else tf.add_n(losses) / len(losses)
+
+
+def _joined(batches):
+    return batches[0] if len(batches) == 1 else tf.concat(batches, 0)
+
+
+def _l2_terms(variables) -> dict:
+    """Returns variable name -> its L2 term, for those of the variables that have one."""
+    names = {variable.op.name for variable in variables}
+    # TensorFlow's name of a regularizer's result begins with the variable's.
+    terms = {
+        term.op.name.split("/Regularizer/")[0]: term
+        for term in tf.losses.get_regularization_losses()
+    }
+    return {name: term for name, term in terms.items() if name in names}
+
+
+def _with_update(step, optimizer, options, backend) -> TrainStep:
+    """Returns the step with its operation: all that changes weights, averages and global step."""
+    variables = [variable for _, variable in step.gradients]
+    averaged = [*variables, *_moving_averages()] if options.ema_decay else []
+    averages = ema.create(averaged)
+
+    def apply():
+        clipped = gradients.clip(step.gradients, step.gradient_norm, options.clip_gradient_norm)
+        decay = ema.decay_at(step.global_step, options.ema_decay)
+        with tf.control_dependencies([decay]):
+            applied = optimizer.apply_gradients(
+                optimizers.multiply_gradients(clipped, options), global_step=step.global_step
+            )
+        with tf.control_dependencies([applied]):
+            return ema.update(averages, averaged, decay)
+
+    # The moving averages of batch norm are part of the step; the losses are read before weights
+    # change, so that the values reported are those of the step.
+    before = tf.group(*_batch_norm_updates(options, backend), step.total_loss)
+    with tf.control_dependencies([before]):
+        values = {name: getattr(step, name) for name in update.REPORTED}
+        # An optimizer that scales the loss leaves out steps whose gradients overflow.
+        excused = ("gradient_norm",) if backend.skips_overflow else ()
+        bad_step = update.note_bad_step(step.global_step, values, excused=excused)
+    train_op = update.unless_bad(bad_step, apply, can_branch=not backend.runs_loop_on_device())
+    return dataclasses.replace(step, train_op=train_op, bad_step=bad_step)
+
+
+def _batch_norm_updates(options, backend) -> list:
+    """Returns the operations that move batch norm's averages, to the same values in all ranks.
+
+    An average of batch statistics moves linearly, so its mean over the ranks is what the mean of
+    their statistics would have moved it to.
+    """
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+    if backend.ranks == 1 or backend.runs_loop_on_device() or options.sync_batch_norm:
+        return updates
+    moving = _moving_averages()
+    with tf.control_dependencies(updates):
+        means = backend.average([variable.read_value() for variable in moving])
+    return [tf.assign(variable, mean).op for variable, mean in zip(moving, means)]
+
+
+def _moving_averages() -> list:
+    """Returns the moving averages of batch norm that training updates, each once."""
+    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+    return list(
+        {update.updated_variable.op.name: update.updated_variable for update in updates}.values()
+    )
+
+
+def network_variables() -> list:
+    """Returns the variables of the network, without the optimizer's and the global step."""
+    return slim.get_model_variables()

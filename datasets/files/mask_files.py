@@ -1,0 +1,320 @@
+"""Reads masks of any kind, checks every pixel, and gives 8-bit grey PNG files of class numbers.
+
+A mask is a PNG file of indices, of a palette or of colours; a `.mat` file of SBD; or drawn by its
+source (COCO's polygons).
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+
+from datasets import defects
+from datasets.class_table import ClassTable
+from datasets.files import image_files
+
+try:
+    # Optional: several times faster at masks, see docs/decisions/0015-zlib-ng-for-masks.md.
+    from zlib_ng import zlib_ng as inflating
+except ImportError:
+    inflating = zlib
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Where a PNG file says of what kind it is: bits per channel, then grey, colours or palette.
+_KIND = slice(24, 26)
+_BITS = 24
+_GREY_8 = b"\x08\x00"
+_PALETTE_8 = b"\x08\x03"
+_SHOWN_VALUES = 10
+
+
+class MaskReader:
+    """Reads masks and checks that every pixel is of a class, or ignored."""
+
+    def __init__(self, classes: ClassTable, ignore_label: int):
+        """Takes the classes that masks may hold.
+
+        Args:
+          classes: Its colours, where it has some, also translate masks of colours.
+          ignore_label: The value of pixels that never count.
+        """
+        self._classes = classes
+        self._ignore_label = ignore_label
+        # [65536]
+        self._label_of_value = classes.label_of_value(ignore_label)
+        self._changed = self._label_of_value[:256] != np.arange(256)
+
+    def read(self, mask) -> tuple[bytes, tuple[int, int], np.ndarray]:
+        """Reads one mask.
+
+        Args:
+          mask: Path of a PNG or .mat file, or a `sources.DrawnMask`.
+
+        Returns:
+          The content of an 8-bit grey PNG file, the file's own bytes if it is one; height and
+          width; the number of pixels of each label, int64 [256].
+
+        Raises:
+          BadFileError: If the file cannot be used; names the values that are outside the classes.
+        """
+        if not isinstance(mask, str):
+            return self._from_values(mask.name, mask.draw())
+        if mask.endswith(".mat"):
+            return self._from_values(mask, _read_mat(mask))
+        content = image_files.read(mask)
+        rows = _unfiltered(mask, content)
+        if rows is None:
+            return self._from_image(mask, content, _decoded(mask, content))
+        pixels = count(rows)
+        # The first byte of each row is no pixel.
+        pixels[0] -= len(rows)
+        return self._from_indices(mask, content, rows[:, 1:], pixels)
+
+    def _from_image(self, path: str, content: bytes, image: Image.Image) -> tuple:
+        if image.mode in ("RGB", "RGBA"):
+            labels = self._labels_of(path, np.asarray(image)[..., :3])
+            return _encode(labels), labels.shape, count(labels)
+        if content[_KIND] in (_GREY_8, _PALETTE_8):
+            # Of a palette image these are the indices, never the colours.
+            values = np.asarray(image)
+            return self._from_indices(path, content, values, count(values))
+        return self._from_values(path, _values(path, image, content[_BITS]))
+
+    def _from_indices(self, path: str, content: bytes, values, pixels: np.ndarray) -> tuple:
+        """Returns what `read` does, of a PNG file of 8 bits, its values and how many of each."""
+        if (self._changed & (pixels > 0)).any():
+            return self._from_values(path, values)
+        if content[_KIND] == _PALETTE_8:
+            content = _without_palette(content)
+        return content, values.shape, pixels
+
+    def _from_values(self, path: str, values: np.ndarray) -> tuple:
+        """Returns what `read` does, of values of 8 or 16 bits [h, w]."""
+        labels = self._label_of_value[values]
+        if labels.min() < 0:
+            wrong = np.unique(values[labels < 0])
+            raise image_files.BadFileError(self._unknown(path, wrong), defects.LABELS, labels)
+        labels = labels.astype(np.uint8)
+        return _encode(labels), labels.shape, count(labels)
+
+    def _unknown(self, path: str, wrong: np.ndarray) -> str:
+        """Returns what is wrong with a mask that holds values outside of the classes."""
+        number = len(self._classes.names)
+        shown = (
+            f"{', '.join(map(str, wrong[:_SHOWN_VALUES]))}{', ...' * (wrong.size > _SHOWN_VALUES)}"
+        )
+        known = self._classes.values
+        classes = f"0 to {number - 1}" if known is None else ", ".join(map(str, known))
+        hint = ""
+        if wrong.max() > 255:
+            hint = (
+                "; a 16-bit mask can be converted with the meaning of its values: "
+                f"--mask_values=0:NAME,{wrong.max()}:NAME"
+            )
+        elif known is None and wrong.tolist() == [number]:
+            hint = "; if ids begin at 1 and 0 means no data, pass --reduce_zero_label"
+        return (
+            f"{path} holds {shown}, but there are {number} classes ({classes}) and ignore label "
+            f"{self._ignore_label}{hint}"
+        )
+
+    def _labels_of(self, path: str, colors: np.ndarray) -> np.ndarray:
+        if self._classes.colors is None:
+            raise image_files.BadFileError(
+                f"{path} is a mask of RGB colours, not class numbers; pass a --class_table with "
+                "the colour of each class, or save class numbers as 8-bit grey PNG",
+                defects.COLORS,
+            )
+        packed = _packed(colors)
+        labels = _label_of_color(self._classes, self._ignore_label)[packed]
+        if labels.min() < 0:
+            unknown = np.unique(packed[labels < 0])
+            shown = ", ".join(
+                f"({value >> 16},{value >> 8 & 255},{value & 255})"
+                for value in unknown[:_SHOWN_VALUES]
+            )
+            raise image_files.BadFileError(
+                f"{path} holds {len(unknown)} colours that are not in the class table: {shown}",
+                defects.LABELS,
+                labels,
+            )
+        return labels.astype(np.uint8)
+
+
+def only_0_and_255(pixels: np.ndarray, ignore_label: int) -> bool:
+    """Returns whether masks hold 0 and 255 alone, where 255 would be ignored and not learned.
+
+    Args:
+      pixels: Pixels of each value over all masks, [256].
+      ignore_label: The value of pixels that never count.
+    """
+    return bool(ignore_label == 255 and pixels[255] and not pixels[1:255].any())
+
+
+def count(values: np.ndarray) -> np.ndarray:
+    """Returns the number of pixels of each value, int64 [256].
+
+    Masks are made of areas: counting runs takes a quarter of the time of counting pixels.
+
+    Args:
+      values: uint8, at least one, of any shape.
+    """
+    flat = values.ravel()
+    # Where runs end. Most of eight pixels have no end among them, which is seen at once.
+    is_end = np.zeros(-(-flat.size // 8) * 8, bool)
+    np.not_equal(flat[1:], flat[:-1], out=is_end[: flat.size - 1])
+    is_end[flat.size - 1] = True
+    eights = is_end.view(np.uint64)
+    some = np.flatnonzero(eights != 0)
+    inside = np.flatnonzero(eights[some].view(bool))
+    ends = some[inside // 8] * 8 + inside % 8
+    lengths = ends.copy()
+    lengths[0] += 1
+    lengths[1:] -= ends[:-1]
+    return np.bincount(flat[ends], lengths, 256).astype(np.int64)
+
+
+def _unfiltered(path: str, content: bytes) -> np.ndarray | None:
+    """Returns the rows of a PNG file of 8 bits that are stored as they are, uint8 [h, 1 + w].
+
+    Each begins with the number of its filter, 0. Palette masks nearly always are such files, and
+    need no more than inflating then, which is faster than a decoder for everything. None for any
+    other file, a damaged one too.
+    """
+    if content[:8] != _SIGNATURE or content[_KIND] not in (_GREY_8, _PALETTE_8):
+        return None
+    chunks = image_files.check_png(path, content)
+    width, height = struct.unpack(">II", content[16:24])
+    # Compression, filter method and interlacing.
+    if content[26:29] != b"\0\0\0":
+        return None
+    data = b"".join(content[begin:end] for name, begin, end in chunks if name == b"IDAT")
+    size = height * (width + 1)
+    try:
+        rows = inflating.decompressobj().decompress(data, size + 1)
+    except inflating.error:
+        return None
+    if len(rows) != size:
+        return None
+    rows = np.frombuffer(rows, np.uint8).reshape(height, width + 1)
+    return None if rows[:, 0].any() else rows
+
+
+def index_png(path: str) -> bytes:
+    """Returns the grey PNG file of a mask of indices, whatever these mean.
+
+    Raises:
+      BadFileError: If it is no readable mask of 8 bits or less, or holds colours.
+    """
+    content = image_files.read(path)
+    image = _decoded(path, content)
+    kind = content[_KIND]
+    if kind == _GREY_8:
+        return content
+    if kind == _PALETTE_8:
+        return _without_palette(content)
+    if image.mode in ("RGB", "RGBA") or image.mode.startswith("I"):
+        raise image_files.BadFileError(f"{path} is of mode {image.mode}, not a mask of indices")
+    return _encode(_values(path, image, content[_BITS]))
+
+
+def _decoded(path: str, content: bytes) -> Image.Image:
+    """Returns the decoded image of a PNG file."""
+    image = image_files.open_image(path, content)
+    if image.format != "PNG":
+        raise image_files.BadFileError(f"{path} is a {image.format} file; masks must be PNG files")
+    image_files.check_png(path, content)
+    try:
+        image.load()
+    except Exception as error:
+        raise image_files.BadFileError(f"{path} is damaged: {error}") from error
+    return image
+
+
+@functools.lru_cache(maxsize=1)
+def _label_of_color(classes: ClassTable, ignore_label: int) -> np.ndarray:
+    """Returns the label of each 24-bit colour, -1 where it has none: int16 [2 ** 24]."""
+    table = np.full(1 << 24, -1, np.int16)
+    if classes.ignore_color is not None:
+        table[_packed(np.array(classes.ignore_color))] = ignore_label
+    for label, color in enumerate(classes.colors):
+        table[_packed(np.array(color))] = label
+    return table
+
+
+def _values(path: str, image: Image.Image, bits: int) -> np.ndarray:
+    """Returns the values of a mask that is not of 8 bits, integers [h, w]."""
+    if image.mode in ("P", "1"):
+        return np.asarray(image, np.uint8)
+    if image.mode == "L":
+        # Pillow spreads 2- and 4-bit grey over 0..255.
+        return np.asarray(image) // np.uint8(255 // (2**bits - 1))
+    if image.mode.startswith("I"):
+        return np.asarray(image)
+    raise image_files.BadFileError(
+        f"{path} is a mask of mode {image.mode}; save it as 8-bit grey PNG"
+    )
+
+
+def _read_mat(path: str) -> np.ndarray:
+    """Returns GTcls.Segmentation of a MATLAB file of SBD, uint8 [h, w]."""
+    # Only who converts SBD needs scipy.
+    from scipy import io as scipy_io
+
+    content = image_files.read(path)
+    try:
+        found = scipy_io.loadmat(io.BytesIO(content), squeeze_me=True, struct_as_record=False)
+        values = found["GTcls"].Segmentation
+    # scipy raises many kinds of errors for damaged files.
+    except Exception as error:
+        raise image_files.BadFileError(
+            f"{path} has no GTcls.Segmentation as SBD's files do ({error})"
+        ) from error
+    if getattr(values, "ndim", 0) != 2 or values.min() < 0:
+        raise image_files.BadFileError(f"{path}: GTcls.Segmentation is no mask")
+    return values
+
+
+def _packed(colors: np.ndarray) -> np.ndarray:
+    """Returns red, green, blue [..., 3] as one 24-bit number each."""
+    red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
+    return red << 16 | green << 8 | blue
+
+
+def _without_palette(content: bytes) -> bytes:
+    """Returns a PNG file with 8-bit palette indices as a grey one, its compressed pixels untouched.
+
+    Both kinds store the same bytes; only the header says what they mean. Pixels that are in several
+    parts come into one.
+    """
+    parts = {b"IHDR": b"", b"IDAT": b"", b"IEND": b""}
+    position = 8
+    while position < len(content):
+        length = int.from_bytes(content[position : position + 4], "big")
+        name = content[position + 4 : position + 8]
+        if name in parts:
+            parts[name] += content[position + 8 : position + 8 + length]
+        position += length + 12
+    parts[b"IHDR"] = parts[b"IHDR"][:8] + _GREY_8 + parts[b"IHDR"][10:]
+    return content[:8] + b"".join(_chunk(name, data) for name, data in parts.items())
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    checksum = zlib.crc32(name + data).to_bytes(4, "big")
+    return len(data).to_bytes(4, "big") + name + data + checksum
+
+
+def _encode(labels: np.ndarray) -> bytes:
+    """Returns a grey PNG file, its rows without filters: what `label_png` decodes fastest."""
+    # Pillow filters the rows of grey images, not those of a palette.
+    height, width = labels.shape
+    image = Image.frombytes("P", (width, height), np.ascontiguousarray(labels).tobytes())
+    image.putpalette(bytes(range(256)) * 3)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return _without_palette(buffer.getvalue())

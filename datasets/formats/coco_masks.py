@@ -1,0 +1,138 @@
+"""Masks made of COCO's annotations: polygons and run lengths, and panoptic PNG files."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from datasets.files import image_files
+from datasets.formats import DrawnMask
+
+IGNORED = 255
+
+
+class Objects(DrawnMask):
+    """The objects of an image, drawn over each other."""
+
+    def __init__(self, image: dict, annotations: list, label_of: dict, overlap: str):
+        """Takes the entries of the annotation file.
+
+        Args:
+          image: Its entry: file_name, height, width.
+          annotations: Its objects: category_id, segmentation, iscrowd.
+          label_of: Category id -> label; 0 is background.
+          overlap: "area": the smaller object is on top; "ignore": pixels of two objects, and all of
+            crowds, never count.
+        """
+        self.name = f"(drawn of the annotations of {image['file_name']})"
+        self._size = int(image["height"]), int(image["width"])
+        self._annotations = annotations
+        self._label_of = label_of
+        self._overlap = overlap
+
+    def draw(self) -> np.ndarray:
+        """Returns the labels, uint8 [h, w]."""
+        labels = np.zeros(self._size, np.uint8)
+        crowds, objects = [], []
+        for annotation in self._annotations:
+            label = self._label(annotation)
+            if label:
+                mask = self._pixels(annotation)
+                (crowds if annotation.get("iscrowd") else objects).append((mask, label))
+        if self._overlap == "area":
+            self._paint(labels, crowds, objects)
+        else:
+            covered = np.zeros(self._size, np.int32)
+            for mask, label in objects:
+                labels[mask] = label
+                covered += mask
+            labels[covered > 1] = IGNORED
+            for mask, _ in crowds:
+                labels[mask] = IGNORED
+        return labels
+
+    def _paint(self, labels: np.ndarray, crowds: list, objects: list):
+        for mask, _ in crowds:
+            labels[mask] = IGNORED
+        # A stable sort: of objects of the same size the later one is on top.
+        for mask, label in sorted(objects, key=lambda entry: -int(entry[0].sum())):
+            labels[mask] = label
+
+    def _label(self, annotation: dict) -> int:
+        category = annotation.get("category_id")
+        if category not in self._label_of:
+            raise image_files.BadFileError(
+                f"{self.name}: annotation {annotation.get('id')} has category_id {category}, which "
+                "is not among the categories"
+            )
+        return self._label_of[category]
+
+    def _pixels(self, annotation: dict) -> np.ndarray:
+        """Returns which pixels an object has, bool [h, w]."""
+        # Only who converts COCO needs it.
+        from pycocotools import mask as run_lengths
+
+        outline = annotation.get("segmentation")
+        try:
+            if isinstance(outline, list):
+                # Two points have no area, but four numbers would be read as a box.
+                parts = [part for part in outline if len(part) >= 6]
+                encoded = run_lengths.merge(run_lengths.frPyObjects(parts, *self._size))
+            elif isinstance(outline["counts"], list):
+                encoded = run_lengths.frPyObjects(outline, *self._size)
+            else:
+                encoded = outline
+            pixels = run_lengths.decode(encoded).astype(bool)
+        # pycocotools raises many kinds of errors.
+        except Exception as error:
+            raise image_files.BadFileError(
+                f"{self.name}: annotation {annotation.get('id')} has no segmentation that can be "
+                f"drawn ({type(error).__name__}: {error})"
+            ) from error
+        if pixels.shape != self._size:
+            raise image_files.BadFileError(
+                f"{self.name}: annotation {annotation.get('id')} has run lengths for the size "
+                f"{pixels.shape}, but the image is {self._size}"
+            )
+        return pixels
+
+
+class Panoptic(DrawnMask):
+    """A panoptic PNG file: red + 256 green + 65536 blue is the id of a segment."""
+
+    def __init__(self, path: str, segments: list, label_of: dict):
+        """Takes the file and the segments of its annotation: id, category_id, iscrowd."""
+        self.name = path
+        self._segments = segments
+        self._label_of = label_of
+
+    def draw(self) -> np.ndarray:
+        """Returns the labels, uint8 [h, w]; what no segment names never counts."""
+        content = image_files.read(self.name)
+        image = image_files.open_image(self.name, content)
+        try:
+            colors = np.asarray(image.convert("RGB"), np.int64)
+        except Exception as error:
+            raise image_files.BadFileError(f"{self.name} is damaged: {error}") from error
+        ids = colors[..., 0] + 256 * colors[..., 1] + 65536 * colors[..., 2]
+        labels = np.full(ids.shape, IGNORED, np.uint8)
+        for segment in self._segments:
+            if not segment.get("iscrowd"):
+                labels[ids == segment["id"]] = self._label_of[segment["category_id"]]
+        unknown = set(np.unique(ids).tolist()) - {0} - {segment["id"] for segment in self._segments}
+        if unknown:
+            raise image_files.BadFileError(
+                f"{self.name} holds the segment {min(unknown)}, which its annotation does not name"
+            )
+        return labels
+
+
+def panoptic(folder: str, image: dict, annotations: list, label_of: dict) -> Panoptic:
+    """Returns the mask of an image's panoptic annotation."""
+    name = image["file_name"].rsplit(".", 1)[0] + ".png"
+    segments = []
+    for annotation in annotations:
+        name = annotation.get("file_name", name)
+        segments += annotation["segments_info"]
+    return Panoptic(os.path.join(folder, name), segments, label_of)

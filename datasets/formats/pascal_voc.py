@@ -1,0 +1,88 @@
+"""PASCAL VOC's layout: JPEGImages, SegmentationClass, ImageSets/Segmentation/SPLIT.txt.
+
+Masks may have VOC's palette, as in the devkit, or be the grey index files that other DeepLab code
+makes of them. Data in this layout with other classes comes with a class table.
+"""
+
+from __future__ import annotations
+
+import os
+
+from absl import logging
+
+from datasets import class_names
+from datasets.class_table import ClassTable
+from datasets.files import archives
+from datasets.files import pairs as listing
+from datasets.formats import CLASS_FLAGS, Found, Source
+from datasets.info import KNOWN
+from options.conversion import ConvertOptions
+from utils import colormap
+from utils.errors import OptionError, UserError
+
+CLASSES = ClassTable(
+    "pascal_voc_seg",
+    class_names.PASCAL_VOC,
+    colors=tuple(tuple(color) for color in colormap.pascal(21).tolist()),
+    ignore_label=255,
+    ignore_color=(224, 224, 192),
+)
+
+# Where the devkit is in its .tar file.
+_INSIDE = ("", "VOC2012", os.path.join("VOCdevkit", "VOC2012"))
+LISTS = os.path.join("ImageSets", "Segmentation")
+
+
+def find(options: ConvertOptions, given: frozenset) -> Found:
+    """Returns the samples of each split, one split per list; see `Source`."""
+    image_folder, mask_folder, list_folder = folders(options, given)
+    image_format = options.image_format if "image_format" in given else None
+    pairs = listing.Pairs(image_folder, mask_folder, image_format)
+    splits = listing.from_lists(pairs, list_folder, options.splits)
+    if not any(getattr(options, name) for name in CLASS_FLAGS):
+        warn_of_numbers(splits)
+    return Found(splits, {**pairs.origin, "list_folder": list_folder}, CLASSES)
+
+
+def folders(options: ConvertOptions, given: frozenset) -> tuple:
+    """Returns the folders of images, masks and lists.
+
+    Raises:
+      OptionError: If --voc_root and one of them are given.
+      UserError: If --voc_root holds no devkit.
+    """
+    names = ("image_folder", "semantic_segmentation_folder", "list_folder")
+    if options.voc_root is None:
+        return tuple(getattr(options, name) for name in names)
+    for name in names:
+        if name in given:
+            raise OptionError(f"--voc_root and --{name} say the same; leave one out.")
+    for inside in _INSIDE:
+        root = os.path.join(options.voc_root, inside)
+        if archives.is_folder(os.path.join(root, "JPEGImages")):
+            return tuple(os.path.join(root, n) for n in ("JPEGImages", "SegmentationClass", LISTS))
+    raise UserError(
+        f"--voc_root={options.voc_root} holds no devkit: neither it nor VOCdevkit/VOC2012 in it "
+        "has a folder JPEGImages."
+    )
+
+
+def warn_of_numbers(splits: dict):
+    """Warns of splits that do not have as many images as VOC's lists."""
+    expected = KNOWN["pascal_voc_seg"].splits
+    for split, samples in splits.items():
+        if len(samples) != expected.get(split, len(samples)):
+            logging.warning(
+                "Split %s has %d images; VOC 2012's has %d.", split, len(samples), expected[split]
+            )
+
+
+VARIANTS = {
+    "pascal_voc": Source(
+        find=find,
+        flags=(
+            *("voc_root", "image_folder", "semantic_segmentation_folder", "list_folder"),
+            *CLASS_FLAGS,
+        ),
+    )
+}

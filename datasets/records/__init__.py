@@ -1,0 +1,1 @@
+"""Records of images and masks: written, read, checked and cached."""

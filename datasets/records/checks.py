@@ -1,0 +1,219 @@
+"""What would make records fail, or silently teach nonsense: found before a graph is built."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import numpy as np
+from absl import logging
+from PIL import Image
+
+from datasets import defects
+from datasets.defects import Defect
+from datasets.info import DatasetInfo
+from datasets.records import shards, tfrecord
+from utils import log
+from utils.errors import UserError
+
+# Records looked at when a run starts, evenly spread over the split; takes a fraction of a second.
+SAMPLE = 64
+# Records of one length that are compared with those of another split.
+_SAME_LENGTH = 4
+
+
+def check_sample(index: shards.Index, info: DatasetInfo, *, needs_label: bool):
+    """Looks at some records, evenly spread over the split.
+
+    `python -m datasets.audit` looks at all of them, in the same way.
+
+    Raises:
+      UserError: If one cannot be used, or labels are needed and all of their pixels are ignored.
+    """
+    records = np.unique(np.linspace(0, len(index) - 1, SAMPLE).astype(int))
+    values = _check(index, info, records, needs_label)
+    if needs_label and values <= {info.ignore_label}:
+        raise UserError(
+            f"all pixels of the {len(records)} labels looked at are ignored (label "
+            f"{info.ignore_label}), for example in {index.name(records[0])}; look at the data with "
+            "python -m datasets.audit, and convert them with the right ignore label."
+        )
+
+
+def warn_of_shared(index: shards.Index, other: shards.Index, split: str, other_split: str):
+    """Warns if a record of a split is also in another one, which should be apart.
+
+    Equal records are equally long, and lengths are known without reading: few must be compared.
+    """
+    lengths = np.intersect1d(index.length, other.length)[:SAMPLE]
+    for length in lengths:
+        first, second = (
+            np.flatnonzero(which.length == length)[:_SAME_LENGTH] for which in (index, other)
+        )
+        contents = {index.read(number): number for number in first}
+        for number in second:
+            content = other.read(number)
+            if content in contents:
+                logging.warning(
+                    "%s of split %s is also %s of split %s: results on them say nothing about new "
+                    "images; python -m datasets.audit finds all of them.",
+                    index.name(contents[content]),
+                    split,
+                    other.name(number),
+                    other_split,
+                )
+                return
+
+
+def explain_failure(index: shards.Index, info: DatasetInfo, *, needs_label: bool):
+    """Raises UserError that names the first record that cannot be used; looks at every one.
+
+    For after the input pipeline failed: TensorFlow's message then names no record.
+    """
+    logging.info("Reading failed; looking for the record that is at fault among %d.", len(index))
+    _check(index, info, range(len(index)), needs_label)
+
+
+def find_bad(index: shards.Index, info: DatasetInfo, *, needs_label: bool, limit: int) -> dict:
+    """Reads every record and returns those that cannot be used: number -> what is wrong.
+
+    Raises:
+      UserError: If there are more than `limit`.
+    """
+    bad = {}
+    progress = log.Progress(len(index))
+    for number in range(len(index)):
+        defect = look_at(index, number, info, needs_label=needs_label).defect
+        if defect:
+            bad[number] = defect.text
+        if len(bad) > limit:
+            raise UserError(
+                f"more than --max_bad_records={limit} records cannot be used; the last one found "
+                f"is {index.name(number)}: {defect.text}."
+            )
+        progress.update(number + 1)
+    progress.close()
+    return bad
+
+
+def _check(index, info, records, needs_label) -> set:
+    """Returns the values of all labels; raises UserError for the first record that is bad."""
+    values = set()
+    for number in records:
+        seen = look_at(index, number, info, needs_label=needs_label)
+        if seen.defect:
+            raise UserError(
+                f"{index.name(number)} cannot be used: {seen.defect.text}; convert the data again, "
+                "or leave such records out with --on_bad_record=skip."
+            )
+        if seen.label is not None:
+            values.update(np.unique(seen.label).tolist())
+    return values
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """A record, decoded.
+
+    Attributes:
+      name: The image's name; empty if the record cannot be read.
+      image: The image; None if it is damaged.
+      label: The label, integers [h, w]; None if there is none that can be read.
+      defect: What is wrong, or None.
+    """
+
+    name: str = ""
+    image: Image.Image | None = None
+    label: np.ndarray | None = None
+    defect: Defect | None = None
+
+
+def look_at(index: shards.Index, number: int, info: DatasetInfo, *, needs_label: bool) -> Look:
+    """Reads and checks one record of a split; see `look`."""
+    try:
+        record = tfrecord.deserialize(index.read(number))
+    except ValueError as error:
+        return Look(defect=Defect(defects.UNREADABLE, str(error)))
+    return look(record, info, needs_label=needs_label)
+
+
+def look(record: tfrecord.Record, info: DatasetInfo, *, needs_label: bool) -> Look:
+    """Decodes a record and checks it; what the start of a run and the audit have in common."""
+    image, error = _decode(record.image)
+    if error:
+        defect = Defect(defects.UNREADABLE, f"image {record.name}: {error}")
+        return Look(record.name, defect=defect)
+    if not record.label:
+        defect = Defect(defects.NO_LABEL, f"image {record.name} has no label")
+        return Look(record.name, image, defect=defect if needs_label else None)
+    label, error = _decode(record.label)
+    if error:
+        defect = Defect(defects.UNREADABLE, f"label of {record.name}: {error}")
+        return Look(record.name, image, defect=defect)
+    if label.mode not in ("L", "1") and not label.mode.startswith("I"):
+        text = (
+            f"label of {record.name} holds colours (mode {label.mode}), not class numbers; convert "
+            "the data again with python -m datasets.convert"
+        )
+        return Look(record.name, image, defect=Defect(defects.COLORS, text))
+    values = np.asarray(label)
+    if label.size != image.size:
+        text = (
+            f"image {record.name} is {_size(image)} (height x width), but its label is "
+            f"{_size(label)}"
+        )
+        return Look(record.name, image, values, Defect(defects.SIZES, text))
+    wrong = _wrong_values(record.name, values, info)
+    return Look(record.name, image, values, Defect(defects.LABELS, wrong) if wrong else None)
+
+
+def _decode(content: bytes, pixels: bool = True) -> tuple:
+    """Returns an image, decoded or only its header, and what is wrong with it; one is None."""
+    try:
+        image = Image.open(io.BytesIO(content))
+        if pixels:
+            image.load()
+    # Pillow raises many kinds of errors for damaged files (OSError, SyntaxError, ValueError...).
+    except Exception as error:
+        return None, str(error) or type(error).__name__
+    return image, None
+
+
+def _size(image) -> str:
+    return f"{image.height}x{image.width}"
+
+
+def _wrong_values(name: str, label: np.ndarray, info: DatasetInfo) -> str | None:
+    values = np.unique(label)
+    wrong = values[(values >= info.num_classes) & (values != info.ignore_label)]
+    if not wrong.size:
+        return None
+    return (
+        f"label of {name} holds {', '.join(str(value) for value in wrong[:10])}, but {info.name} "
+        f"has {info.num_classes} classes (0 to {info.num_classes - 1}) and ignore label "
+        f"{info.ignore_label}; correct the number of classes, or convert the data again"
+    )
+
+
+def image_sizes(index: shards.Index) -> tuple[np.ndarray, list]:
+    """Reads the image sizes of a split.
+
+    Returns:
+      int64 [records, 2], height and width; and the names of the images.
+
+    Raises:
+      UserError: If a record cannot be read.
+    """
+    sizes, names = [], []
+    for number in range(len(index)):
+        try:
+            record = tfrecord.deserialize(index.read(number))
+        except ValueError as error:
+            raise UserError(f"{index.name(number)} cannot be used: {error}.") from error
+        # The header knows; features that state the size are optional, and wrong in some records.
+        image, error = _decode(record.image, pixels=False)
+        if error:
+            raise UserError(f"{index.name(number)} cannot be used: image {record.name}: {error}.")
+        sizes.append((image.height, image.width))
+        names.append(record.name)
+    return np.array(sizes, np.int64), names

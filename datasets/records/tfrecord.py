@@ -1,0 +1,195 @@
+"""The content of a record: written by the converter, parsed by the input pipeline.
+
+The schema is the DeepLab family's, so that its records are read and ours are read by its code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from datasets.files import label_png
+from datasets.records import shards
+from utils.compat import tf
+
+IMAGE = "image/encoded"
+NAME = "image/filename"
+IMAGE_FORMAT = "image/format"
+HEIGHT = "image/height"
+WIDTH = "image/width"
+CHANNELS = "image/channels"
+LABEL = "image/segmentation/class/encoded"
+LABEL_FORMAT = "image/segmentation/class/format"
+
+# What a JPEG file begins with.
+_JPEG = b"\xff\xd8\xff"
+# One pixel is enough for every subsampling of colours; tests compare.
+_MARGIN = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One image with its label.
+
+    Attributes:
+      name: Name of the image, without folder and extension.
+      image: Content of a JPEG or PNG file.
+      image_format: "jpeg" or "png".
+      height: Rows of the image.
+      width: Columns of the image.
+      label: Content of an 8-bit grey PNG file that holds class numbers; empty: no label.
+    """
+
+    name: str
+    image: bytes
+    image_format: str
+    height: int
+    width: int
+    label: bytes = b""
+
+
+def serialize(record: Record) -> bytes:
+    """Returns the tf.train.Example of a record, serialized; the same bytes for the same record."""
+    example = tf.train.Example()
+    # Filled in place: building it of messages copies the image once for each of them.
+    feature = example.features.feature
+    feature[IMAGE].bytes_list.value.append(record.image)
+    feature[NAME].bytes_list.value.append(record.name.encode("utf-8"))
+    feature[IMAGE_FORMAT].bytes_list.value.append(record.image_format.encode("ascii"))
+    feature[HEIGHT].int64_list.value.append(record.height)
+    feature[WIDTH].int64_list.value.append(record.width)
+    feature[CHANNELS].int64_list.value.append(3)
+    if record.label:
+        feature[LABEL].bytes_list.value.append(record.label)
+        feature[LABEL_FORMAT].bytes_list.value.append(b"png")
+    return example.SerializeToString(deterministic=True)
+
+
+def shard_paths(folder: str, split: str, num_shards: int) -> list:
+    """Returns the paths of a split's shards."""
+    return [
+        os.path.join(folder, shards.shard_name(split, number, num_shards))
+        for number in range(num_shards)
+    ]
+
+
+def records_per_shard(num_records: int, num_shards: int) -> int:
+    """Returns how many records each shard but the last ones holds, as the reference does."""
+    return max(1, -(-num_records // num_shards))
+
+
+def deserialize(serialized: bytes) -> Record:
+    """Returns the record of a serialized tf.train.Example; absent features get their defaults.
+
+    Raises:
+      ValueError: If the bytes are no tf.train.Example.
+    """
+    try:
+        feature = tf.train.Example.FromString(serialized).features.feature
+    except Exception as error:  # protobuf's DecodeError differs between its implementations.
+        raise ValueError(f"no tf.train.Example ({error})") from error
+
+    def first(key, kind, default):
+        values = getattr(feature[key], kind).value if key in feature else ()
+        return values[0] if values else default
+
+    return Record(
+        name=first(NAME, "bytes_list", b"").decode("utf-8", "replace"),
+        image=first(IMAGE, "bytes_list", b""),
+        image_format=first(IMAGE_FORMAT, "bytes_list", b"jpeg").decode("ascii", "replace"),
+        height=first(HEIGHT, "int64_list", 0),
+        width=first(WIDTH, "int64_list", 0),
+        label=first(LABEL, "bytes_list", b""),
+    )
+
+
+def parse(serialized: tf.Tensor) -> dict:
+    """Parses a scalar string; absent features get their defaults.
+
+    Returns:
+      Scalar strings `image`, `label` (empty: none) and `name`.
+    """
+    features = tf.parse_single_example(
+        serialized,
+        {
+            IMAGE: tf.FixedLenFeature([], tf.string, ""),
+            NAME: tf.FixedLenFeature([], tf.string, ""),
+            LABEL: tf.FixedLenFeature([], tf.string, ""),
+        },
+    )
+    return {"image": features[IMAGE], "label": features[LABEL], "name": features[NAME]}
+
+
+def decode_image(content: tf.Tensor) -> tf.Tensor:
+    """Returns uint8 [h, w, 3] of the content of a JPEG or PNG file.
+
+    The kernel goes by the content, not by its name, so that both formats take one operation.
+    """
+    image = tf.image.decode_jpeg(content, channels=3)
+    image.set_shape([None, None, 3])
+    return image
+
+
+def image_size(content: tf.Tensor) -> tf.Tensor:
+    """Returns height and width, int32 [2], of the content of a JPEG or PNG file, by its header."""
+
+    def of_png():
+        # Width and height, as big-endian numbers.
+        numbers = tf.decode_raw(tf.strings.substr(content, 16, 8), tf.int32, little_endian=False)
+        return tf.reverse(numbers, [0])
+
+    size = tf.cond(_is_jpeg(content), lambda: tf.image.extract_jpeg_shape(content)[:2], of_png)
+    size.set_shape([2])
+    return size
+
+
+def decode_window(content: tf.Tensor, whole, offset, size) -> tf.Tensor:
+    """Returns uint8 [height, width, 3], the pixels of `decode_image` in a window.
+
+    Of a JPEG file only the window is decoded, and a margin: pixels at its border are interpolated
+    with those beside them.
+
+    Args:
+      content: Scalar string.
+      whole: Height and width of the image, int32 [2].
+      offset: First row and column of the window, int32 [2].
+      size: Its height and width, int32 [2].
+    """
+
+    def from_jpeg():
+        begin = tf.maximum(offset - _MARGIN, 0)
+        end = tf.minimum(offset + size + _MARGIN, whole)
+        part = tf.image.decode_and_crop_jpeg(
+            content, tf.concat([begin, end - begin], 0), channels=3
+        )
+        return part, offset - begin
+
+    image, offset = tf.cond(_is_jpeg(content), from_jpeg, lambda: (decode_image(content), offset))
+    image = tf.slice(image, tf.concat([offset, [0]], axis=0), tf.concat([size, [3]], axis=0))
+    image.set_shape([None, None, 3])
+    return image
+
+
+def _is_jpeg(content: tf.Tensor) -> tf.Tensor:
+    return tf.equal(tf.strings.substr(content, 0, len(_JPEG)), _JPEG)
+
+
+def decode_label(
+    content: tf.Tensor, size: tf.Tensor, ignore_label: int, plain: bool = False
+) -> tf.Tensor:
+    """Returns uint8 [h, w, 1] of the content of a PNG file; all ignore_label if it is empty.
+
+    Args:
+      content: Scalar string.
+      size: Height and width of the image, int32 [2]; that of the label if there is none.
+      ignore_label: 0..255.
+      plain: Whether most files are `label_png.is_plain`; the result does not depend on it.
+    """
+    decode = label_png.decode_plain if plain else label_png.decode
+    label = tf.cond(
+        tf.equal(content, ""),
+        lambda: tf.fill(tf.concat([size, [1]], axis=0), tf.constant(ignore_label, tf.uint8)),
+        lambda: decode(content),
+    )
+    label.set_shape([None, None, 1])
+    return label

@@ -1,0 +1,1 @@
+"""The devices, one file each, and the helpers of the NPU."""

@@ -1,0 +1,1 @@
+"""The launcher of several processes: `python -m deployment.launch`."""

@@ -1,0 +1,1 @@
+"""What can be asked of a command: option records, without TensorFlow."""

@@ -1,0 +1,60 @@
+"""The options of an evaluation."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from absl import flags
+
+from common import option
+from options.inference import CheckpointOptions, ScaleOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalOptions(CheckpointOptions, ScaleOptions):
+    """What is evaluated, and how."""
+
+    CHOICES = (*CheckpointOptions.CHOICES, "all")
+
+    eval_logdir: str | None = option(
+        flags.DEFINE_string, None, "Folder for results; eval/ beside the checkpoint if unset."
+    )
+    eval_split: str = option(flags.DEFINE_string, "val", "Split to evaluate on.")
+    eval_batch_size: int = option(flags.DEFINE_integer, 1, "Images per step.", minimum=1)
+    watch: bool = option(
+        flags.DEFINE_bool,
+        False,
+        "Whether each newest checkpoint of --checkpoint_dir is evaluated while a training writes "
+        "there, until it has ended.",
+    )
+    eval_interval_secs: int = option(
+        flags.DEFINE_integer, 300, "Seconds between two looks for a checkpoint.", minimum=1
+    )
+    watch_timeout_secs: int = option(
+        flags.DEFINE_integer,
+        0,
+        "Seconds without a new checkpoint after which watching ends; 0: never.",
+        minimum=0,
+    )
+    max_number_of_evaluations: int = option(
+        flags.DEFINE_integer,
+        0,
+        "Evaluations after which watching ends, 0: no limit; above 1 it means --watch.",
+        minimum=0,
+    )
+    boundary_width: float = option(
+        flags.DEFINE_float,
+        0.0,
+        "Boundary IoU and boundary F1 within this share of an image's diagonal (0.02 and 0.0075 "
+        "in their papers); 0: not measured.",
+        minimum=0.0,
+        maximum=0.5,
+    )
+    calibration_bins: int = option(
+        flags.DEFINE_integer,
+        0,
+        "Bins of confidence for the calibration error (15 is usual); 0: not measured.",
+        minimum=0,
+        maximum=1000,
+    )
+    report: bool = option(flags.DEFINE_bool, True, "Whether report.html is written.")

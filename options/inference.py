@@ -1,0 +1,142 @@
+"""What every command asks that uses a trained network: which checkpoint, which scales.
+
+The option records of eval.py, predict.py, vis.py and export_model.py extend these, so that a flag
+is written once and means the same in each of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from absl import flags
+
+from common import Options, option
+from utils.errors import OptionError
+
+_RULE = (
+    "pass --checkpoint_dir=RUN for a checkpoint of a folder, or "
+    "--checkpoint_path=RUN/model.ckpt-STEP for a certain one"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointOptions(Options):
+    """Which checkpoint is used, which of its weights, and as which network."""
+
+    # What --checkpoint may be, beside a step.
+    CHOICES = ("newest", "best")
+
+    checkpoint_dir: str | None = option(
+        flags.DEFINE_string, None, "Folder of a run; --checkpoint says which of its checkpoints."
+    )
+    checkpoint: str = option(
+        flags.DEFINE_string,
+        "newest",
+        "Which checkpoint of --checkpoint_dir: newest, best (the one that training kept as best) "
+        "or a step; for eval.py also all (one evaluation each).",
+    )
+    checkpoint_path: tuple[str, ...] | None = option(
+        flags.DEFINE_multi_string,
+        None,
+        "Checkpoint, as a prefix such as FOLDER/model.ckpt-1000; repeat the flag to average the "
+        "probabilities of several.",
+        convert=str,
+    )
+    use_ema: bool = option(
+        flags.DEFINE_bool,
+        False,
+        "Whether the averages of the weights are used that training with ema_decay left.",
+    )
+    change_network: bool = option(
+        flags.DEFINE_bool,
+        False,
+        "Lets explicit network flags win over the options saved beside the checkpoint, for "
+        "example to use at output stride 8 what was trained at 16.",
+    )
+
+    def check(self):
+        """Raises OptionError if checkpoints are named in two ways, or in none that is known."""
+        if self.checkpoint not in self.CHOICES and not self.checkpoint.isdigit():
+            raise OptionError(
+                f"--checkpoint is {self.checkpoint!r}, but must be {', '.join(self.CHOICES)} or a "
+                "step."
+            )
+        if self.checkpoint_path and self.checkpoint_dir:
+            raise OptionError(f"{_RULE}; both are given.")
+        if self.checkpoint_path and self.checkpoint != "newest":
+            raise OptionError(
+                f"--checkpoint={self.checkpoint} chooses among those of --checkpoint_dir, but "
+                "--checkpoint_path names one; leave one of them out."
+            )
+
+    @property
+    def prefixes(self) -> tuple:
+        """The prefixes that --checkpoint_path names."""
+        return self.checkpoint_path or ()
+
+    def folders(self) -> list:
+        """Returns the folder of each checkpoint, where its options lie.
+
+        Raises:
+          OptionError: If no checkpoint is named.
+        """
+        if self.checkpoint_dir:
+            return [self.checkpoint_dir]
+        if not self.prefixes:
+            raise OptionError(f"{_RULE}; neither is given.")
+        return [os.path.dirname(path) or "." for path in self.prefixes]
+
+
+@dataclasses.dataclass(frozen=True)
+class FlipOptions(Options):
+    """Whether mirrored images are seen too."""
+
+    add_flipped_images: bool = option(
+        flags.DEFINE_bool, False, "Whether each scale is also run on the mirrored image."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ScaleOptions(FlipOptions):
+    """At which sizes an image is seen; `export_model.py` has a flag of another name for it."""
+
+    eval_scales: tuple[float, ...] = option(
+        flags.DEFINE_multi_float,
+        (1.0,),
+        "Input scale; repeat the flag to average the probabilities of several.",
+        above=0.0,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowOptions(Options):
+    """When large images are cut into overlapping windows, and how."""
+
+    window_size: tuple[int, ...] | None = option(
+        flags.DEFINE_list,
+        None,
+        "Height,width of the windows that large images are cut into; unset: the training's crop.",
+        convert=int,
+        length=2,
+        minimum=1,
+    )
+    window_overlap: float = option(
+        flags.DEFINE_float,
+        0.25,
+        "Share of a window's side by which neighbours overlap at least.",
+        minimum=0.0,
+        maximum=0.9,
+    )
+    max_pixels: int | None = option(
+        flags.DEFINE_integer,
+        None,
+        "Images with more pixels are cut into windows; unset: those above one --window_size, or "
+        "none if that is unset too.",
+        minimum=1,
+    )
+
+    @property
+    def cuts(self) -> bool:
+        """Whether any image is cut."""
+        return self.window_size is not None or self.max_pixels is not None

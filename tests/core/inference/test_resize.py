@@ -1,0 +1,76 @@
+"""Photos to a network's size, its answers back."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.inference import resize
+from datasets.pipeline import preprocess
+from options.data import DataOptions
+from tests.small_data import pixels
+from utils.compat import tf
+
+
+@pytest.mark.parametrize(
+    ("size", "crop", "expected"),
+    [
+        ((375, 500), (513, 513), (375, 500)),
+        ((480, 640), (513, 513), (385, 513)),
+        ((4000, 3000), (361, 481), (361, 271)),
+        ((1, 4000), (513, 513), (1, 513)),
+    ],
+)
+def test_a_photo_is_shrunk_until_it_fits_and_never_enlarged(size, crop, expected):
+    assert resize.fitting_size(size, crop) == expected
+
+
+def _probabilities(height, width, classes, seed=0):
+    scores = np.random.RandomState(seed).dirichlet(np.full(classes, 0.3), [height, width])
+    return scores.astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [(31, 47), (9, 60)])
+def test_labels_are_the_largest_of_the_resized_probabilities(size):
+    probabilities = _probabilities(12, 17, 5)
+    resized = resize.probabilities_at(probabilities, size)
+    np.testing.assert_allclose(resized.sum(2), 1, atol=1e-5)
+    np.testing.assert_array_equal(resize.labels_at(probabilities, size), resized.argmax(2))
+
+
+def test_a_class_that_is_nowhere_likely_changes_nothing():
+    probabilities = np.zeros([6, 7, 4], np.float32)
+    probabilities[..., [1, 2, 3]] = 0.1, 0.7, 0.2
+    assert (resize.labels_at(probabilities, (20, 20)) == 2).all()
+
+
+def test_what_has_its_size_stays_as_it_is():
+    probabilities, labels = _probabilities(5, 6, 3), np.zeros([5, 6], np.uint8)
+    assert resize.probabilities_at(probabilities, (5, 6)) is probabilities
+    assert resize.nearest_labels_at(labels, (5, 6)) is labels
+    assert resize.nearest_labels_at(labels, (10, 3)).shape == (10, 3)
+    image = pixels(0, 5, 6)
+    assert resize.shrink(image, (5, 6)) is image
+
+
+def test_a_photo_is_shrunk_by_averaging():
+    image = pixels(0, 40, 60)
+    expected = Image.fromarray(image).resize((30, 20), Image.BILINEAR)
+    np.testing.assert_array_equal(resize.shrink(image, (20, 30)), expected)
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_resize_value": 70}, {"keep_aspect_ratio": False}])
+def test_the_range_is_that_of_the_input_pipeline(settings):
+    options = DataOptions(min_resize_value=48, resize_factor=16, **settings)
+    image = pixels(1, 37, 53)
+    label = tf.zeros([37, 53, 1], tf.uint8)
+    with tf.Session() as session:
+        expected = session.run(preprocess.resize_to_range(tf.constant(image), label, options)[0])
+    resizer = resize.RangeResizer(
+        min_size=48,
+        max_size=options.max_resize_value,
+        factor=16,
+        keep_aspect_ratio=options.keep_aspect_ratio,
+    )
+    assert resizer.size(37, 53) == expected.shape[:2]
+    np.testing.assert_array_equal(resizer.resize(image), expected)
+    resizer.close()

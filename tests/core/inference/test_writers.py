@@ -1,0 +1,141 @@
+"""The files of a prediction: what programs and people find in them."""
+
+import csv
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.inference import classes
+from core.inference.writers import PredictionFiles, read_probabilities
+from options.prediction import KINDS
+from tests.small_data import pixels
+from utils import colormap
+from utils.errors import OptionError, UserError
+from utils.imaging import run_lengths
+
+CLASSES = classes.create(["sky", "road, wet", "car"], [(0, 0, 0), (10, 20, 30), (255, 0, 9)])
+IMAGE = pixels(0, 20, 30)
+LABELS = np.random.RandomState(0).randint(0, 3, [20, 30]).astype(np.uint8)
+
+
+def _write(folder, *names, kinds=KINDS, keep=False, some_classes=CLASSES, **settings):
+    with PredictionFiles(str(folder), kinds, some_classes, **settings) as files:
+        files.open(keep=keep)
+        for name in names:
+            probabilities = np.eye(3, dtype=np.float32)[LABELS]
+            files.write(name, IMAGE, LABELS, probabilities)
+        return files
+
+
+def _rows(folder):
+    with open(str(folder / "rle.csv"), newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_masks_hold_class_numbers_and_the_palette_their_colours(tmp_path):
+    _write(tmp_path, "a")
+    with Image.open(tmp_path / "a_index.png") as mask:
+        assert mask.mode == "L"
+        np.testing.assert_array_equal(mask, LABELS)
+    with Image.open(tmp_path / "a_palette.png") as mask:
+        assert mask.mode == "P"
+        np.testing.assert_array_equal(mask, LABELS)
+        colors = np.asarray(mask.convert("RGB"))
+    np.testing.assert_array_equal(colors, np.array(CLASSES.colors)[LABELS])
+
+
+def test_the_palette_of_voc_is_complete(tmp_path):
+    _write(tmp_path, "a", some_classes=classes.create("abc"), kinds=["palette"])
+    with Image.open(tmp_path / "a_palette.png") as mask:
+        palette = np.array(mask.getpalette()).reshape(-1, 3)
+    np.testing.assert_array_equal(palette, colormap.pascal(256))
+
+
+def test_label_ids_take_the_place_of_class_numbers_in_masks_only(tmp_path):
+    _write(tmp_path, "a", some_classes=CLASSES.with_mask_values([7, 8, 33]))
+    ids = np.array([7, 8, 33])[LABELS]
+    for kind in ("index", "palette"):
+        with Image.open(tmp_path / f"a_{kind}.png") as mask:
+            np.testing.assert_array_equal(mask, ids)
+    with Image.open(tmp_path / "a_palette.png") as mask:
+        colors = np.asarray(mask.convert("RGB"))
+    np.testing.assert_array_equal(colors, np.array(CLASSES.colors)[LABELS])
+    table = json.loads((tmp_path / "classes.json").read_text())["classes"]
+    assert table[2] == {"id": 2, "name": "car", "color": [255, 0, 9], "mask_value": 33}
+    with pytest.raises(OptionError, match="2 label ids for 3 classes"):
+        CLASSES.with_mask_values([1, 2])
+
+
+def test_probabilities_come_back(tmp_path):
+    _write(tmp_path, "a", kinds=["prob"])
+    read = read_probabilities(str(tmp_path / "a_prob.npz"))
+    np.testing.assert_array_equal(read, np.eye(3)[LABELS])
+    assert list(np.load(str(tmp_path / "a_prob.npz"))["class_names"]) == list(CLASSES.names)
+
+
+def test_run_lengths_decode_to_the_mask(tmp_path):
+    _write(tmp_path, os.path.join("day", "a"), "b", kinds=["rle"])
+    header, *rows = _rows(tmp_path)
+    assert header == ["id", "height", "width", *CLASSES.names]
+    assert [row[0] for row in rows] == ["day/a", "b"]
+    height, width = int(rows[0][1]), int(rows[0][2])
+    for label in range(3):
+        mask = run_lengths.decode(rows[0][3 + label], height, width)
+        np.testing.assert_array_equal(mask, label == LABELS)
+
+
+def test_names_may_have_folders_and_plain_ones_no_suffix(tmp_path):
+    _write(tmp_path, os.path.join("day", "a"), kinds=["palette", "overlay"], plain_names=True)
+    assert sorted(os.listdir(str(tmp_path / "day"))) == ["a.png", "a_overlay.png"]
+
+
+def test_a_legend_is_drawn_for_any_names(tmp_path):
+    names = ["naïve", "道路", *(f"class {number}" for number in range(70))]
+    _write(tmp_path, some_classes=classes.create(names))
+    with Image.open(tmp_path / "legend.png") as legend:
+        assert legend.width > 3 * 60
+        assert tuple(colormap.pascal(9)[8]) in {
+            color for _, color in legend.convert("RGB").getcolors(1 << 16)
+        }
+
+
+def test_rows_of_an_earlier_run_stay_where_they_are_wanted(tmp_path):
+    _write(tmp_path, "a", "b", kinds=["rle"])
+    path = tmp_path / "rle.csv"
+    path.write_text(path.read_text() + "c,20")
+    files = _write(tmp_path, "c", kinds=["rle"], keep=True)
+    assert [row[0] for row in _rows(tmp_path)[1:]] == ["a", "b", "c"]
+    assert files.is_complete("a")
+    assert not files.is_complete("c")
+    _write(tmp_path, "a", kinds=["rle", "index"], keep=True)
+    assert [row[0] for row in _rows(tmp_path)[1:]] == ["a", "b", "c"]
+    _write(tmp_path, "d", kinds=["rle"])
+    assert [row[0] for row in _rows(tmp_path)[1:]] == ["d"]
+    with pytest.raises(UserError, match=r"rle.csv is of other classes \(id, height, width, sky"):
+        _write(tmp_path, kinds=["rle"], keep=True, some_classes=classes.create("ab"))
+
+
+def test_what_would_be_replaced_is_known(tmp_path):
+    files = _write(tmp_path, "a", kinds=["index", "rle"])
+    found = [os.path.basename(path) for path in files.existing(["a", "b"])]
+    assert found == ["a_index.png", "rle.csv"]
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write to --output_dir="):
+        _write(tmp_path / "file" / "results")
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_no_part_of_a_file(tmp_path, monkeypatch):
+    def full(*unused):
+        raise OSError(28, "No space left on device")
+
+    files = PredictionFiles(str(tmp_path), ["index"], CLASSES)
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(UserError, match=r"a_index.png: No space left on device; what is"):
+        files.write("a", IMAGE, LABELS)
+    assert os.listdir(str(tmp_path)) == []

@@ -1,0 +1,161 @@
+"""The training step: accumulation, freezing, averages, weight decay, steps that are not finite."""
+
+import functools
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from core import layers
+from core.backbones import mobilenet_v2
+from core.training import step as train
+from deployment import backend as backends
+from deployment.devices.loss_scaling import LossScaling
+from options.device import DeviceOptions
+from options.network import ModelOptions
+from options.training import TrainOptions
+from utils.compat import slim, tf
+
+# Four blocks instead of seventeen: what is tested does not depend on the depth.
+BLOCKS = mobilenet_v2.BLOCKS[:4]
+MODEL = ModelOptions(depth_multiplier=0.1, aspp_convs_filters=4, output_stride=8)
+SIDE = 33
+STEPS = 2
+
+
+def run(images=4, steps=STEPS, start=None, poison=None, device=None, **options):
+    """Trains a tiny network on random images; returns what a step reported and all variables.
+
+    Args:
+      images: Images of a step.
+      steps: Steps to make.
+      start: Name -> value of variables before the first step, where not as initialized.
+      poison: The step, from 1 on, whose images hold a NaN.
+      device: Attribute of the backend -> value, where not as on CPU.
+      **options: Of the training.
+    """
+    random = np.random.RandomState(0)
+    batch = random.uniform(0, 255, [images, SIDE, SIDE, 3]).astype(np.float32)
+    labels = random.randint(0, 3, [images, SIDE, SIDE, 1]).astype(np.int32)
+    backend = backends.create(DeviceOptions(device="cpu"))
+    vars(backend).update(device or {})
+    settings = {"base_learning_rate": 0.05, "fine_tune_batch_norm": False, **options}
+    dropout = slim.add_arg_scope(lambda inputs, *_, **unused: inputs)
+    with tf.Graph().as_default(), mock.patch.object(layers, "dropout", dropout), mock.patch.object(
+        mobilenet_v2, "BLOCKS", BLOCKS
+    ):
+        tf.set_random_seed(1)
+        given = tf.placeholder_with_default(batch, batch.shape)
+        step = train.build(
+            given,
+            tf.constant(labels),
+            MODEL,
+            TrainOptions(**settings),
+            num_classes=3,
+            ignore_label=255,
+            backend=backend,
+        )
+        fetches = [step.loss, step.reg_loss, step.gradient_norm, step.bad_step, step.learning_rate]
+        bad = batch.copy()
+        bad[0, 3, 3, 0] = np.nan
+        with tf.Session() as session:
+            session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
+            if start:
+                variables = tf.global_variables()
+                values = {item.initializer.inputs[1]: start[item.op.name] for item in variables}
+                session.run([item.initializer for item in variables], values)
+            start = session.run(tf.global_variables())
+            for number in range(1, steps + 1):
+                feed = {given: bad} if number == poison else {}
+                _, reported = session.run([step.train_op, fetches], feed)
+            names = [variable.op.name for variable in tf.global_variables()]
+            after = dict(zip(names, session.run(tf.global_variables())))
+    return reported, after, dict(zip(names, start))
+
+
+@functools.lru_cache(maxsize=None)
+def one_step():
+    return run(steps=1)
+
+
+def changed(after, start):
+    return {name for name in start if not np.array_equal(start[name], after[name])}
+
+
+def assert_equal(actual, expected):
+    assert actual.keys() == expected.keys()
+    for name, value in expected.items():
+        scale = np.abs(value).max() + 1e-3
+        np.testing.assert_allclose(actual[name], value, atol=2e-5 * scale, err_msg=name)
+
+
+def test_batches_in_turn_learn_what_one_large_batch_learns():
+    at_once, after, start = run(clip_gradient_norm=0.01)
+    in_turn, after_in_turn, _ = run(start=start, accumulate_batches=2, clip_gradient_norm=0.01)
+    np.testing.assert_allclose(in_turn[:3], at_once[:3], rtol=1e-5)
+    assert_equal(after_in_turn, after)
+    assert after["global_step"] == STEPS
+
+
+def test_each_batch_in_turn_updates_the_moving_averages():
+    moving = "MobilenetV2/Conv/BatchNorm/moving_mean"
+    _, once, _ = run(steps=1, fine_tune_batch_norm=True)
+    _, twice, _ = run(steps=1, fine_tune_batch_norm=True, accumulate_batches=2)
+    assert np.abs(twice[moving]).mean() > 1.5 * np.abs(once[moving]).mean()
+
+
+def test_frozen_variables_stay_and_have_no_slots_decay_or_averages():
+    reported, after, start = run(freeze=("backbone",), fine_tune_batch_norm=True, ema_decay=0.9)
+    moved = changed(after, start)
+    assert not any(name.startswith("MobilenetV2/") for name in moved)
+    assert "aspp0/BatchNorm/moving_mean" in moved
+    assert "logits/semantic/weights" in moved
+    suffixes = ("/Momentum", "/ExponentialMovingAverage")
+    assert not any(n.startswith("MobilenetV2/") and n.endswith(suffixes) for n in after)
+    whole, _, _ = one_step()
+    assert 0 < reported[1] < whole[1]
+
+
+def test_averages_hold_the_weights_of_the_steps_behind_each_other():
+    _, first, _ = run(steps=1, ema_decay=0.9, fine_tune_batch_norm=True)
+    _, second, _ = run(steps=2, ema_decay=0.9, fine_tune_batch_norm=True)
+    for name in ("logits/semantic/weights", "aspp0/BatchNorm/moving_mean"):
+        average = name + "/ExponentialMovingAverage"
+        np.testing.assert_allclose(first[average], first[name], rtol=1e-5, atol=1e-7)
+        expected = 0.1 * first[name] + 0.9 * second[name]
+        np.testing.assert_allclose(second[average], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_adamw_shrinks_exactly_the_weights_that_l2_would():
+    settings = {"steps": 1, "base_learning_rate": 0.01}
+    (_, reg_loss, *_), with_decay, start = run(optimizer="adamw", weight_decay=0.1, **settings)
+    _, without, _ = run(optimizer="adamw", weight_decay=0.0, start=start, **settings)
+    assert reg_loss == 0
+    for name in start:
+        decays = name.endswith("/weights")
+        expected = without[name] - (0.01 * 0.1 * start[name] if decays else 0.0)
+        np.testing.assert_allclose(with_decay[name], expected, atol=1e-6, err_msg=name)
+
+
+def test_adamw_shrinks_nothing_in_a_step_that_overflows():
+    device = {"wrap_optimizer": lambda optimizer: LossScaling(optimizer, fixed=float("inf"))}
+    settings = {"optimizer": "adamw", "weight_decay": 0.1, "steps": 1}
+    _, after, start = run(device={**device, "skips_overflow": True}, **settings)
+    assert changed(after, start) == {"global_step"}
+
+
+def test_a_step_that_is_not_finite_is_noted_and_nothing_is_applied_from_then_on():
+    _, before, _ = one_step()
+    reported, after, _ = run(steps=4, poison=2)
+    assert reported[3].number == 2
+    assert np.isnan(reported[3].values["gradient_norm"])
+    assert reported[3].values["learning_rate"] == pytest.approx(reported[4])
+    assert after["global_step"] == 1
+    for name, value in before.items():
+        np.testing.assert_array_equal(after[name], value, err_msg=name)
+
+
+def test_a_loop_on_a_device_goes_on_but_names_the_step():
+    reported, after, _ = run(steps=4, poison=2, device={"runs_loop_on_device": lambda: True})
+    assert reported[3].number == 2
+    assert after["global_step"] == 4

@@ -1,0 +1,217 @@
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.files import image_files
+from datasets.formats import coco_masks
+from tests import small_trees
+from tests.converting import convert, dataset_json, labels_by_name, read_records
+from tests.resources import data_folder
+from tests.small_data import pixels, save_image
+from tests.small_trees import COCO_SIZE as SIZE
+from tests.small_trees import annotation
+from utils.errors import OptionError, UserError
+
+
+@pytest.fixture
+def coco(tmp_path):
+    small_trees.make_coco(tmp_path / "train", tmp_path / "instances_train.json")
+    return {
+        "annotations": [str(tmp_path / "instances_train.json")],
+        "image_folder": str(tmp_path),
+        "output_dir": str(tmp_path / "out"),
+    }
+
+
+def write(folder, content):
+    (folder / "instances_train.json").write_text(json.dumps(content))
+
+
+def change(folder, function):
+    path = folder / "instances_train.json"
+    content = json.loads(path.read_text())
+    function(content)
+    write(folder, content)
+
+
+def test_the_smaller_object_is_on_top_and_a_crowd_never_counts(coco, tmp_path):
+    convert("coco", coco)
+    info = dataset_json(tmp_path / "out")
+    assert info["class_names"] == ["background", "person", "car", "kitten"]
+    label = labels_by_name(tmp_path / "out", "train")["a"]
+    assert (label[5:9, 5:9] == 1).all()
+    assert (label == 1).sum() == 16
+    assert (label == 2).sum() == 100 - 16
+    assert (label[:, 0] == 255).all()
+    assert (label == 255).sum() == 20
+
+
+def test_overlapping_pixels_can_be_ignored(coco, tmp_path):
+    convert("coco", coco, overlap="ignore")
+    label = labels_by_name(tmp_path / "out", "train")["a"]
+    assert (label[5:9, 5:9] == 255).all()
+    assert (label == 2).sum() == 84
+
+
+def test_voc_s_classes_are_found_by_name(coco, tmp_path):
+    convert("coco", coco, coco_classes="voc", splits=["coco2017_train"])
+    info = dataset_json(tmp_path / "out")
+    assert info["num_classes"] == 21
+    label = labels_by_name(tmp_path / "out", "coco2017_train")["a"]
+    assert sorted(set(label.ravel())) == [0, 7, 15, 255]
+
+
+def test_images_without_objects_are_background_or_left_out(coco, tmp_path):
+    convert("coco", coco)
+    assert not labels_by_name(tmp_path / "out", "train")["b"].any()
+    convert("coco", coco, output_dir=str(tmp_path / "out2"), skip_empty=True)
+    assert list(labels_by_name(tmp_path / "out2", "train")) == ["a"]
+
+
+def test_compressed_run_lengths_are_drawn(coco, tmp_path):
+    from pycocotools import mask
+
+    pixels_of = np.zeros(SIZE, np.uint8, order="F")
+    pixels_of[3:7, 11:14] = 1
+    encoded = mask.encode(pixels_of)
+    outline = {"size": list(SIZE), "counts": encoded["counts"].decode()}
+    change(tmp_path, lambda c: c.update(annotations=[annotation(1, 17, outline)]))
+    convert("coco", coco)
+    label = labels_by_name(tmp_path / "out", "train")["a"]
+    np.testing.assert_array_equal(label, pixels_of * 3)
+
+
+def test_panoptic_files_are_translated(coco, tmp_path):
+    ids = np.zeros(SIZE, np.int64)
+    ids[:10], ids[10:15], ids[15:, :20] = 70000, 300, 5
+    colors = np.stack([ids % 256, ids // 256 % 256, ids // 65536], -1).astype(np.uint8)
+    (tmp_path / "masks").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.fromarray(colors).save(tmp_path / "masks" / name)
+    segments = [
+        {"id": 70000, "category_id": 3, "iscrowd": 0},
+        {"id": 300, "category_id": 17, "iscrowd": 0},
+        {"id": 5, "category_id": 1, "iscrowd": 1},
+    ]
+    both = [
+        {"image_id": number, "file_name": f"{name}.png", "segments_info": segments}
+        for number, name in ((7, "a"), (9, "b"))
+    ]
+    change(tmp_path, lambda c: c.update(annotations=both))
+    convert("coco", coco, semantic_segmentation_folder=str(tmp_path / "masks"))
+    assert dataset_json(tmp_path / "out")["class_names"] == ["person", "car", "kitten"]
+    label = labels_by_name(tmp_path / "out", "train")["a"]
+    assert (label[:10] == 1).all()
+    assert (label[10:15] == 2).all()
+    assert (label[15:] == 255).all()
+    del segments[0]
+    change(tmp_path, lambda c: c.update(annotations=both))
+    with pytest.raises(UserError, match="a.png holds the segment 70000, which its annotation"):
+        convert("coco", coco, semantic_segmentation_folder=str(tmp_path / "masks"))
+
+
+def test_archives_serve_as_they_were_downloaded(coco, tmp_path):
+    with zipfile.ZipFile(str(tmp_path / "train.zip"), "w") as archive:
+        for path in (tmp_path / "train").iterdir():
+            archive.write(str(path), f"train/{path.name}")
+    with zipfile.ZipFile(str(tmp_path / "annotations.zip"), "w") as archive:
+        archive.write(coco["annotations"][0], "annotations/instances_train.json")
+    shutil.rmtree(str(tmp_path / "train"))
+    inside = str(tmp_path / "annotations.zip" / "annotations" / "instances_train.json")
+    convert("coco", coco, annotations=[inside])
+    assert len(read_records(tmp_path / "out", "train")) == 2
+
+
+def refused(coco, match, error=UserError, **changes):
+    with pytest.raises(error, match=match):
+        convert("coco", coco, **changes)
+
+
+def test_bad_annotations_are_named(coco, tmp_path):
+    change(tmp_path, lambda c: c["annotations"][0].update(category_id=5))
+    refused(coco, r"annotations of a.jpg\): annotation 1 has category_id 5, which is not among")
+    change(tmp_path, lambda c: c["annotations"][0].update(category_id=1, segmentation=[[1, 2]]))
+    refused(coco, "annotation 1 has no segmentation that can be drawn")
+    change(tmp_path, lambda c: c["annotations"][0].update(image_id=8))
+    refused(coco, "has 1 annotations of images that it does not list; the first is of image_id 8")
+    change(tmp_path, lambda c: c.pop("annotations"))
+    refused(coco, "is no COCO annotation file .KeyError: 'annotations'.; it must hold images")
+    (tmp_path / "instances_train.json").write_text("{")
+    refused(coco, "is no COCO annotation file .JSONDecodeError")
+    refused(coco, "--annotations=nowhere.json cannot be read", annotations=["nowhere.json"])
+    refused(coco, "pass --annotations", OptionError, annotations=None)
+
+
+def test_missing_and_resized_images_are_named(coco, tmp_path):
+    (tmp_path / "train" / "b.jpg").unlink()
+    refused(coco, "1 of 2 images are not in .*; the first is .*b.jpg")
+    save_image(tmp_path / "train" / "b.jpg", pixels(1, 10, 15))
+    refused(coco, "b.jpg is 10x15 .* but its mask .drawn of the annotations of b.jpg. is 20x30")
+    refused(coco, "a.jpg of .* is not in --image_folder", image_folder=str(tmp_path.parent))
+
+
+def test_flags_that_do_not_fit_are_refused(coco):
+    refused(coco, "--num_classes has no effect on the format coco", OptionError, num_classes=81)
+    refused(coco, "does not give each its own split", OptionError, splits=["a", "b"])
+    refused(coco, "panoptic annotations only", OptionError, semantic_segmentation_folder="x")
+    refused(coco, "--cityscapes_root has no effect", OptionError, cityscapes_root="x")
+
+
+@pytest.fixture(scope="module")
+def real():
+    return data_folder("coco_tiny_train") / "tiny_coco"
+
+
+def test_drawn_areas_are_those_of_the_annotations(real):
+    content = json.loads((real / "annotations" / "instances_train2017.json").read_text())
+    images = {image["id"]: image for image in content["images"]}
+    for entry in content["annotations"]:
+        image = images[entry["image_id"]]
+        objects = coco_masks.Objects(image, [], {}, "area")
+        # The area is that of the outline, of crowds that of a finer one: not of whole pixels.
+        tolerance = {"rel": 0.2} if entry["iscrowd"] else {"rel": 0.05, "abs": 22}
+        assert objects._pixels(entry).sum() == pytest.approx(entry["area"], **tolerance)
+
+
+def test_coco_s_photos_with_voc_s_classes_have_the_pixels_of_the_golden_confusion(real, tmp_path):
+    options = {
+        "annotations": [str(real / "annotations" / "instances_train2017.json")],
+        "image_folder": str(real),
+        "output_dir": str(tmp_path),
+        "coco_classes": "voc",
+        "overlap": "ignore",
+    }
+    convert("coco", options)
+    metrics = json.loads((data_folder("golden_deeplab_dm05") / "metrics.json").read_text())
+    golden = metrics["dm05_os16_513/coco_tiny_train2017"]["confusion_rows_gt"]
+    labels = labels_by_name(tmp_path, "train2017").values()
+    counts = sum(np.bincount(label.ravel(), minlength=256)[:21] for label in labels)
+    assert counts.tolist() == np.sum(golden, axis=1).tolist()
+    assert len(read_records(tmp_path, "train2017")) == 50
+
+
+def test_labelme_s_export_is_converted(tmp_path):
+    folder = data_folder("labelme") / "instance_segmentation" / "data_dataset_coco"
+    options = {
+        "annotations": [str(folder / "annotations.json")],
+        "image_folder": str(folder),
+        "output_dir": str(tmp_path),
+        "splits": ["train"],
+    }
+    convert("coco", options)
+    info = dataset_json(tmp_path)
+    assert info["num_classes"] == 21
+    assert info["class_names"][:2] == ["background", "aeroplane"]
+    assert {15, 5} <= set(np.unique(labels_by_name(tmp_path, "train")["2011_000003"]))
+
+
+def test_an_object_of_another_size_than_its_image_is_refused():
+    image = {"file_name": "a.jpg", "height": 20, "width": 30}
+    outline = {"counts": [600], "size": [30, 20]}
+    objects = coco_masks.Objects(image, [annotation(4, 1, outline)], {1: 1}, "area")
+    with pytest.raises(image_files.BadFileError, match="annotation 4 has run lengths for the size"):
+        objects.draw()

@@ -1,0 +1,69 @@
+"""What the start of a training looks at; the defects themselves are in test_audit.py."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from datasets import convert
+from datasets import info as dataset_info
+from datasets.pipeline import input_fn
+from datasets.records import checks, shards
+from options.conversion import ConvertOptions
+from tests.small_data import data_options, make_records, make_voc, save_mask
+from utils.errors import UserError
+
+
+def warnings(monkeypatch, folder, split="train"):
+    """Returns what the start of a training on a split warns of."""
+    said = []
+    for module in (input_fn, checks):
+        monkeypatch.setattr(
+            module.logging, "warning", lambda text, *values: said.append(text % values)
+        )
+    options = data_options(folder)
+    input_fn.check_training(options, dataset_info.load(options), split)
+    return said
+
+
+def copy_split(folder, source, target):
+    for path in shards.find(folder, source):
+        name = os.path.basename(path).replace(source, target, 1)
+        shutil.copy(path, os.path.join(folder, name))
+
+
+def test_training_warns_of_a_record_that_is_also_in_an_evaluation_split(tmp_path, monkeypatch):
+    folder = make_records(tmp_path, train=5, trainaug=3)
+    assert warnings(monkeypatch, folder) == []
+    copy_split(folder, "train", "val")
+    (said,) = warnings(monkeypatch, folder)
+    assert "train-00000-of-00004.tfrecord of split train is also record 0 of" in said
+    # trainval holds val on purpose.
+    copy_split(folder, "train", "trainval")
+    assert warnings(monkeypatch, folder, "trainval") == []
+
+
+def test_a_split_that_is_not_trained_on_may_be_damaged(tmp_path, monkeypatch):
+    folder = make_records(tmp_path, train=5, val=3)
+    os.remove(os.path.join(folder, "val-00001-of-00004.tfrecord"))
+    (said,) = warnings(monkeypatch, folder)
+    assert said.startswith("Split train is not compared with split val: 3 of 4 shards")
+
+
+def test_training_refuses_labels_that_are_all_ignored(tmp_path):
+    options = make_voc(tmp_path, train=2)
+    for number in range(2):
+        save_mask(
+            tmp_path / "Masks" / f"train_{number}.png",
+            np.full([20 + 3 * number, 31 - 2 * number], 255, np.uint8),
+        )
+    # 0 and 255 alone are refused by the conversion unless values have a meaning.
+    del options["num_classes"]
+    values = ("7:thing", "255:ignore")
+    convert.convert("pascal_voc", ConvertOptions(**options, mask_values=values))
+    loaded = data_options(options["output_dir"])
+    info = dataset_info.load(loaded)
+    with pytest.raises(UserError, match=r"all pixels of the 2 labels looked at are ignored"):
+        input_fn.check_training(loaded, info, "train")
+    checks.check_sample(shards.index(options["output_dir"], "train"), info, needs_label=False)

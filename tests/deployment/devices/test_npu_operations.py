@@ -1,0 +1,151 @@
+"""Every operation type of the training graph on NPU, held against what is known of the device.
+
+The list of what an NPU computes comes with CANN and is not public. So the types are counted up
+here: one that is new fails the test until somebody has looked for it in the operator lists of CANN
+(opp/.../aic-*-ops-info*.json, npu_supported_ops.json) and written it down.
+"""
+
+import pytest
+
+import deployment.backend
+from core.training import step as train
+from options.device import DeviceOptions
+from options.network import ModelOptions
+from options.training import TrainOptions
+from tests.npu_adapter import importable
+from tests.npu_adapter import session as device
+from utils.compat import tf
+
+# What the networks and their gradients are made of.
+NETWORK = """
+    AddN AddV2 AvgPool AvgPoolGrad BatchToSpaceND BiasAdd BiasAddGrad Conv2D Conv2DBackpropFilter
+    Conv2DBackpropInput FusedBatchNormGradV3 FusedBatchNormV3 L2Loss MaxPool MaxPoolGrad Mean Pad
+    Relu Relu6 Relu6Grad ReluGrad ResizeBilinear ResizeBilinearGrad SpaceToBatchND
+    SparseSoftmaxCrossEntropyWithLogits
+""".split()  # noqa: SIM905
+# Arithmetic of losses, schedules and updates.
+ARITHMETIC = """
+    Abs Add All Cast Equal FloorMod GreaterEqual Less LessEqual LogicalAnd LogicalNot LogicalOr
+    Maximum Minimum Mul Neg NotEqual Pow Prod RealDiv Select Sqrt Sub Sum TopKV2 ZerosLike
+""".split()  # noqa: SIM905
+# Shapes are static, so that TensorFlow folds most of these before the device sees the graph.
+SHAPES = """
+    BroadcastGradientArgs ConcatOffset ConcatV2 Const ExpandDims Fill FloorDiv GatherV2 Identity
+    IdentityN NoOp Pack PreventGradient Range Reshape ScatterNd Shape ShapeN Size Slice Squeeze
+    StopGradient StridedSlice StridedSliceGrad Tile Transpose Unpack
+""".split()  # noqa: SIM905
+UPDATES = [
+    *("ApplyAdam", "ApplyGradientDescent", "ApplyMomentum"),
+    *("Assign", "AssignAdd", "AssignSub", "VariableV2"),
+]
+# The stand-in's dropout; the adapter's is DropOutGenMask and DropOutDoMask.
+STAND_IN = ["RandomUniform"]
+KNOWN = {*NETWORK, *ARITHMETIC, *SHAPES, *UPDATES, *STAND_IN}
+# On the porting tool's list for TensorFlow 2.6 as unsupported; not on that for 1.15.
+DEPTHWISE = {
+    "DepthwiseConv2dNative",
+    "DepthwiseConv2dNativeBackpropFilter",
+    "DepthwiseConv2dNativeBackpropInput",
+}
+
+RECIPE = {"multi_grid": (1, 2, 4), "atrous_rates": (6, 12, 18), "aspp_with_separable_conv": False}
+DECODER = {"decoder_output_stride": (4,)}
+EVERYTHING = {
+    "optimizer": "adamw",
+    "clip_gradient_norm": 1.0,
+    "accumulate_batches": 2,
+    "ema_decay": 0.99,
+    "hard_example_mining_step": 10,
+    "top_k_percent_pixels": 0.5,
+    "gradient_checkpointing": True,
+    "label_weights": (1.0, 2.0, 3.0),
+    "bias_multiplier": 2.0,
+}
+
+
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.fixture
+def adapter(request, monkeypatch):
+    with importable.adapter(request.param, monkeypatch):
+        yield
+
+
+def operations(network, training, steps_per_loop):
+    """Returns all operations behind the iterator that a run of a training loop makes."""
+    backend = deployment.backend.create(DeviceOptions(device="npu", loss_scale="none"))
+    training = TrainOptions(fine_tune_batch_norm=True, **training)
+    count = 2 * training.accumulate_batches
+    with tf.Graph().as_default() as graph:
+        tf.set_random_seed(1)
+        step = train.build(
+            tf.zeros([count, 33, 33, 3]),
+            tf.zeros([count, 33, 33, 1], tf.int32),
+            ModelOptions(**network),
+            training,
+            num_classes=3,
+            ignore_label=255,
+            backend=backend,
+        )
+        # The adapter's optimizer makes control edges of all gradients.
+        assert all(gradient is not None for gradient, _ in step.gradients)
+        return device._ancestors(graph, backend.train_op(step.train_op, steps_per_loop))
+
+
+@pytest.mark.parametrize(
+    ("network", "training"),
+    [
+        ({"model_variant": "resnet_v1_50_beta", "output_stride": 8, **RECIPE}, {}),
+        (
+            {"model_variant": "resnet_v1_18", "decoder_use_separable_conv": False, **DECODER},
+            EVERYTHING,
+        ),
+        slow({"model_variant": "resnet_v1_101_beta", "output_stride": 8, **RECIPE}, {}),
+        slow({"model_variant": "resnet_v1_101", **RECIPE}, {"optimizer": "sgd"}),
+    ],
+)
+@pytest.mark.parametrize("adapter", ["npu_bridge"], indirect=True)
+def test_networks_of_the_recipes_have_known_operations_only(adapter, network, training):
+    network = {"aspp_with_separable_conv": False, **network}
+    found = operations(network, training, 5)
+    device.check_operations(found)
+    types = {operation.type for operation in found}
+    assert types - KNOWN == set()
+    assert "IterationOp" in {operation.name for operation in found}
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"model_variant": "mobilenet_v3_small_seg"},
+        slow({"model_variant": "mobilenet_v2"}),
+        slow({"model_variant": "mobilenet_v3_large_seg"}),
+        slow({"model_variant": "xception_65", **DECODER, "atrous_rates": (6, 12, 18)}),
+    ],
+)
+@pytest.mark.parametrize("adapter", ["npu_bridge"], indirect=True)
+def test_other_networks_add_depthwise_convolutions_only(adapter, network):
+    found = operations(network, {}, 1)
+    device.check_operations(found)
+    assert {operation.type for operation in found} - KNOWN == DEPTHWISE
+
+
+@pytest.mark.parametrize(
+    ("adapter", "warns"), [("npu_bridge", False), ("npu_device", True)], indirect=["adapter"]
+)
+def test_depthwise_convolutions_are_warned_of_on_tensorflow_2(adapter, warns, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        "absl.logging.warning",
+        lambda text, *values: shown.append(text % values if values else text),
+    )
+    backend = deployment.backend.create(DeviceOptions(device="npu"))
+    with tf.Graph().as_default():
+        plain = tf.nn.conv2d(tf.zeros([1, 4, 4, 2]), tf.zeros([1, 1, 2, 2]), 1, "SAME")
+        backend.train_op(plain.op, 1)
+        assert shown == []
+        depthwise = tf.nn.depthwise_conv2d(plain, tf.zeros([3, 3, 2, 1]), [1, 1, 1, 1], "SAME")
+        backend.train_op(depthwise.op, 1)
+    assert ["depthwise" in text for text in shown] == [True] * warns

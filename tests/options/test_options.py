@@ -1,0 +1,122 @@
+import dataclasses
+import importlib
+import pathlib
+
+import pytest
+from absl import flags
+
+import common
+from options.data import DataOptions
+from options.device import DeviceOptions
+from options.evaluation import EvalOptions
+from options.export import ExportOptions
+from options.network import ModelOptions
+from options.prediction import PredictOptions, VisOptions
+from options.training import TrainOptions
+from tests import resources
+from utils.errors import OptionError
+
+RECORDS = (
+    *(ModelOptions, TrainOptions, EvalOptions, PredictOptions, VisOptions),
+    *(ExportOptions, DataOptions, DeviceOptions),
+)
+ROOT = pathlib.Path(common.__file__).parent
+ENTRY_POINTS = sorted(
+    path.stem for path in ROOT.glob("*.py") if "OPTION_CLASSES" in path.read_text(encoding="utf-8")
+)
+FIELDS = [
+    pytest.param(record, field, id=f"{record.__name__}.{field.name}")
+    for record in RECORDS
+    for field in dataclasses.fields(record)
+]
+
+
+def defined_flags(entry_point):
+    flag_values = flags.FlagValues()
+    classes = importlib.import_module(entry_point).OPTION_CLASSES
+    common.define_flags(*classes, flag_values=flag_values)
+    flag_values.mark_as_parsed()
+    return flag_values
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_defaults_are_accepted(record):
+    assert record.from_dict(record().to_dict()) == record()
+
+
+@pytest.mark.parametrize(("record", "field"), FIELDS)
+def test_an_options_help_is_a_sentence(record, field):
+    text = field.metadata["help"]
+    assert text[0].isupper() or text.startswith("L2"), text
+    assert text.endswith("."), text
+
+
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
+def test_the_flags_of_an_entry_point_do_not_collide(entry_point):
+    assert len(defined_flags(entry_point)) > 0
+
+
+def _kind(flag):
+    """Returns a flag's type in golden's words; a string with choices counts as an enum there."""
+    return "string" if flag.flag_type() == "string enum" else flag.flag_type()
+
+
+def test_train_npu_has_every_flag_of_the_reference_with_its_type_and_default():
+    reference = resources.golden_json("flags.json")["entries"]["train_npu (train and evaluate)"]
+    ours = defined_flags("train_npu")
+    found = {
+        name: (_kind(ours[name]), ours[name].default) if name in ours else "missing"
+        for name in reference
+    }
+    expected = {
+        name: ("string" if flag["type"] == "string enum" else flag["type"], flag["default"])
+        for name, flag in reference.items()
+    }
+    differing = {name: found[name] for name in reference if found[name] != expected[name]}
+    assert differing == {}
+
+
+def test_train_npu_allows_the_values_of_the_reference():
+    reference = resources.golden_json("flags.json")["entries"]["train_npu (train and evaluate)"]
+    fields = {field.name: field for record in RECORDS for field in dataclasses.fields(record)}
+    for name, flag in reference.items():
+        if "values" in flag:
+            assert set(flag["values"]) <= set(fields[name].metadata["choices"]), name
+
+
+@pytest.mark.parametrize(
+    ("record", "values", "message"),
+    [
+        (ModelOptions, {"output_stride": 12}, "--output_stride is 12, but must be one of 8, 16"),
+        (ModelOptions, {"nas_remove_os32_stride": True}, "--nas_remove_os32_stride=True"),
+        (ModelOptions, {"quantize_delay_step": 0}, "contrib quantisation"),
+        (ModelOptions, {"decoder_output_stride": (4, 8)}, "is 4,8, but must descend"),
+        (ModelOptions, {"decoder_output_stride": (16,)}, "below --output_stride=16"),
+        (ModelOptions, {"decoder_output_is_logits": True}, "needs --decoder_output_stride"),
+        (ModelOptions, {"image_pooling_crop_size": "513"}, "has 1 values, but needs 2"),
+        (TrainOptions, {"slow_start_step": 30000}, "leaves nothing of"),
+        (TrainOptions, {"ema_decay": 1.0}, "--ema_decay is 1, but must be below 1"),
+        (TrainOptions, {"freeze": ("block[1",)}, "--freeze=block[1 is no regular expression"),
+        (TrainOptions, {"learning_policy": "linear"}, "must be one of poly, step, cosine"),
+        (TrainOptions, {"top_k_percent_pixels": 0.0}, "must be above 0.0"),
+        (TrainOptions, {"top_k_percent_pixels": 25.0}, "must be at most 1.0"),
+        (EvalOptions, {"eval_scales": [1.0, 0.0]}, "--eval_scales is 0.0"),
+        (EvalOptions, {"checkpoint": "last"}, "must be newest, best, all or a step"),
+        (PredictOptions, {"checkpoint": "all"}, "must be newest, best or a step"),
+        (VisOptions, {"checkpoint_path": ["a"], "checkpoint_dir": "b"}, "both are given"),
+        (ExportOptions, {"checkpoint_path": "a", "checkpoint": "9"}, "names one; leave one of"),
+        (
+            VisOptions,
+            {"checkpoint": "best", "max_number_of_iterations": 2},
+            "--max_number_of_iterations=2 shows the newest checkpoints",
+        ),
+        (DataOptions, {"min_scale_factor": 3.0}, "is above --max_scale_factor=2.0"),
+        (DataOptions, {"min_resize_value": 9, "max_resize_value": 8}, "--max_resize_value=8"),
+        (DataOptions, {"ignore_label": 256}, "--ignore_label is 256, but must be at most 255"),
+        (DeviceOptions, {"device": "tpu"}, "must be one of auto, cpu, gpu, npu"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused(record, values, message):
+    with pytest.raises(OptionError) as error:
+        record(**values)
+    assert message in str(error.value)

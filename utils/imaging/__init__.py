@@ -1,0 +1,1 @@
+"""Decoding of images and masks, run lengths and colours."""
