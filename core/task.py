@@ -1,0 +1,276 @@
+"""What the classes of a data set mean: exclusive, one against the rest, or independent labels.
+
+| task | labels of a batch | logits | probabilities | decision |
+| --- | --- | --- | --- | --- |
+| multiclass | int32 [N, h, w, 1], class ids | one per class | softmax | the largest |
+| binary | int32 [N, h, w, 1], 0 or 1 | one | sigmoid, of class 1 | above the threshold |
+| multilabel | int32 [N, h, w, classes], 0 or 1 | one per class | sigmoid | above the threshold |
+
+In exclusive tasks (the first two) the ignore label is that of the class set; a multi-label target
+of 255 is ignored. This is the only module that knows a task by its name: everything else asks the
+`Task` record.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from options.task import TaskOptions
+from utils.classes import ClassSet
+from utils.compat import tf
+from utils.errors import OptionError
+
+# Value of an ignored target of a multi-label batch.
+IGNORED = 255
+
+
+class Targets(NamedTuple):
+    """What a loss compares logits with.
+
+    Attributes:
+      values: float32 [N, h, w, channels], 0 or 1.
+      weights: float32, 1 where a target counts and 0 where it is ignored; [N, h, w, 1] in exclusive
+        tasks, [N, h, w, classes] in multi-label ones.
+    """
+
+    values: tf.Tensor
+    weights: tf.Tensor
+
+
+class Task(abc.ABC):
+    """How logits, probabilities and labels relate.
+
+    Predicted labels are int32 [N, h, w] in exclusive tasks and [N, h, w, classes] of 0 and 1 else.
+
+    Attributes:
+      name: What `--task` and `dataset.json` call it.
+      is_exclusive: Whether a pixel has exactly one class.
+      loss: Name of the default loss.
+      monitor: Name of the score that selects the best checkpoint by default.
+      measures: Names of the measures that an evaluation always makes.
+    """
+
+    name: str
+    is_exclusive: bool
+    loss: str
+    monitor: str
+    measures: tuple
+
+    @abc.abstractmethod
+    def channels(self, num_classes: int) -> int:
+        """Returns the number of logits per pixel."""
+
+    @abc.abstractmethod
+    def num_classes(self, channels: int) -> int:
+        """Returns the number of classes of a network with so many logits per pixel."""
+
+    @abc.abstractmethod
+    def activate(self, logits: tf.Tensor) -> tf.Tensor:
+        """Returns the probabilities of logits [..., channels]; same shape."""
+
+    @abc.abstractmethod
+    def decide(self, probabilities: tf.Tensor, threshold=0.5) -> tf.Tensor:
+        """Returns the predicted labels, int32.
+
+        Args:
+          probabilities: [N, h, w, channels].
+          threshold: What a probability must exceed, one number or one per channel; the largest
+            probability of exclusive classes needs none.
+        """
+
+    @abc.abstractmethod
+    def decide_logits(self, logits: tf.Tensor, threshold=0.5) -> tf.Tensor:
+        """Returns what `decide` returns for the probabilities of these logits."""
+
+    @abc.abstractmethod
+    def decide_array(self, probabilities: np.ndarray, threshold=0.5) -> np.ndarray:
+        """Returns what `decide` returns, for an array [..., channels]."""
+
+    @abc.abstractmethod
+    def confidence(self, probabilities):
+        """Returns the probability of the likelier answer, in the shape of predicted labels.
+
+        Args:
+          probabilities: [N, h, w, channels], a tensor.
+        """
+
+    @abc.abstractmethod
+    def targets(self, labels: tf.Tensor, classes: ClassSet) -> Targets:
+        """Returns the targets of a batch and their weights.
+
+        Args:
+          labels: The labels of a batch.
+          classes: The classes of the data.
+        """
+
+    @abc.abstractmethod
+    def loss_at_chance(self, num_classes: int) -> float:
+        """Returns the cross entropy per target of a network that knows nothing."""
+
+    def squeeze(self, labels: tf.Tensor) -> tf.Tensor:
+        """Returns a batch's labels in the shape of predicted ones."""
+        return tf.squeeze(labels, 3) if self.is_exclusive else labels
+
+    def check(self, num_classes: int):
+        """Raises OptionError if a data set with so many classes cannot have this task."""
+        if self.num_classes(self.channels(num_classes)) != num_classes:
+            raise OptionError(
+                f"--task={self.name} does not fit {num_classes} classes; it needs "
+                f"{self.num_classes(1)}: background and object."
+            )
+
+
+class _Exclusive(Task):
+    """A pixel has exactly one class."""
+
+    is_exclusive = True
+
+    def _weights(self, labels, classes):
+        counted = (labels >= 0) & (labels < classes.count)
+        if classes.ignore_label is not None:
+            counted &= tf.not_equal(labels, classes.ignore_label)
+        return tf.cast(counted, tf.float32)
+
+
+class _Multiclass(_Exclusive):
+    name = "multiclass"
+    loss = "cross_entropy"
+    monitor = "miou"
+    measures = ("confusion",)
+
+    def channels(self, num_classes):
+        return num_classes
+
+    def num_classes(self, channels):
+        return channels
+
+    def activate(self, logits):
+        return tf.nn.softmax(logits)
+
+    def decide(self, probabilities, threshold=0.5):
+        return tf.argmax(probabilities, 3, output_type=tf.int32)
+
+    def decide_logits(self, logits, threshold=0.5):
+        return self.decide(logits)
+
+    def decide_array(self, probabilities, threshold=0.5):
+        return probabilities.argmax(-1).astype(np.int32)
+
+    def confidence(self, probabilities):
+        return tf.reduce_max(probabilities, axis=3)
+
+    def targets(self, labels, classes):
+        values = tf.one_hot(tf.squeeze(labels, 3), classes.count)
+        return Targets(values, self._weights(labels, classes))
+
+    def loss_at_chance(self, num_classes):
+        return math.log(num_classes)
+
+
+class _Sigmoid(Task):
+    """Every channel is a yes or no of its own."""
+
+    loss = "binary_cross_entropy"
+
+    def activate(self, logits):
+        return tf.sigmoid(logits)
+
+    def decide(self, probabilities, threshold=0.5):
+        return self._shaped(tf.cast(probabilities > _floats(threshold), tf.int32))
+
+    def decide_logits(self, logits, threshold=0.5):
+        with np.errstate(divide="ignore"):
+            limit = np.log(_floats(threshold)) - np.log1p(-_floats(threshold))
+        return self._shaped(tf.cast(logits > limit, tf.int32))
+
+    def decide_array(self, probabilities, threshold=0.5):
+        return self._shaped((probabilities > _floats(threshold)).astype(np.int32))
+
+    def confidence(self, probabilities):
+        return self._shaped(tf.maximum(probabilities, 1.0 - probabilities))
+
+    def loss_at_chance(self, num_classes):
+        return math.log(2)
+
+    def _shaped(self, values):
+        """Returns values [..., channels] in the shape of labels."""
+        return values
+
+
+class _Binary(_Sigmoid, _Exclusive):
+    name = "binary"
+    monitor = "iou"
+    measures = ("per_class", "confusion")
+
+    def channels(self, num_classes):
+        return 1
+
+    def num_classes(self, channels):
+        return 2
+
+    def targets(self, labels, classes):
+        values = tf.cast(tf.equal(labels, 1), tf.float32)
+        return Targets(values, self._weights(labels, classes))
+
+    def _shaped(self, values):
+        return values[..., 0]
+
+
+class _Multilabel(_Sigmoid):
+    name = "multilabel"
+    is_exclusive = False
+    monitor = "mean_iou_of_labels"
+    measures = ("per_class",)
+
+    def channels(self, num_classes):
+        return num_classes
+
+    def num_classes(self, channels):
+        return channels
+
+    def targets(self, labels, classes):
+        return Targets(
+            tf.cast(tf.equal(labels, 1), tf.float32),
+            tf.cast(tf.not_equal(labels, IGNORED), tf.float32),
+        )
+
+
+def _floats(threshold) -> np.ndarray:
+    return np.asarray(threshold, np.float32)
+
+
+MULTICLASS = _Multiclass()
+TASKS = {task.name: task for task in (MULTICLASS, _Binary(), _Multilabel())}
+
+
+def of(classes: ClassSet) -> Task:
+    """Returns the task of a set of classes."""
+    return TASKS[classes.task]
+
+
+def resolve(options: TaskOptions, classes: ClassSet) -> ClassSet:
+    """Returns the classes with the task that the options name, by default their own.
+
+    Raises:
+      OptionError: If labels of the data are of another kind, the number of classes does not fit, or
+        a threshold has no effect.
+    """
+    name = options.task or classes.task
+    task = TASKS[name]
+    if task.is_exclusive != of(classes).is_exclusive:
+        raise OptionError(
+            f"--task={name}, but the labels of the data are {classes.task}; leave the flag out, or "
+            "convert the data again."
+        )
+    task.check(classes.count)
+    if options.threshold != TaskOptions.threshold and isinstance(task, _Multiclass):
+        raise OptionError(
+            f"--threshold={options.threshold:g} has no effect with --task={name}, where the most "
+            "probable class is predicted; leave it out."
+        )
+    return dataclasses.replace(classes, task=name)
