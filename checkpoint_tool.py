@@ -90,10 +90,10 @@ def _fit(options: ToolOptions, model_options: ModelOptions):
 
 
 def _compact(path: str, target: str):
-    from core.checkpoints import restore
+    from core.checkpoints import files
     from core.runs import records
 
-    size = restore.write_compact(path, target)
+    size = files.write_compact(path, target)
     for name in (common.OPTIONS_FILE, records.METRICS_FILE):
         beside = os.path.join(os.path.dirname(path), name)
         if os.path.exists(beside):

@@ -4,7 +4,7 @@ Every option of the project is one line: a field of a frozen dataclass, made wit
 field carries the absl flag, its help and its limits, so that a flag, a keyword argument in Python
 and an entry of `options.json` can never drift apart.
 
-This module imports absl only, so that a wrong flag is answered before TensorFlow is loaded.
+This module does not import TensorFlow, so that a wrong flag is refused without waiting for it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import traceback
 
 from absl import app, flags, logging
 
+from utils import files
 from utils.errors import Interrupted, OptionError, UserError
 
 # Exit statuses of every command (128 + signal number after a signal).
@@ -209,7 +210,7 @@ def save_options(folder: str, sections: dict):
         name: section.to_dict() if isinstance(section, Options) else section
         for name, section in sections.items()
     }
-    write_text(os.path.join(folder, OPTIONS_FILE), json.dumps(content, indent=2) + "\n")
+    files.write_text(os.path.join(folder, OPTIONS_FILE), json.dumps(content, indent=2) + "\n")
 
 
 def load_options(folder: str) -> dict | None:
@@ -229,23 +230,6 @@ def load_options(folder: str) -> dict | None:
     if not isinstance(content, dict):
         raise UserError(f"{path} does not hold sections of options; restore or remove it.")
     return content
-
-
-def write_text(path: str, text: str):
-    """Writes a text file under a temporary name, then renames it, so it is never seen half."""
-    folder = os.path.dirname(path) or "."
-    os.makedirs(folder, exist_ok=True)
-    temporary = f"{path}.tmp-{os.getpid()}"
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-        raise
 
 
 def run(main, *classes, positional: tuple = (), rest: str | None = None):

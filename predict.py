@@ -25,6 +25,7 @@ from options.inference import WindowOptions
 from options.network import ModelOptions
 from options.prediction import PredictOptions
 from utils.errors import OptionError, UserError
+from utils.files import write_text
 
 OPTION_CLASSES = (PredictOptions, WindowOptions, ModelOptions, DataOptions, DeviceOptions)
 
@@ -267,7 +268,7 @@ def _publish(summary, outcome, folder):
 
     path = os.path.join(folder, SUMMARY_FILE)
     try:
-        common.write_text(path, json.dumps(summary, indent=1) + "\n")
+        write_text(path, json.dumps(summary, indent=1) + "\n")
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}.") from error
     log.message(f"{len(outcome.done)} images were predicted; results are in {folder}.")

@@ -37,6 +37,7 @@ from options.conversion import ConvertOptions
 from utils import colormap
 from utils.compat import tf
 from utils.errors import UserError
+from utils.files import write_text
 
 _HEIGHT, _WIDTH = 375, 500
 _REFERENCE_OF_COPY = 0.028
@@ -104,7 +105,7 @@ def make_files(folder: str, number: int) -> list:
         else:
             for source, target in zip(_paths(folder, names[place % _DISTINCT]), (image, mask)):
                 shutil.copyfile(source, target)
-    common.write_text(os.path.join(folder, "Lists", "benchmark.txt"), "\n".join(names) + "\n")
+    write_text(os.path.join(folder, "Lists", "benchmark.txt"), "\n".join(names) + "\n")
     paths = [_paths(folder, name) for name in names[:_DISTINCT]]
     return [sum(map(os.path.getsize, found)) / 1e3 / _DISTINCT for found in zip(*paths)]
 

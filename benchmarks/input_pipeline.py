@@ -33,6 +33,7 @@ from benchmarks.report import ReportOptions, Row
 from common import option
 from utils import colormap
 from utils.errors import UserError
+from utils.files import write_text
 
 _JPEG_BYTES = 71000
 _BATCH = 8
@@ -130,7 +131,7 @@ def make_records(folder: str, number: int) -> str:
         mask.putpalette(colormap.pascal(256).ravel().tolist())
         mask.save(os.path.join(folders[1], f"{index:04d}.png"))
     names = "".join(f"{index:04d}\n" for index in range(number))
-    common.write_text(os.path.join(folders[2], "train.txt"), names)
+    write_text(os.path.join(folders[2], "train.txt"), names)
     convert.convert(
         "pascal_voc",
         ConvertOptions(

@@ -8,7 +8,7 @@ import os
 import platform
 import time
 
-import common
+from utils.files import write_text
 
 
 def interleaved(functions: dict, repetitions: int) -> dict:
@@ -92,4 +92,4 @@ def cell(value) -> str:
 
 def write_json(path: str, content: dict):
     """Writes what was measured, complete or not at all."""
-    common.write_text(path, json.dumps(content, indent=1) + "\n")
+    write_text(path, json.dumps(content, indent=1) + "\n")

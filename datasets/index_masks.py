@@ -9,6 +9,7 @@ from datasets.files import archives, image_files, mask_files
 from options.conversion import IndexMasksOptions
 from utils import log
 from utils.errors import UserError
+from utils.files import write_bytes
 
 
 def main(flag_values):
@@ -46,10 +47,7 @@ def _write(source: str, target: str):
         content = mask_files.index_png(source)
     except image_files.BadFileError as problem:
         raise UserError(f"{problem}.") from None
-    temporary = f"{target}.tmp-{os.getpid()}"
-    with open(temporary, "wb") as file:
-        file.write(content)
-    os.replace(temporary, target)
+    write_bytes(target, content, sync=False)
 
 
 if __name__ == "__main__":

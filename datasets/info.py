@@ -10,12 +10,12 @@ import dataclasses
 import json
 import os
 
-import common
 from datasets import class_names, raw_records
 from datasets.records import shards
 from options.data import DataOptions
 from utils import colormap, variants
 from utils.errors import OptionError, UserError
+from utils.files import write_text
 
 DATASET_FILE = "dataset.json"
 
@@ -207,7 +207,7 @@ def save(folder: str, info: DatasetInfo, origins: dict | None = None):
             for split, number in info.splits.items()
         },
     }
-    common.write_text(os.path.join(folder, DATASET_FILE), json.dumps(content, indent=1) + "\n")
+    write_text(os.path.join(folder, DATASET_FILE), json.dumps(content, indent=1) + "\n")
 
 
 def _origin(origins: dict | None, split: str) -> dict:

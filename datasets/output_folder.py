@@ -8,11 +8,11 @@ import json
 import os
 import shutil
 
-import common
 from datasets import info as dataset_info
 from datasets.info import DATASET_FILE, DatasetInfo
 from datasets.records import shards
 from utils.errors import UserError
+from utils.files import write_text
 
 _TEMPORARY = ".converting-"
 # In `dataset.json`, of a split's origin.
@@ -143,7 +143,7 @@ class OutputFolder:
         origins = {**self._kept_origins, **dict.fromkeys(self._info.splits, origin)}
         replaced = self._unfinished() | set(self._info.splits)
         # While the marker is there nobody takes the records for complete.
-        common.write_text(self._marker, json.dumps(sorted(replaced)))
+        write_text(self._marker, json.dumps(sorted(replaced)))
         for name in os.listdir(self._folder):
             if shards.split_of(name) in replaced:
                 os.remove(os.path.join(self._folder, name))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 
 import numpy as np
 from PIL import Image
@@ -20,6 +19,7 @@ from datasets import synthetic_scenes
 from options.conversion import SyntheticOptions
 from utils import colormap, log
 from utils.errors import UserError
+from utils.files import replacing, write_text
 
 IMAGES = "JPEGImages"
 MASKS = "SegmentationClass"
@@ -55,14 +55,8 @@ def generate(options: SyntheticOptions):
     if os.path.isdir(folder) and os.listdir(folder):
         _check_same(folder, stamp)
         return
-    temporary = f"{folder}.tmp-{os.getpid()}"
-    try:
+    with replacing(folder, sync=False) as temporary:
         _write(temporary, options, stamp)
-        if os.path.isdir(folder):
-            os.rmdir(folder)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _check_same(folder: str, stamp: dict):
@@ -96,10 +90,10 @@ def _write(folder: str, options: SyntheticOptions, stamp: dict):
             done += 1
             progress.update(done)
         text = "".join(f"{name}\n" for name in names[split])
-        common.write_text(os.path.join(folder, LISTS, f"{split}.txt"), text)
+        write_text(os.path.join(folder, LISTS, f"{split}.txt"), text)
     progress.close()
-    common.write_text(os.path.join(folder, CLASS_TABLE), json.dumps(_class_table(), indent=1))
-    common.write_text(os.path.join(folder, _STAMP), json.dumps(stamp, indent=1))
+    write_text(os.path.join(folder, CLASS_TABLE), json.dumps(_class_table(), indent=1))
+    write_text(os.path.join(folder, _STAMP), json.dumps(stamp, indent=1))
 
 
 def _save(folder: str, name: str, image: np.ndarray, mask: np.ndarray):

@@ -24,6 +24,7 @@ import common
 from common import Options, option
 from deployment.rank_table_rules import BrokenRule, Device, by_server, check, check_unique
 from utils.errors import OptionError, UserError
+from utils.files import write_text
 
 LEGACY = "group_list"
 VERSION_1 = "server_list"
@@ -354,7 +355,7 @@ def _write(path: str, table: RankTable, layout: str):
     content = render(table, layout)
     if os.path.exists(path):
         raise UserError(f"{path} is there already; name another file, or remove it.")
-    common.write_text(path, json.dumps(content, indent=2) + "\n")
+    write_text(path, json.dumps(content, indent=2) + "\n")
     _describe(path, dataclasses.replace(table, layout=layout))
 
 

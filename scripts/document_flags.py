@@ -24,6 +24,7 @@ from options.device import DeviceOptions
 from options.network import ModelOptions
 from options.training import TrainOptions
 from utils.errors import UserError
+from utils.files import write_text
 
 ROOT = pathlib.Path(common.__file__).resolve().parent
 PAGE = ROOT / "docs" / "flags.md"
@@ -165,7 +166,7 @@ def main(flag_values):
     options = common.from_flags(DocumentOptions, flag_values)
     text = page()
     if not options.compare:
-        common.write_text(str(PAGE), text)
+        write_text(str(PAGE), text)
     elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
         raise UserError(f"{PAGE} is out of date; run python -m scripts.document_flags.")
 

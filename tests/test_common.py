@@ -185,15 +185,6 @@ def test_a_broken_options_file_is_named(tmp_path, content):
         common.load_options(str(tmp_path))
 
 
-def test_a_failed_write_keeps_the_old_file(tmp_path):
-    path = tmp_path / "a.txt"
-    common.write_text(str(path), "old")
-    with pytest.raises(UnicodeEncodeError):
-        common.write_text(str(path), "\ud800")
-    assert path.read_text() == "old"
-    assert os.listdir(str(tmp_path)) == ["a.txt"]
-
-
 def test_a_command_that_succeeds_exits_with_0(run_command):
     result = run_command()
     assert (result.returncode, result.stdout) == (0, "done\n")

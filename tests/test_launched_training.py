@@ -70,7 +70,7 @@ def test_a_restart_goes_on_from_the_last_checkpoint(tmp_path, records):
 SPOILED = f"""
 import runpy, sys
 sys.path.insert(0, {str(ROOT)!r})
-from datasets import input_fn
+from datasets.pipeline import input_fn
 original = input_fn.train_batches
 
 def batches(*arguments, rank=0, **settings):

@@ -15,12 +15,13 @@ import os
 import re
 import shutil
 
+import numpy as np
 from absl import logging
 
-import common
 from core.checkpoints import restore
-from utils.compat import tf
+from utils.compat import host_session, tf
 from utils.errors import UserError, reason_of
+from utils.files import sync_to_disk, write_text
 
 _INCOMPLETE_FOLDER = ".incomplete"
 _MILESTONES_FILE = "milestones.json"
@@ -104,18 +105,9 @@ def cannot_write(error) -> str | None:
 def _put_in_place(temporary: str, prefix: str):
     delete(prefix)
     for path in restore.files_of(temporary):
-        _sync(path)
+        sync_to_disk(path)
         os.replace(path, prefix + path[len(temporary) :])
-    _sync(os.path.dirname(prefix))
-
-
-def _sync(path: str):
-    """Waits until a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_to_disk(os.path.dirname(prefix) or ".")
 
 
 def delete(prefix: str):
@@ -147,7 +139,7 @@ def copy_to(prefix: str, folder: str) -> str:
     delete(target)
     for path in restore.files_of(prefix):
         _link(path, target + path[len(prefix) :])
-    _sync(folder)
+    sync_to_disk(folder)
     return target
 
 
@@ -159,7 +151,7 @@ def _link(source: str, target: str):
             raise
         try:
             shutil.copyfile(source, target)
-            _sync(target)
+            sync_to_disk(target)
         except OSError:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(target)
@@ -185,7 +177,7 @@ def milestones(folder: str) -> set:
 def add_milestone(folder: str, step: int):
     """Notes, before it is written, that the checkpoint of a step is kept for good."""
     steps = sorted(milestones(folder) | {step})
-    common.write_text(os.path.join(folder, _MILESTONES_FILE), json.dumps(steps) + "\n")
+    write_text(os.path.join(folder, _MILESTONES_FILE), json.dumps(steps) + "\n")
 
 
 def keep_newest(folder: str, number: int):
@@ -203,6 +195,56 @@ def keep_newest(folder: str, number: int):
     # Relative names, so that the folder may be moved. The file comes before the deletion: what it
     # names is always there.
     state = tf.train.generate_checkpoint_state_proto(folder, left[-1], left)
-    common.write_text(os.path.join(folder, "checkpoint"), str(state))
+    write_text(os.path.join(folder, "checkpoint"), str(state))
     for prefix in old:
         delete(prefix)
+
+
+def write_compact(source: str, target: str) -> int:
+    """Writes a copy of the network's variables alone, kernels in half precision.
+
+    Vectors (biases, batch norm) and the global step keep their type, since moving averages may
+    exceed the range of half precision. `restore_op` widens the kernels again.
+
+    Args:
+      source: Prefix of a checkpoint.
+      target: Prefix of the copy; its folder is made.
+
+    Returns:
+      The size of the copy in bytes.
+
+    Raises:
+      UserError: If the source cannot be read or a kernel exceeds the range of half precision.
+    """
+    opened = restore.reader(source)
+    names = [
+        name
+        for name in sorted(opened.get_variable_to_shape_map())
+        if restore.is_of_network(name) or name == "global_step"
+    ]
+    with restore.reading(source):
+        tensors = [_in_half_precision(name, opened.get_tensor(name)) for name in names]
+    os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+    temporary = f"{target}.tmp-{os.getpid()}"
+    try:
+        with tf.Graph().as_default(), host_session() as session:
+            session.run(
+                tf.raw_ops.SaveV2(
+                    prefix=temporary,
+                    tensor_names=names,
+                    shape_and_slices=[""] * len(names),
+                    tensors=[tf.constant(tensor) for tensor in tensors],
+                )
+            )
+        _put_in_place(temporary, target)
+    finally:
+        delete(temporary)
+    return sum(os.path.getsize(path) for path in restore.files_of(target))
+
+
+def _in_half_precision(name: str, value):
+    if value.ndim < 2 or value.dtype != np.float32:
+        return value
+    if not np.abs(value).max() <= np.finfo(np.float16).max:
+        raise UserError(f"{name} has values beyond half precision; no copy was written.")
+    return value.astype(np.float16)

@@ -15,11 +15,9 @@ import json
 import os
 import re
 
-import numpy as np
-
 from core.architectures.deeplab import logits
 from core.training import ema
-from utils.compat import host_session, tf
+from utils.compat import tf
 from utils.errors import UserError, reason_of
 
 PREFIX = "model.ckpt"
@@ -395,56 +393,3 @@ def step_of(path: str) -> int | None:
 def is_of_network(name: str) -> bool:
     """Whether a tensor belongs to the network, not to the optimizer or the loop."""
     return name not in _LOOP_NAMES and not name.endswith(_SLOT_SUFFIXES)
-
-
-def write_compact(source: str, target: str) -> int:
-    """Writes a copy that holds the network alone, kernels in half precision.
-
-    Vectors (biases, batch norm) and the global step keep their type, since moving averages may
-    exceed the range of half precision. `restore_op` widens what was halved.
-
-    Args:
-      source: Prefix of a checkpoint.
-      target: Prefix of the copy; its folder is made.
-
-    Returns:
-      The size of the copy in bytes.
-
-    Raises:
-      UserError: If the source cannot be read or a kernel exceeds the range of half precision.
-    """
-    opened = reader(source)
-    names = [
-        name
-        for name in sorted(opened.get_variable_to_shape_map())
-        if is_of_network(name) or name == "global_step"
-    ]
-    with reading(source):
-        tensors = [_halved(name, opened.get_tensor(name)) for name in names]
-    os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
-    temporary = f"{target}.tmp-{os.getpid()}"
-    with tf.Graph().as_default(), host_session() as session:
-        session.run(
-            tf.raw_ops.SaveV2(
-                prefix=temporary,
-                tensor_names=names,
-                shape_and_slices=[""] * len(names),
-                tensors=[tf.constant(tensor) for tensor in tensors],
-            )
-        )
-    # The index comes last: without it there is no checkpoint.
-    size = 0
-    for written in sorted(glob.glob(glob.escape(temporary) + ".*")):
-        size += os.path.getsize(written)
-        os.replace(written, target + written[len(temporary) :])
-    return size
-
-
-def _halved(name: str, value):
-    if value.ndim < 2 or value.dtype != np.float32:
-        return value
-    if not np.abs(value).max() <= np.finfo(np.float16).max:
-        raise UserError(
-            f"{name} has values beyond half precision; the checkpoint is left as it is."
-        )
-    return value.astype(np.float16)

@@ -10,13 +10,13 @@ import io
 import json
 import os
 
-import common
 from core.evaluation.evaluator import Result
 from core.metrics import confusion as metrics
 from core.runs import folder as run_folder
 from options.evaluation import EvalOptions
-from utils import folders, log
+from utils import log
 from utils.errors import UserError
+from utils.files import check_writable, removed_on_error, write_text
 
 METRICS_FILE = "metrics.json"
 CLASSES_FILE = "metrics.csv"
@@ -44,8 +44,8 @@ def prepared(folder: str):
     Raises:
       UserError: If nothing can be written there.
     """
-    with folders.gone_if_refused(folder):
-        folders.check_writable(folder, "--eval_logdir")
+    with removed_on_error(folder):
+        check_writable(folder, "--eval_logdir")
         yield
 
 
@@ -116,7 +116,7 @@ def write(folder: str, summary: dict, confusion, page: str | None, tag: str):
                 os.remove(os.path.join(folder, name))
         for name, text in files.items():
             if text is not None:
-                common.write_text(os.path.join(folder, name), text)
+                write_text(os.path.join(folder, name), text)
         _append_log(os.path.join(folder, LOG_FILE), summary, tag)
     except OSError as error:
         raise UserError(

@@ -9,8 +9,9 @@ from absl import logging
 from PIL import Image
 
 from core.inference.classes import Classes
-from core.inference.writers import encoded, write_files
-from utils import colormap, folders
+from core.inference.writers import encoded
+from utils import colormap
+from utils.files import check_writable, write_together
 
 PICTURES_FOLDER = "segmentation_results"
 RAW_FOLDER = "raw_segmentation_results"
@@ -39,7 +40,7 @@ class VisFiles:
         self._classes = classes
         self._raw = raw
         self._owners = {}
-        folders.check_writable(folder, "--vis_logdir")
+        check_writable(folder, "--vis_logdir")
 
     def write(self, number: int, name: str, image, labels):
         """Writes the files of one image, all or none.
@@ -62,7 +63,7 @@ class VisFiles:
         if self._raw:
             path = os.path.join(self.folder, RAW_FOLDER, f"{self._own_stem(number, name)}.png")
             contents[path] = encoded(Image.fromarray(self._classes.to_mask(labels)))
-        write_files(contents)
+        write_together(contents)
 
     def _own_stem(self, number, name) -> str:
         """Returns the name of a raw mask; all but one of the records of a name are numbered."""

@@ -5,7 +5,6 @@ Every file is written under a temporary name and then renamed: one that is there
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
@@ -17,8 +16,9 @@ from PIL import Image
 
 from core.inference.classes import Classes
 from options.prediction import RLE, SUFFIXES
-from utils import folders, overlays
+from utils import overlays
 from utils.errors import UserError
+from utils.files import check_writable, write_errors_explained, write_together
 from utils.imaging import run_lengths
 
 RLE_FILE = "rle.csv"
@@ -54,7 +54,7 @@ class PredictionFiles:
             self._suffixes.update(dict.fromkeys(set(kinds) & {"index", "palette"}, ".png"))
         self._rows = None
         self._listed = set()
-        folders.check_writable(folder, "--output_dir")
+        check_writable(folder, "--output_dir")
 
     @property
     def needs_probabilities(self) -> bool:
@@ -104,7 +104,7 @@ class PredictionFiles:
         buffer = io.StringIO()
         csv.writer(buffer, lineterminator="\n").writerows([header, *rows])
         self._write(RLE_FILE, buffer.getvalue().encode("utf-8"))
-        with _writing(path):
+        with write_errors_explained(path):
             # Open until `close`, since every photo appends its row.
             self._rows = open(path, "a", encoding="utf-8", newline="")  # noqa: SIM115
 
@@ -130,7 +130,7 @@ class PredictionFiles:
             ),
             "prob": lambda: _archive(probabilities, self._classes.names),
         }
-        write_files(
+        write_together(
             {
                 os.path.join(self._folder, name + suffix): make[kind]()
                 for kind, suffix in self._suffixes.items()
@@ -145,12 +145,12 @@ class PredictionFiles:
             return
         lengths = [run_lengths.encode(labels == label) for label in range(len(self._classes))]
         row = [name.replace(os.sep, "/"), *labels.shape, *lengths]
-        with _writing(os.path.join(self._folder, RLE_FILE)):
+        with write_errors_explained(os.path.join(self._folder, RLE_FILE)):
             csv.writer(self._rows, lineterminator="\n").writerow(row)
             self._rows.flush()
 
     def _write(self, name, content: bytes):
-        write_files({os.path.join(self._folder, name): content})
+        write_together({os.path.join(self._folder, name): content})
 
     def __enter__(self):
         return self
@@ -164,44 +164,6 @@ def read_probabilities(path: str) -> np.ndarray:
     """Returns the probabilities of a NAME_prob.npz file, float32 [h, w, classes]."""
     with np.load(path) as archive:
         return archive["probabilities"].astype(np.float32)
-
-
-def write_files(contents: dict):
-    """Writes files that belong together, and the folders above them: all or none.
-
-    All of them are written beside their places before the first one is put there.
-
-    Args:
-      contents: Path -> bytes.
-
-    Raises:
-      UserError: If one cannot be written.
-    """
-    temporary = {path: f"{path}.tmp-{os.getpid()}" for path in contents}
-    try:
-        for path, content in contents.items():
-            with _writing(path):
-                os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-                with open(temporary[path], "wb") as file:
-                    file.write(content)
-        for path in contents:
-            with _writing(path):
-                os.replace(temporary[path], path)
-    finally:
-        for path in temporary.values():
-            with contextlib.suppress(OSError):
-                os.remove(path)
-
-
-@contextlib.contextmanager
-def _writing(path: str):
-    """Turns what the system says while a file is written into a sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror or error}; what is written so far is complete."
-        ) from error
 
 
 def _read_rows(path: str, header: list) -> list:

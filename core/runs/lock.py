@@ -16,8 +16,8 @@ import socket
 
 from absl import logging
 
-from utils import folders
 from utils.errors import UserError
+from utils.files import removed_on_error
 
 LOCK_FILE = ".lock"
 
@@ -32,7 +32,7 @@ def hold(folder: str):
       UserError: If another process holds it, or the folder cannot be written to.
     """
     path = os.path.join(folder, LOCK_FILE)
-    with folders.gone_if_refused(folder), _acquired(folder, path) as file:
+    with removed_on_error(folder), _acquired(folder, path) as file:
         try:
             _sign(file, folder)
             yield

@@ -11,8 +11,8 @@ import json
 import os
 import time
 
-import common
 from utils.errors import UserError
+from utils.files import write_text
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -60,7 +60,7 @@ def drop_after(folder: str, step: int):
         lines = file.readlines()
     kept = [line for line, record in _parsed(lines, path) if record["step"] <= step]
     if len(kept) != len(lines):
-        common.write_text(path, "".join(kept))
+        write_text(path, "".join(kept))
 
 
 def _parsed(lines, path: str):

@@ -12,6 +12,7 @@ import os
 import common
 from core.checkpoints import files, restore
 from utils.errors import UserError
+from utils.files import write_text
 
 
 def of_step(folder: str, step: int) -> str:
@@ -33,11 +34,9 @@ def keep(folder: str, scores: dict):
     try:
         kept = files.copy_to(of_step(folder, scores["step"]), best)
         with open(os.path.join(folder, common.OPTIONS_FILE), encoding="utf-8") as file:
-            common.write_text(os.path.join(best, common.OPTIONS_FILE), file.read())
+            write_text(os.path.join(best, common.OPTIONS_FILE), file.read())
         content = {"checkpoint": os.path.basename(kept), **scores}
-        common.write_text(
-            os.path.join(best, restore.BEST_FILE), json.dumps(content, indent=1) + "\n"
-        )
+        write_text(os.path.join(best, restore.BEST_FILE), json.dumps(content, indent=1) + "\n")
     except OSError as error:
         raise UserError(
             f"cannot write the best checkpoint to {best} ({error.strerror}); the checkpoints of "

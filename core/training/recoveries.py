@@ -12,11 +12,11 @@ from __future__ import annotations
 import json
 import os
 
-import common
 from core.checkpoints import restore
 from core.training.hooks.stop_on_nonfinite import NonFiniteError
 from options.training import TrainOptions
 from utils.errors import UserError
+from utils.files import write_text
 from utils.log import RunLog
 
 FILE = "recoveries.json"
@@ -70,7 +70,7 @@ def roll_back(error: NonFiniteError, options: TrainOptions):
             "reason": str(error),
         }
     )
-    common.write_text(os.path.join(folder, FILE), json.dumps(records, indent=2) + "\n")
+    write_text(os.path.join(folder, FILE), json.dumps(records, indent=2) + "\n")
     RunLog(os.path.join(folder, options.log_name)).line(
         f"recovery {len(records)} of {options.recover_from_nan}: {error} Going back to step {step} "
         f"and on without the {error.step - step} batches behind it."

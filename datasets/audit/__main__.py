@@ -27,6 +27,7 @@ from options.conversion import AuditOptions, ConvertOptions
 from options.data import DataOptions
 from utils import log, report, variants
 from utils.errors import OptionError, UserError
+from utils.files import check_writable, write_text
 
 JSON_FILE = "audit.json"
 PAGE_FILE = "audit.html"
@@ -108,29 +109,16 @@ def run(data, folder: str, audit_options: AuditOptions, options: ConvertOptions)
       UserError: If the folder cannot be written.
     """
     report.check_available()
-    _check_writable(folder)
+    check_writable(folder, "--output_dir")
     counts = count(data, options.num_workers)
     findings = find(data, counts, audit_options.near_duplicates)
     log.message(as_text(data, counts, findings))
     content = json.dumps(as_json(data, counts, findings), indent=1)
-    common.write_text(os.path.join(folder, JSON_FILE), content + "\n")
+    write_text(os.path.join(folder, JSON_FILE), content + "\n")
     page = render(data, counts, findings, audit_options.num_samples)
-    common.write_text(os.path.join(folder, PAGE_FILE), page)
+    write_text(os.path.join(folder, PAGE_FILE), page)
     log.message(f"{os.path.join(folder, PAGE_FILE)} shows it with pictures.")
     return findings
-
-
-def _check_writable(folder: str):
-    try:
-        os.makedirs(folder, exist_ok=True)
-        path = os.path.join(folder, f".{PAGE_FILE}.tmp-{os.getpid()}")
-        with open(path, "w", encoding="utf-8"):
-            pass
-        os.remove(path)
-    except OSError as error:
-        raise UserError(
-            f"{folder} cannot be written ({error.strerror}); pass --output_dir."
-        ) from error
 
 
 if __name__ == "__main__":

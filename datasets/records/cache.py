@@ -26,6 +26,7 @@ from datasets.records import checks, fingerprint, shards
 from utils import log
 from utils.compat import tf
 from utils.errors import UserError
+from utils.files import replacing
 
 # As TensorFlow aligns its tensors: pixels that begin there need not be copied.
 _HEADER_BYTES = 64
@@ -108,7 +109,9 @@ def _onto_disk(path: str, split: str, need: int, samples, number: int):
                 path,
             )
             _check_room(folder, need, "disk", split)
-            with _replacing(path) as file:
+            # A fixed name: the next process overwrites what a killed one left behind.
+            partial = path + ".partial"
+            with replacing(path, temporary=partial), open(partial, "wb") as file:
                 _write(file, samples, number)
     except OSError as error:
         raise _full(folder, "disk", need, split, error) from error
@@ -122,23 +125,6 @@ def _locked(folder: str):
         yield
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _replacing(path: str):
-    """Yields a file that gets its name when it is complete, and is removed if it fails."""
-    # Under one name, so that what a killed process left is written over.
-    temporary = path + ".partial"
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(temporary)
-        raise
 
 
 def _check_room(folder: str, need: int, kind: str, split: str):

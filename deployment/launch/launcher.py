@@ -26,6 +26,7 @@ from deployment import rank_table
 from deployment.devices import npu_environment
 from deployment.launch import cluster_environment, supervisor
 from utils.errors import OptionError, UserError
+from utils.files import write_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,7 +251,7 @@ def _first_devices(options: LaunchOptions, table, path: str):
     server = table.devices[0].server_id
     smaller = rank_table.make([(server, addresses)], numbers, table.layout, options.chip)
     target = os.path.join(options.rank_logs, "rank_table.json")
-    common.write_text(target, json.dumps(rank_table.render(smaller, table.layout), indent=2) + "\n")
+    write_text(target, json.dumps(rank_table.render(smaller, table.layout), indent=2) + "\n")
     logging.info("Of the %d devices of %s the first %d.", len(table.devices), path, len(numbers))
     return smaller, target
 

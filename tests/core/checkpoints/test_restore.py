@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from core.checkpoints import restore
+from core.checkpoints import files, restore
 from utils.compat import tf
 from utils.errors import UserError
 
@@ -214,7 +214,7 @@ def test_a_compact_copy_drops_slots_halves_kernels_and_restores(tmp_path):
     shapes = {kernel: [4, 3], vector: [3], kernel + "/Momentum": [4, 3]}
     source = _save(tmp_path, shapes, value=0.1)
     target = str(tmp_path / "compact" / "model.ckpt-7")
-    size = restore.write_compact(source, target)
+    size = files.write_compact(source, target)
     assert set(restore.shapes(target)) == {kernel, vector}
     assert size == sum(file.stat().st_size for file in (tmp_path / "compact").iterdir())
     values = _restored(target, {kernel: [4, 3], vector: [3]})
@@ -226,4 +226,4 @@ def test_a_compact_copy_drops_slots_halves_kernels_and_restores(tmp_path):
 def test_a_kernel_beyond_half_precision_is_refused(tmp_path):
     source = _save(tmp_path, {"net/weights": [2, 2]}, value=1e6)
     with pytest.raises(UserError, match="beyond half precision"):
-        restore.write_compact(source, str(tmp_path / "compact" / "model.ckpt"))
+        files.write_compact(source, str(tmp_path / "compact" / "model.ckpt"))

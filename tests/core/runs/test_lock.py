@@ -14,7 +14,7 @@ from absl import logging
 from core.runs import lock as run_lock
 from utils.errors import UserError
 
-_HOLD = "import sys\nfrom core.training import run_lock\nwith run_lock.hold(sys.argv[1]):\n"
+_HOLD = "import sys\nfrom core.runs import lock as run_lock\nwith run_lock.hold(sys.argv[1]):\n"
 _ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
