@@ -19,6 +19,8 @@ import traceback
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 START_SECONDS = 120
 _STANDARD_FILES = 3
+# The first names of this project's modules.
+_OWN = ("common", "options", "utils", "core", "datasets", "deployment", "commands", "tests")
 # Written to a file with the interpreter and the server's address filled in; imports little, so that
 # it starts in milliseconds.
 _STAND_IN = """#!{python} -IS
@@ -98,7 +100,7 @@ def serve(address):
 
 
 def _is_of_project(name):
-    return name.split(".")[0] in ("common", "utils", "core", "datasets", "deployment", "tests")
+    return name.split(".")[0] in _OWN
 
 
 def _collect():

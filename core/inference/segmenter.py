@@ -1,7 +1,7 @@
 """A trained network, ready to segment photos of any size; for programs and for `predict.py`.
 
-    from core.prediction import segmenter
-    from datasets import photos
+    from core.inference import segmenter
+    from datasets.files import photos
 
     with segmenter.load("runs/first") as network:
         result = network.segment(photos.read("street.jpg"))

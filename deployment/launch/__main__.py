@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from deployment.launch import launcher
+import common
+from deployment.launch.launcher import LaunchOptions, main
 
 if __name__ == "__main__":
-    launcher.run()
+    common.run(main, LaunchOptions, rest="the command to start")

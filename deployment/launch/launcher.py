@@ -287,8 +287,3 @@ def _program(command: list) -> tuple:
         # Unbuffered, so that the log of a rank that is killed is complete.
         return (sys.executable, "-u", *command)
     return tuple(command)
-
-
-def run():
-    """Runs the command `python -m deployment.launch`."""
-    common.run(main, LaunchOptions, rest="the command to start")

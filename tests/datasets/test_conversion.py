@@ -81,7 +81,7 @@ def test_an_ended_command_leaves_nothing_that_looks_complete(tmp_path, number):
     code = (
         "import time; from datasets import conversion, convert; read = conversion._read\n"
         "conversion._read = lambda *a: (time.sleep(0.05), read(*a))[1]\n"
-        "from datasets.options import ConvertOptions; import common\n"
+        "from options.conversion import ConvertOptions; import common\n"
         "common.run(convert.main, ConvertOptions, positional=('FORMAT',))"
     )
     flags = [f"--{name}={value}" for name, value in options.items()]

@@ -21,7 +21,7 @@ from options.training import TrainOptions
 from tests import resources, small_data
 
 ROOT = pathlib.Path(common.__file__).parent
-PACKAGES = ("core", "datasets", "deployment", "utils")
+PACKAGES = ("core", "datasets", "deployment", "options", "utils")
 RUN = sorted(path.name for path in (ROOT / "scripts").glob("run_*.sh"))
 TEST = sorted(path.name for path in (ROOT / "scripts").glob("test_*.sh"))
 EXPORT = sorted(path.name for path in (ROOT / "scripts").glob("create_pb*.sh"))

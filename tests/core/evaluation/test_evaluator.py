@@ -109,7 +109,7 @@ def sees_sky_only(monkeypatch):
     def prediction(images, *unused_arguments, **unused_settings):
         return tta.Prediction(tf.zeros(tf.shape(images)[:3], tf.int32), None)
 
-    monkeypatch.setattr(evaluator.predict, "predict", prediction)
+    monkeypatch.setattr(evaluator.tta, "predict", prediction)
 
 
 def _by_hand(checkpoint, images, **settings):
