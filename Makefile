@@ -12,6 +12,8 @@ RELEASE_CHECK ?=
 PYTHON := .venv/bin/python
 SCRIPTS := .ci/run .ci/release-check .ci/steps.sh .ci/unchanged $(wildcard scripts/*.sh datasets/*.sh test/*.sh)
 QUICK := not slow and not gpu and not npu
+# On the older TensorFlows: what can differ there.
+OLDER := $(QUICK) and not once
 # $(call pytest,ENVIRONMENT,MARKERS)
 pytest = $(1)/bin/python -m pytest -n $(WORKERS) -m "$(2)" $(PYTEST_ARGS)
 
@@ -33,11 +35,11 @@ test: environment ## Run the tests on TensorFlow 2.21.
 test-all: environment ## Run the tests on TensorFlow 2.21, the slow ones too.
 	@$(call pytest,.venv,not gpu and not npu)
 
-test-tf1.15: environment-tf1.15 ## Run the tests on TensorFlow 1.15.5 (needs Python 3.7).
-	@$(call pytest,.venv-tf1.15,$(QUICK))
+test-tf1.15: environment-tf1.15 ## Run what can differ on TensorFlow 1.15.5 (needs Python 3.7).
+	@$(call pytest,.venv-tf1.15,$(OLDER))
 
-test-tf2.6: environment-tf2.6 ## Run the tests on TensorFlow 2.6.5 (needs Python 3.9).
-	@$(call pytest,.venv-tf2.6,$(QUICK))
+test-tf2.6: environment-tf2.6 ## Run what can differ on TensorFlow 2.6.5 (needs Python 3.9).
+	@$(call pytest,.venv-tf2.6,$(OLDER))
 
 lint: environment ## Check format, Python rules and shell scripts.
 	@status=0; \
@@ -46,7 +48,7 @@ lint: environment ## Check format, Python rules and shell scripts.
 	.venv/bin/shellcheck --external-sources $(SCRIPTS) || status=1; \
 	exit $$status
 
-format: environment ## Format the Python files and mend what ruff can mend safely.
+format: environment ## Format the Python files and apply the safe fixes of ruff.
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
 
