@@ -1,6 +1,12 @@
-"""Resizing and padding of one image, [h, w, channels], with the DeepLab family's conventions."""
+"""Resizing and padding of one image, [h, w, channels], with the DeepLab family's conventions.
+
+Functions of tensors first; `fitting_size`, `shrink` and `pad_array` work on NumPy arrays.
+"""
 
 from __future__ import annotations
+
+import numpy as np
+from PIL import Image
 
 from utils.compat import tf
 
@@ -133,3 +139,36 @@ def pad_labels(labels: tf.Tensor, height, width, value: int, left=0) -> tf.Tenso
         constant_values=value,
     )
     return padded[..., tf.newaxis]
+
+
+def fitting_size(size, crop_size) -> tuple:
+    """Returns (height, width) of an image shrunk until it fits a crop; never enlarged.
+
+    Args:
+      size: (height, width) of the image.
+      crop_size: (height, width) that it must not exceed.
+    """
+    scale = min(1.0, crop_size[0] / size[0], crop_size[1] / size[1])
+    return tuple(min(limit, max(1, round(side * scale))) for side, limit in zip(size, crop_size))
+
+
+def shrink(image: np.ndarray, size) -> np.ndarray:
+    """Returns an image, uint8 [h, w, 3], at a smaller (height, width); details are averaged."""
+    if image.shape[:2] == tuple(size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.BILINEAR))
+
+
+def pad_array(image: np.ndarray, size, color, dtype=np.float32) -> np.ndarray:
+    """Returns an image padded at the bottom and at the right.
+
+    Args:
+      image: [h, w, channels].
+      size: (height, width) afterwards, at least that of the image.
+      color: One number for each channel.
+      dtype: Of the result, [height, width, channels].
+    """
+    padded = np.empty([*size, image.shape[2]], dtype)
+    padded[:] = np.asarray(color, dtype)
+    padded[: image.shape[0], : image.shape[1]] = image
+    return padded

@@ -8,6 +8,7 @@ import os
 import numpy as np
 from PIL import Image
 
+from utils import image_ops
 from utils.errors import UserError
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -70,15 +71,5 @@ def fit(image: np.ndarray, crop_size, pad_color) -> tuple:
     Returns:
       uint8 [crop height, crop width, 3], and the (height, width) of the part that is not padding.
     """
-    height, width = image.shape[:2]
-    scale = min(1.0, crop_size[0] / height, crop_size[1] / width)
-    if scale < 1:
-        size = [
-            min(crop, max(1, round(side * scale)))
-            for side, crop in zip((width, height), (crop_size[1], crop_size[0]))
-        ]
-        image = np.asarray(Image.fromarray(image).resize(size, Image.BILINEAR))
-    fitted = np.empty([*crop_size, 3], np.uint8)
-    fitted[:] = np.round(pad_color)
-    fitted[: image.shape[0], : image.shape[1]] = image
-    return fitted, image.shape[:2]
+    image = image_ops.shrink(image, image_ops.fitting_size(image.shape[:2], crop_size))
+    return image_ops.pad_array(image, crop_size, np.round(pad_color), np.uint8), image.shape[:2]

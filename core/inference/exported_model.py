@@ -12,6 +12,7 @@ import os
 
 import numpy as np
 
+from utils import image_ops
 from utils.compat import tf
 from utils.errors import UserError, reason_of
 
@@ -100,10 +101,8 @@ class ExportedModel:
     def _run(self, fetch, image):
         height, width = image.shape[:2]
         if self.fixed_size is not None:
-            padded = np.empty([*self.fixed_size, 3], np.float32)
-            padded[:] = self.metadata.get("preprocessing", {}).get("pad_color", _PAD_COLOR)
-            padded[:height, :width] = image
-            image = padded
+            color = self.metadata.get("preprocessing", {}).get("pad_color", _PAD_COLOR)
+            image = image_ops.pad_array(image, self.fixed_size, color)
         dtype = self._input.dtype.as_numpy_dtype
         if np.issubdtype(dtype, np.integer):
             image = np.rint(image)

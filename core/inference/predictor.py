@@ -24,6 +24,7 @@ from core.inference import tta
 from core.inference.windows import Windows, blended_rows
 from core.training import step
 from options.network import ModelOptions
+from utils import image_ops
 from utils.compat import tf
 from utils.errors import UserError
 
@@ -173,10 +174,7 @@ class _Network:
         """Yields the probabilities, or the labels, of an image, all at once."""
         height, width = image.shape[:2]
         if crop_size is not None:
-            padded = np.empty([*crop_size, 3], np.float32)
-            padded[:] = np.asarray(self.pad_color, np.float32)
-            padded[:height, :width] = image
-            image = padded
+            image = image_ops.pad_array(image, crop_size, self.pad_color)
         yield self._run(self.image_end, image[np.newaxis], what)[0, :height, :width]
 
     def in_windows(self, image, windows):

@@ -14,24 +14,6 @@ from utils import image_ops
 from utils.compat import tf
 
 
-def fitting_size(size, crop_size) -> tuple:
-    """Returns (height, width) of an image shrunk until it fits a crop; never enlarged.
-
-    Args:
-      size: (height, width) of the image.
-      crop_size: (height, width) that it must not exceed.
-    """
-    scale = min(1.0, crop_size[0] / size[0], crop_size[1] / size[1])
-    return tuple(min(limit, max(1, round(side * scale))) for side, limit in zip(size, crop_size))
-
-
-def shrink(image: np.ndarray, size) -> np.ndarray:
-    """Returns an image, uint8 [h, w, 3], at a smaller (height, width); details are averaged."""
-    if image.shape[:2] == tuple(size):
-        return image
-    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.BILINEAR))
-
-
 def probabilities_at(probabilities: np.ndarray, size) -> np.ndarray:
     """Returns probabilities [h, w, classes] at another (height, width), float32."""
     if probabilities.shape[:2] == tuple(size):

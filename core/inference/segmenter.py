@@ -35,6 +35,7 @@ from core.inference.trained_networks import USUAL_CROP, Checkpoints, Exported
 from core.inference.windows import Windows
 from options import saved as saved_options
 from options.network import ModelOptions
+from utils import image_ops
 from utils.errors import OptionError, UserError
 
 # Where `eval_crop_size` is this, images keep their own size.
@@ -117,8 +118,8 @@ class Segmenter:
         if crop is not None and (size[0] > crop[0] or size[1] > crop[1]):
             if self._networks.can_turn and (size[0] > size[1]) != (crop[0] > crop[1]):
                 crop = crop[::-1]
-            size = resize.fitting_size(size, crop)
-            return resize.shrink(image, size), self._networks.for_crop(crop)
+            size = image_ops.fitting_size(size, crop)
+            return image_ops.shrink(image, size), self._networks.for_crop(crop)
         if self._resizer is not None:
             image = self._resizer.resize(image)
         return image, self._networks.for_crop(crop)

@@ -18,6 +18,8 @@ import dataclasses
 
 import numpy as np
 
+from utils import image_ops
+
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
@@ -108,9 +110,5 @@ def blended_rows(image, windows: Windows, pad_color, run):
 
 def _row_of_windows(image, size, top, lefts, pad_color):
     """Returns float32 [n, height, width, 3], padded at the bottom and right if need be."""
-    row = np.empty([len(lefts), *size, 3], np.float32)
-    row[:] = np.asarray(pad_color, np.float32)
-    for window, left in zip(row, lefts):
-        part = image[top : top + size[0], left : left + size[1]]
-        window[: part.shape[0], : part.shape[1]] = part
-    return row
+    parts = [image[top : top + size[0], left : left + size[1]] for left in lefts]
+    return np.stack([image_ops.pad_array(part, size, pad_color) for part in parts])

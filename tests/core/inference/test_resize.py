@@ -2,26 +2,12 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from core.inference import resize
 from datasets.pipeline import preprocess
 from options.data import DataOptions
 from tests.small_data import pixels
 from utils.compat import tf
-
-
-@pytest.mark.parametrize(
-    ("size", "crop", "expected"),
-    [
-        ((375, 500), (513, 513), (375, 500)),
-        ((480, 640), (513, 513), (385, 513)),
-        ((4000, 3000), (361, 481), (361, 271)),
-        ((1, 4000), (513, 513), (1, 513)),
-    ],
-)
-def test_a_photo_is_shrunk_until_it_fits_and_never_enlarged(size, crop, expected):
-    assert resize.fitting_size(size, crop) == expected
 
 
 def _probabilities(height, width, classes, seed=0):
@@ -48,14 +34,6 @@ def test_what_has_its_size_stays_as_it_is():
     assert resize.probabilities_at(probabilities, (5, 6)) is probabilities
     assert resize.nearest_labels_at(labels, (5, 6)) is labels
     assert resize.nearest_labels_at(labels, (10, 3)).shape == (10, 3)
-    image = pixels(0, 5, 6)
-    assert resize.shrink(image, (5, 6)) is image
-
-
-def test_a_photo_is_shrunk_by_averaging():
-    image = pixels(0, 40, 60)
-    expected = Image.fromarray(image).resize((30, 20), Image.BILINEAR)
-    np.testing.assert_array_equal(resize.shrink(image, (20, 30)), expected)
 
 
 @pytest.mark.parametrize("settings", [{}, {"max_resize_value": 70}, {"keep_aspect_ratio": False}])

@@ -13,6 +13,7 @@ from core.inference.windows import Windows
 from options.data import DataOptions
 from options.network import ModelOptions
 from tests.small_networks import SMALL, save_checkpoint
+from utils import image_ops
 from utils.errors import OptionError, UserError
 
 pytestmark = pytest.mark.usefixtures("shallow_mobilenet")
@@ -98,7 +99,7 @@ def _shares(image):
 
 def test_a_larger_photo_is_shrunk_and_its_probabilities_come_back_to_its_size(run, made):
     image = _image(120, 130)
-    shrunk = resize.shrink(image, (49, 53))
+    shrunk = image_ops.shrink(image, (49, 53))
     expected = resize.probabilities_at(_shares(shrunk), (120, 130))
     with segmenter.load(run) as network:
         result = network.segment(image, probabilities=True)
