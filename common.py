@@ -94,6 +94,17 @@ class Options:
             for name, value in dataclasses.asdict(self).items()
         }
 
+    def replace(self, **changes):
+        """Returns the record with other values of some options."""
+        return dataclasses.replace(self, **changes)
+
+    @classmethod
+    def changeable(cls) -> frozenset:
+        """Returns the names of the options that may differ when a run is continued."""
+        return frozenset(
+            field.name for field in dataclasses.fields(cls) if field.metadata["changeable"]
+        )
+
     @classmethod
     def from_dict(cls, values: dict):
         """Makes a record from the result of `to_dict`.
@@ -204,10 +215,10 @@ def save_options(folder: str, sections: dict):
 
     Args:
       folder: Where to write; it is made if needed.
-      sections: Section name -> Options record or plain dict.
+      sections: Section name -> a record with `to_dict`, or a plain dict.
     """
     content = {
-        name: section.to_dict() if isinstance(section, Options) else section
+        name: section if isinstance(section, dict) else section.to_dict()
         for name, section in sections.items()
     }
     files.write_text(os.path.join(folder, OPTIONS_FILE), json.dumps(content, indent=2) + "\n")

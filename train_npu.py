@@ -20,7 +20,7 @@ from options.device import DeviceOptions
 from options.evaluation import EvalOptions
 from options.inference import WindowOptions
 from options.network import ModelOptions
-from options.training import TrainOptions
+from options.training import TRAINING_RECORDS, TrainingSpec
 from utils.errors import OptionError, UserError
 
 
@@ -53,7 +53,7 @@ _OF_A_HOST = frozenset(
 OPTION_CLASSES = (
     CommandOptions,
     ModelOptions,
-    TrainOptions,
+    *TRAINING_RECORDS,
     EvalOptions,
     WindowOptions,
     DataOptions,
@@ -72,7 +72,7 @@ def main(flag_values):
         return
     train(
         common.from_flags(ModelOptions, flag_values),
-        common.from_flags(TrainOptions, flag_values),
+        TrainingSpec.from_flags(flag_values),
         common.from_flags(DataOptions, flag_values),
         common.from_flags(DeviceOptions, flag_values),
         eval_options=common.from_flags(EvalOptions, flag_values),
@@ -82,7 +82,7 @@ def main(flag_values):
 
 def train(
     model_options: ModelOptions,
-    train_options: TrainOptions,
+    training: TrainingSpec,
     data_options: DataOptions,
     device_options: DeviceOptions,
     *,
@@ -94,7 +94,7 @@ def train(
 
     Args:
       model_options: The network.
-      train_options: The training.
+      training: The training.
       data_options: The data.
       device_options: The device.
       eval_options: The evaluations during training.
@@ -115,10 +115,11 @@ def train(
     eval_options = eval_options or EvalOptions()
     sections = {
         "model": model_options,
-        "train": train_options,
+        "train": training,
         "data": data_options,
         "device": device_options,
     }
+    train_options = training.train
     info, num_images = _check_data(sections, given)
     if train_options.eval_interval_steps:
         _check_evaluation(sections, eval_options, info)
@@ -147,11 +148,11 @@ def _check_data(sections, given) -> tuple:
     from datasets import info as dataset_info
     from datasets.pipeline import input_fn
 
-    options, data_options = sections["train"], sections["data"]
+    training, data_options = sections["train"], sections["data"]
     network.check(sections["model"], crop_size=data_options.train_crop_size)
     info = dataset_info.load(data_options, given)
-    softmax_cross_entropy.check(options.label_weights, info.num_classes)
-    num_images = input_fn.count_images(data_options, options.train_split, info)
+    softmax_cross_entropy.check(training.loss.label_weights, info.num_classes)
+    num_images = input_fn.count_images(data_options, training.train.train_split, info)
     _check_count("num_training_samples", data_options.num_training_samples, num_images, given)
     return info, num_images
 
@@ -162,7 +163,7 @@ def _check_evaluation(sections, eval_options, info):
     from datasets.pipeline import input_fn
 
     data_options = sections["data"]
-    if eval_options.use_ema and not sections["train"].ema_decay:
+    if eval_options.use_ema and not sections["train"].train.ema_decay:
         raise OptionError("--use_ema needs averages to evaluate; pass --ema_decay too.")
     network.check(sections["model"], crop_size=data_options.eval_size)
     input_fn.check_evaluation(data_options, info, eval_options.eval_split)
@@ -178,7 +179,7 @@ def _train_in_folder(sections, eval_options, info, num_images, backend, extra_ho
     from datasets.records import fingerprint
     from utils.compat import tf
 
-    options = sections["train"]
+    options = sections["train"].train
     data = fingerprint.of_split(raw_records.folder(sections["data"]), options.train_split)
     run = run_folder.describe_run(info, options.train_split, num_images, data, backend.name)
     run["images_per_step"] = options.images_per_step * backend.ranks
@@ -224,7 +225,7 @@ def _train_until_done(sections, eval_options, info, run, backend, resume_from, e
     from core.training import recoveries
     from core.training.hooks.stop_on_nonfinite import NonFiniteError
 
-    options = sections["train"]
+    options = sections["train"].train
     while True:
         try:
             _train_from(sections, eval_options, info, run, backend, resume_from, extra_hooks)
@@ -239,7 +240,7 @@ def _train_from(sections, eval_options, info, run, backend, resume_from, extra_h
     from core.training import loop, recoveries, start_notices, starting
     from utils.compat import tf
 
-    options = sections["train"]
+    options = sections["train"].train
     if not backend.restores:
         resume_from = None
     skipped = backend.share("skipped", recoveries.skipped_batches(options.train_logdir))
@@ -250,7 +251,11 @@ def _train_from(sections, eval_options, info, run, backend, resume_from, extra_h
         step = _training_graph(sections, info, backend, start_step + skipped)
         start_notices.describe(sections["model"], options, info, run, backend)
         start_notices.warn_of_batch_norm(sections["model"], options)
-        initial = None if resume_from or not backend.restores else starting.initial_weights(options)
+        initial = (
+            None
+            if resume_from or not backend.restores
+            else starting.initial_weights(sections["train"])
+        )
         hooks = _hooks(step, sections, eval_options, backend, info, run, skipped)
         loop.run(
             step,
@@ -267,7 +272,7 @@ def _batches(sections, info, backend, first_batch):
     from core import network
     from datasets.pipeline import input_fn
 
-    options = sections["train"]
+    options = sections["train"].train
     return input_fn.train_batches(
         sections["data"],
         info,
@@ -314,7 +319,7 @@ def _watching_hooks(step, sections, info, backend, skipped) -> list:
     from core.training.hooks.watch_loss import WatchLoss
     from utils.compat import host_session, tf
 
-    options = sections["train"]
+    options = sections["train"].train
 
     def explain(session, number):
         with tf.Graph().as_default(), host_session() as other:
@@ -380,7 +385,7 @@ def _hooks(step, sections, eval_options, backend, info, run, skipped) -> list:
     from core.training import writing_hooks
     from core.training.hooks.evaluate_while_training import EvaluateWhileTraining
 
-    options = sections["train"]
+    options = sections["train"].train
     hooks = _watching_hooks(step, sections, info, backend, skipped)
     log = None
     if backend.is_chief:

@@ -27,7 +27,7 @@ from benchmarks.report import ReportOptions, Row
 from common import option
 from options.device import DeviceOptions
 from options.network import ModelOptions
-from options.training import TrainOptions
+from options.training import TrainingSpec
 from utils.errors import UserError
 
 
@@ -118,7 +118,7 @@ def _measure(options: NetworksOptions, model_options: ModelOptions) -> dict:
                 tf.zeros(images),
                 tf.zeros([*images[:3], 1], tf.int32),
                 model_options,
-                TrainOptions(),
+                TrainingSpec(),
                 num_classes=options.num_classes,
                 ignore_label=255,
                 backend=_backend(),

@@ -20,7 +20,7 @@ from benchmarks.report import ReportOptions
 from common import option
 from options.device import DeviceOptions
 from options.network import ModelOptions
-from options.training import TrainOptions
+from options.training import TrainingSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _step(options, model_options, backend):
         tf.random_uniform([*shape, 3], 0, 255, seed=1),
         tf.zeros([*shape, 1], tf.int32),
         model_options,
-        TrainOptions(),
+        TrainingSpec(),
         num_classes=NUM_CLASSES,
         ignore_label=255,
         backend=backend,

@@ -14,7 +14,7 @@ from benchmarks import networks, worker
 from common import Options, option
 from options.device import DeviceOptions
 from options.network import ModelOptions
-from options.training import TrainOptions
+from options.training import TRAINING_RECORDS, TrainingSpec, TrainOptions
 
 NUM_CLASSES = 21
 
@@ -32,7 +32,7 @@ class StepOptions(Options):
     )
 
 
-OPTION_CLASSES = (StepOptions, ModelOptions, TrainOptions, DeviceOptions)
+OPTION_CLASSES = (StepOptions, ModelOptions, *TRAINING_RECORDS, DeviceOptions)
 
 
 def main(flag_values):
@@ -63,8 +63,8 @@ def _training_step(options, flag_values, backend):
     from core.training import step
     from utils.compat import tf
 
-    train_options = common.from_flags(TrainOptions, flag_values)
-    shape = [train_options.train_batch_size, options.crop, options.crop]
+    training = TrainingSpec.from_flags(flag_values)
+    shape = [training.train.train_batch_size, options.crop, options.crop]
     if options.formulation is not None:
         backend.formulation = options.formulation
     # Variables: of constants, TensorFlow would compute all that it can once for all steps.
@@ -75,7 +75,7 @@ def _training_step(options, flag_values, backend):
         tf.identity(images),
         tf.identity(labels),
         common.from_flags(ModelOptions, flag_values),
-        train_options,
+        training,
         num_classes=NUM_CLASSES,
         ignore_label=255,
         backend=backend,

@@ -22,7 +22,7 @@ from common import Options, option
 from options.data import DataOptions
 from options.device import DeviceOptions
 from options.network import ModelOptions
-from options.training import TrainOptions
+from options.training import TRAINING_RECORDS
 from utils.errors import UserError
 from utils.files import write_text
 
@@ -34,7 +34,7 @@ _FOLDERS = ("", "datasets", "deployment", "benchmarks")
 # Come first, in this order: most people need nothing else.
 _FIRST = ("train_npu.py", "eval.py", "predict.py", "vis.py", "export_model.py", "datasets.convert")
 # Records that a run keeps in its options.json and is held to when it continues.
-_KEPT = (ModelOptions, TrainOptions, DataOptions, DeviceOptions)
+_KEPT = (ModelOptions, *TRAINING_RECORDS, DataOptions, DeviceOptions)
 _TYPES = {
     flags.DEFINE_bool: "bool",
     flags.DEFINE_float: "float",

@@ -20,7 +20,7 @@ from deployment import backend
 from options.data import DataOptions
 from options.device import DeviceOptions
 from options.network import ModelOptions
-from options.training import TrainOptions
+from options.training import TrainingSpec
 from tests import small_data
 from utils.compat import tf
 from utils.errors import OptionError, UserError
@@ -69,7 +69,7 @@ def _train(records, folder, steps, model=None, **options):
     }
     train_npu.train(
         ModelOptions(batch_norm_decay=0.9, **(model or MODEL)),
-        TrainOptions(
+        TrainingSpec.of(
             train_logdir=str(folder), training_number_of_steps=steps, log_steps=2, **settings
         ),
         DataOptions(
@@ -169,7 +169,7 @@ def test_a_given_count_that_the_records_contradict_is_refused(records, tmp_path)
     with pytest.raises(OptionError, match="--num_training_samples is 7, but the records hold 6"):
         train_npu.train(
             ModelOptions(**MODEL),
-            TrainOptions(train_logdir=str(tmp_path)),
+            TrainingSpec.of(train_logdir=str(tmp_path)),
             DataOptions(dataset_dir=records, num_training_samples=7, train_crop_size=(33, 33)),
             DeviceOptions(device="cpu"),
             given=frozenset({"num_training_samples"}),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import platform
 import subprocess
@@ -111,9 +110,8 @@ def _differences(existing: dict, sections: dict, run: dict) -> list:
     for section, record in sections.items():
         old = existing.get(section, {})
         new = record.to_dict()
-        for field in dataclasses.fields(record):
-            name = field.name
-            if field.metadata["changeable"] or name not in old or old[name] == new[name]:
+        for name in new:
+            if name in record.changeable() or name not in old or old[name] == new[name]:
                 continue
             if same_images and name in _DIVISION:
                 logging.info(

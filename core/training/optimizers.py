@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from core.architectures.deeplab import logits
-from options.training import TrainOptions
+from options.optimization import OptimizerOptions
 from utils.compat import tf
 
 _LOGITS_SCOPES = (f"{logits.SCOPE}/",)
@@ -52,12 +52,12 @@ class DecayingAdam(tf.train.AdamOptimizer):
 
 
 def create(
-    options: TrainOptions, learning_rate: tf.Tensor, decaying=frozenset()
+    options: OptimizerOptions, learning_rate: tf.Tensor, decaying=frozenset()
 ) -> tf.train.Optimizer:
     """Returns the optimizer.
 
     Args:
-      options: The training: which optimizer, and its numbers.
+      options: Which optimizer, and its numbers.
       learning_rate: float32 scalar, `schedules.learning_rate(options, ...)`.
       decaying: Names of the variables that weight decay makes smaller; with another optimizer than
         adamw that is a part of their loss.
@@ -73,7 +73,7 @@ def create(
     return tf.train.MomentumOptimizer(learning_rate, options.momentum)
 
 
-def has_decoupled_decay(options: TrainOptions) -> bool:
+def has_decoupled_decay(options: OptimizerOptions) -> bool:
     """Whether weight decay acts on the weights themselves and not through the loss."""
     return options.optimizer == "adamw"
 
@@ -87,7 +87,7 @@ def last_layer_scopes(logits_only: bool) -> tuple[str, ...]:
     return _LOGITS_SCOPES if logits_only else _LOGITS_SCOPES + _HEAD_SCOPES
 
 
-def gradient_multiplier(name: str, options: TrainOptions) -> float:
+def gradient_multiplier(name: str, options: OptimizerOptions) -> float:
     """Returns the factor of a variable's gradient.
 
     Biases of convolutions have `bias_multiplier` (a batch norm's beta does not), the head has
@@ -95,7 +95,7 @@ def gradient_multiplier(name: str, options: TrainOptions) -> float:
 
     Args:
       name: The variable's name, without ":0".
-      options: The training.
+      options: The multipliers.
     """
     factor = 1.0
     if name.split("/")[-1] == "biases":
@@ -106,12 +106,12 @@ def gradient_multiplier(name: str, options: TrainOptions) -> float:
     return factor
 
 
-def multiply_gradients(gradients, options: TrainOptions) -> list:
+def multiply_gradients(gradients, options: OptimizerOptions) -> list:
     """Returns (gradient, variable) pairs with the gradients multiplied.
 
     Args:
       gradients: (gradient, variable) pairs; a gradient of None stays.
-      options: The training.
+      options: The multipliers.
     """
     multiplied = []
     for gradient, variable in gradients:

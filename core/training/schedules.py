@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import math
 
-from options.training import TrainOptions
+from options.training import TrainingSpec
 from utils.compat import tf
 from utils.errors import OptionError
 
 
-def learning_rate(options: TrainOptions, global_step, *, burn_in: str = "none") -> tf.Tensor:
+def learning_rate(config: TrainingSpec, global_step, *, burn_in: str = "none") -> tf.Tensor:
     """Returns the rate of the step that comes after `global_step` steps, a float32 scalar.
 
     Args:
-      options: The training; with the optimizer adam its own constant rate is returned.
+      config: The training; with the optimizer adam its own constant rate is returned.
       global_step: Steps done so far, an integer scalar tensor.
       burn_in: Course of the rate during slow_start_step, see `slow_start`.
 
     Raises:
       OptionError: If burn_in is unknown.
     """
-    if options.optimizer == "adam":
-        return tf.constant(options.adam_learning_rate, tf.float32, name="learning_rate")
+    if config.optimizer.optimizer == "adam":
+        return tf.constant(config.optimizer.adam_learning_rate, tf.float32, name="learning_rate")
+    options = config.schedule
+    steps = config.train.training_number_of_steps - options.slow_start_step
     step = tf.maximum(global_step - options.slow_start_step, 0)
     return slow_start(
-        _POLICIES[options.learning_policy](options, step),
+        _POLICIES[options.learning_policy](options, step, steps),
         global_step,
         base=options.base_learning_rate,
         steps=options.slow_start_step,
@@ -134,25 +136,19 @@ def _progress(step, total_steps):
     return tf.minimum(tf.cast(step, tf.float32), total_steps) / total_steps
 
 
-def _steps_after_slow_start(options):
-    return options.training_number_of_steps - options.slow_start_step
-
-
 _POLICIES = {
-    "poly": lambda options, step: poly(
+    "poly": lambda options, step, steps: poly(
         step,
         options.base_learning_rate,
-        options.decay_steps or _steps_after_slow_start(options),
+        options.decay_steps or steps,
         options.learning_power,
         options.end_learning_rate,
     ),
-    "step": lambda options, step: staircase(
+    "step": lambda options, step, unused_steps: staircase(
         step,
         options.base_learning_rate,
         options.learning_rate_decay_factor,
         options.learning_rate_decay_step,
     ),
-    "cosine": lambda options, step: cosine(
-        step, options.base_learning_rate, _steps_after_slow_start(options)
-    ),
+    "cosine": lambda options, step, steps: cosine(step, options.base_learning_rate, steps),
 }

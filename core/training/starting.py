@@ -7,7 +7,7 @@ from absl import logging
 from core.checkpoints import restore
 from core.training import optimizers, step
 from deployment.backend import Backend
-from options.training import TrainOptions
+from options.training import TrainingSpec, TrainOptions
 from utils.errors import OptionError
 
 
@@ -22,18 +22,19 @@ def check_backend(options: TrainOptions, backend: Backend):
         raise OptionError(f"--sync_batch_norm is for CPU and GPU; leave it out on {backend.name}.")
 
 
-def initial_weights(options: TrainOptions) -> restore.Match | None:
+def initial_weights(config: TrainingSpec) -> restore.Match | None:
     """Returns how `--tf_initial_checkpoint` fits the network in the default graph, None without.
 
     Raises:
       UserError: If a tensor is missing or has another shape.
     """
+    options = config.train
     if options.tf_initial_checkpoint is None:
         return None
     matched = restore.match_initial(
         options.tf_initial_checkpoint,
         step.network_variables(),
-        optimizers.last_layer_scopes(options.last_layers_contain_logits_only),
+        optimizers.last_layer_scopes(config.optimizer.last_layers_contain_logits_only),
         options.initialize_last_layer,
     )
     logging.info("%s", matched.report())

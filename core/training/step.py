@@ -14,7 +14,7 @@ from core.losses import softmax_cross_entropy
 from core.training import agreed_end, ema, freezing, gradients, optimizers, schedules, update
 from deployment.backend import Backend
 from options.network import ModelOptions
-from options.training import TrainOptions
+from options.training import TrainingSpec
 from utils.compat import slim, tf
 
 
@@ -67,7 +67,7 @@ def build(
     images: tf.Tensor,
     labels: tf.Tensor,
     model_options: ModelOptions,
-    options: TrainOptions,
+    config: TrainingSpec,
     *,
     num_classes: int,
     ignore_label: int,
@@ -79,7 +79,7 @@ def build(
       images: float32 [N, h, w, 3], 0..255, static shape; N holds all batches of a step.
       labels: int32 [N, h, w, 1], class ids or ignore_label.
       model_options: The network.
-      options: The training.
+      config: The training.
       num_classes: Number of classes.
       ignore_label: Label of pixels without loss.
       backend: The device; it averages gradients over ranks.
@@ -88,19 +88,19 @@ def build(
       OptionError: If a pattern to freeze matches nothing, or everything is frozen.
     """
     global_step = tf.train.get_or_create_global_step()
-    learning_rate = schedules.learning_rate(options, global_step)
-    frozen = freezing.Frozen(options.freeze, network.backbone(model_options).scope)
+    learning_rate = schedules.learning_rate(config, global_step)
+    frozen = freezing.Frozen(config.train.freeze, network.backbone(model_options).scope)
     parts, logits = _forward(
-        images, labels, model_options, options, num_classes, ignore_label, backend, frozen
+        images, labels, model_options, config, num_classes, ignore_label, backend, frozen
     )
     variables = frozen.trained(tf.trainable_variables())
     frozen.report(tf.trainable_variables())
     loss = _mean([part.loss for part in parts])
     decaying = _l2_terms(variables)
-    terms = {} if optimizers.has_decoupled_decay(options) else decaying
+    terms = {} if optimizers.has_decoupled_decay(config.optimizer) else decaying
     reg_loss = tf.add_n(list(terms.values()) or [tf.constant(0.0)])
 
-    optimizer = optimizers.create(options, learning_rate, decaying)
+    optimizer = optimizers.create(config.optimizer, learning_rate, decaying)
     if len(parts) > 1:
         optimizer = gradients.InTurn(optimizer, parts)
     optimizer = backend.wrap_optimizer(optimizer)
@@ -122,23 +122,23 @@ def build(
         bad_step=None,
         votes=votes,
     )
-    return _with_update(step, optimizer, options, backend)
+    return _with_update(step, optimizer, config, backend)
 
 
 def _forward(
-    images, labels, model_options, options, num_classes, ignore_label, backend, frozen
+    images, labels, model_options, config, num_classes, ignore_label, backend, frozen
 ) -> tuple:
     """Builds the network for each batch of a step; returns the batches' losses and logits."""
     global_step = tf.train.get_global_step()
     parts, logits = [], []
     for part_images, part_labels in zip(
-        gradients.split(images, options.accumulate_batches),
-        gradients.split(labels, options.accumulate_batches),
+        gradients.split(images, config.train.accumulate_batches),
+        gradients.split(labels, config.train.accumulate_batches),
     ):
-        with _arg_scope(options, backend, frozen):
-            logits.append(_logits(part_images, model_options, options, num_classes))
+        with _arg_scope(config.train, backend, frozen):
+            logits.append(_logits(part_images, model_options, config, num_classes))
         loss = _loss(
-            logits[-1], part_labels, options, num_classes, ignore_label, global_step, backend
+            logits[-1], part_labels, config.loss, num_classes, ignore_label, global_step, backend
         )
         parts.append(gradients.Part(part_images, loss))
     return parts, logits
@@ -171,15 +171,15 @@ def _arg_scope(options, backend, frozen):
         yield
 
 
-def _logits(images, model_options, options, num_classes):
+def _logits(images, model_options, config, num_classes):
     return network.logits(
         images,
         model_options,
         num_classes,
         crop_size=images.shape.as_list()[1:3],
         is_training=True,
-        fine_tune_batch_norm=options.fine_tune_batch_norm,
-        weight_decay=options.weight_decay,
+        fine_tune_batch_norm=config.train.fine_tune_batch_norm,
+        weight_decay=config.optimizer.weight_decay,
     )
 
 
@@ -217,15 +217,16 @@ def _l2_terms(variables) -> dict:
     return {name: term for name, term in terms.items() if name in names}
 
 
-def _with_update(step, optimizer, options, backend) -> TrainStep:
+def _with_update(step, optimizer, config, backend) -> TrainStep:
     """Returns the step with its operation: all that changes weights, averages and global step."""
     variables = [variable for _, variable in step.gradients]
-    averaged = [*variables, *_moving_averages()] if options.ema_decay else []
+    averaged = [*variables, *_moving_averages()] if config.train.ema_decay else []
     averages = ema.create(averaged)
 
     def apply():
+        options = config.optimizer
         clipped = gradients.clip(step.gradients, step.gradient_norm, options.clip_gradient_norm)
-        decay = ema.decay_at(step.global_step, options.ema_decay)
+        decay = ema.decay_at(step.global_step, config.train.ema_decay)
         with tf.control_dependencies([decay]):
             applied = optimizer.apply_gradients(
                 optimizers.multiply_gradients(clipped, options), global_step=step.global_step
@@ -235,7 +236,7 @@ def _with_update(step, optimizer, options, backend) -> TrainStep:
 
     # The moving averages of batch norm are part of the step; the losses are read before weights
     # change, so that the values reported are those of the step.
-    before = tf.group(*_batch_norm_updates(options, backend), step.total_loss)
+    before = tf.group(*_batch_norm_updates(config.train, backend), step.total_loss)
     with tf.control_dependencies([before]):
         values = {name: getattr(step, name) for name in update.REPORTED}
         # An optimizer that scales the loss leaves out steps whose gradients overflow.

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from core.training import schedules
-from options.training import TrainOptions
+from options.training import TrainingSpec
 from utils.compat import tf
 
 # Not a value of --learning_policy: a schedule that only code can ask for.
@@ -53,8 +53,8 @@ def _rate(arguments, global_step):
     boundaries = arguments.pop("boundaries", None)
     boundary_rates = arguments.pop("boundary_learning_rates", None)
     if arguments["learning_policy"] != _MULTI_STEPS:
-        options = TrainOptions.from_dict(arguments)
-        return schedules.learning_rate(options, global_step, burn_in=burn_in)
+        training = TrainingSpec.of(**arguments)
+        return schedules.learning_rate(training, global_step, burn_in=burn_in)
     slow_start_step = arguments["slow_start_step"]
     rate = schedules.piecewise(
         tf.maximum(global_step - slow_start_step, 0), boundaries, boundary_rates

@@ -14,7 +14,7 @@ from core.training import optimizers
 from core.training import step as train
 from deployment import backend
 from options.device import DeviceOptions
-from options.training import TrainOptions
+from options.training import TRAINING_RECORDS, TrainingSpec
 from tests.golden import logits as golden_logits
 from tests.golden import rules
 from utils.compat import slim, tf
@@ -28,7 +28,7 @@ _DROPOUT_SEED = 77
 def recompute(manifest: dict, folder: pathlib.Path) -> dict:
     """Returns the arrays of a manifest; see the package's docstring."""
     config = manifest["config"]
-    model_options, train_options = options_of(config, folder)
+    model_options, training = options_of(config, folder)
     images = rules.images(config["images"], folder / "photos.npz")
     height, width = images.shape[1:3]
     num_classes = config.get("num_classes", golden_logits.DEFAULT_CLASSES)
@@ -41,7 +41,7 @@ def recompute(manifest: dict, folder: pathlib.Path) -> dict:
             tf.constant(images),
             tf.constant(labels),
             model_options,
-            train_options,
+            training,
             num_classes=num_classes,
             ignore_label=ignore_label,
             backend=backend.create(DeviceOptions(device="cpu")),
@@ -50,21 +50,23 @@ def recompute(manifest: dict, folder: pathlib.Path) -> dict:
             session.run(tf.local_variables_initializer())
             golden_logits.load_weights(session, config.get("salt", ""))
             set_global_step(session, step.global_step, config.get("start_step", 0))
-            return _run(session, step, manifest, train_options)
+            return _run(session, step, manifest, training.optimizer)
 
 
 def options_of(config: dict, folder: pathlib.Path) -> tuple:
-    """Returns (ModelOptions, TrainOptions) of a manifest's `config`.
+    """Returns (ModelOptions, TrainingSpec) of a manifest's `config`.
 
     Raises:
       OptionError: If a flag is no option, or refused.
     """
-    of_training = {field.name for field in dataclasses.fields(TrainOptions)}
+    of_training = {
+        field.name for record in TRAINING_RECORDS for field in dataclasses.fields(record)
+    }
     flags = {**config["flags"], **config["train"]}
     network = {name: value for name, value in flags.items() if name not in of_training}
     training = {name: value for name, value in flags.items() if name in of_training}
     model_options = golden_logits.options_of(dict(config, flags=network), folder)
-    return model_options, TrainOptions.from_dict(training)
+    return model_options, TrainingSpec.of(**training)
 
 
 @contextlib.contextmanager

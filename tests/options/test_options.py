@@ -11,13 +11,14 @@ from options.device import DeviceOptions
 from options.evaluation import EvalOptions
 from options.export import ExportOptions
 from options.network import ModelOptions
+from options.optimization import LossOptions, OptimizerOptions, ScheduleOptions
 from options.prediction import PredictOptions, VisOptions
-from options.training import TrainOptions
+from options.training import TRAINING_RECORDS, TrainingSpec, TrainOptions
 from tests import resources
 from utils.errors import OptionError
 
 RECORDS = (
-    *(ModelOptions, TrainOptions, EvalOptions, PredictOptions, VisOptions),
+    *(ModelOptions, *TRAINING_RECORDS, EvalOptions, PredictOptions, VisOptions),
     *(ExportOptions, DataOptions, DeviceOptions),
 )
 ROOT = pathlib.Path(common.__file__).parent
@@ -94,12 +95,12 @@ def test_train_npu_allows_the_values_of_the_reference():
         (ModelOptions, {"decoder_output_stride": (16,)}, "below --output_stride=16"),
         (ModelOptions, {"decoder_output_is_logits": True}, "needs --decoder_output_stride"),
         (ModelOptions, {"image_pooling_crop_size": "513"}, "has 1 values, but needs 2"),
-        (TrainOptions, {"slow_start_step": 30000}, "leaves nothing of"),
         (TrainOptions, {"ema_decay": 1.0}, "--ema_decay is 1, but must be below 1"),
-        (TrainOptions, {"freeze": ("block[1",)}, "--freeze=block[1 is no regular expression"),
-        (TrainOptions, {"learning_policy": "linear"}, "must be one of poly, step, cosine"),
-        (TrainOptions, {"top_k_percent_pixels": 0.0}, "must be above 0.0"),
-        (TrainOptions, {"top_k_percent_pixels": 25.0}, "must be at most 1.0"),
+        (TrainOptions, {"freeze": ("block[1",)}, "--freeze=block[1"),
+        (OptimizerOptions, {"optimizer": "lion"}, "must be one of momentum, adam, adamw, sgd"),
+        (ScheduleOptions, {"learning_policy": "linear"}, "must be one of poly, step, cosine"),
+        (LossOptions, {"top_k_percent_pixels": 0.0}, "must be above 0.0"),
+        (LossOptions, {"top_k_percent_pixels": 25.0}, "must be at most 1.0"),
         (EvalOptions, {"eval_scales": [1.0, 0.0]}, "--eval_scales is 0.0"),
         (EvalOptions, {"checkpoint": "last"}, "must be newest, best, all or a step"),
         (PredictOptions, {"checkpoint": "all"}, "must be newest, best or a step"),
@@ -120,3 +121,17 @@ def test_a_setting_that_cannot_work_is_refused(record, values, message):
     with pytest.raises(OptionError) as error:
         record(**values)
     assert message in str(error.value)
+
+
+def test_a_slow_start_as_long_as_the_training_is_refused():
+    with pytest.raises(OptionError, match="--slow_start_step=30000.*=30000"):
+        TrainingSpec.of(slow_start_step=30000)
+
+
+def test_a_training_is_made_of_names_and_of_its_dict():
+    training = TrainingSpec.of(train_batch_size=3, optimizer="sgd", label_weights=(1.0, 2.0))
+    assert training.train.train_batch_size == 3
+    assert training.optimizer.optimizer == "sgd"
+    assert TrainingSpec.from_dict(training.to_dict()) == training
+    with pytest.raises(OptionError, match="output_stride"):
+        TrainingSpec.of(output_stride=8)

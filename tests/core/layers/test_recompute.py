@@ -9,7 +9,7 @@ from core.training import step as train
 from deployment import backend as backends
 from options.device import DeviceOptions
 from options.network import ModelOptions
-from options.training import TrainOptions
+from options.training import TrainingSpec
 from utils.compat import slim, tf
 
 
@@ -88,7 +88,7 @@ def test_a_training_step_has_the_same_loss_with_and_without():
             tf.random.stateless_uniform([1, 33, 33, 3], [1, 2], 0.0, 255.0),
             tf.random.stateless_uniform([1, 33, 33, 1], [3, 4], 0, 5, tf.int32),
             ModelOptions(model_variant="resnet_v1_18", decoder_output_stride=(4,)),
-            TrainOptions(gradient_checkpointing=gradient_checkpointing, base_learning_rate=0.1),
+            TrainingSpec.of(gradient_checkpointing=gradient_checkpointing, base_learning_rate=0.1),
             num_classes=5,
             ignore_label=255,
             backend=backends.create(DeviceOptions(device="cpu")),

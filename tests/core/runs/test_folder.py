@@ -7,7 +7,7 @@ import pytest
 from core.runs import folder as run_folder
 from options.data import DataOptions
 from options.network import ModelOptions
-from options.training import TrainOptions
+from options.training import TrainingSpec
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
@@ -23,11 +23,11 @@ class _Info:
 def _prepare(folder, num_images=7, model=None, fingerprint="abc", ranks=1, check=None, **train):
     sections = {
         "model": model or ModelOptions(),
-        "train": TrainOptions(**train),
+        "train": TrainingSpec.of(**train),
         "data": DataOptions(),
     }
     run = run_folder.describe_run(_Info, "train", num_images, fingerprint, "cpu")
-    run["images_per_step"] = ranks * sections["train"].images_per_step
+    run["images_per_step"] = ranks * sections["train"].train.images_per_step
     return run_folder.prepare(str(folder), sections, run, check=check)
 
 

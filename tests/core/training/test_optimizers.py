@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.training import optimizers
-from options.training import TrainOptions
+from options.optimization import OptimizerOptions
 from utils.compat import tf
 
 HEAD = [
@@ -27,7 +27,7 @@ BACKBONE = [
 
 
 def multiplier(name, **options):
-    return optimizers.gradient_multiplier(name, TrainOptions(**options))
+    return optimizers.gradient_multiplier(name, OptimizerOptions(**options))
 
 
 @pytest.mark.parametrize("name", HEAD + LOGITS)
@@ -59,7 +59,7 @@ def test_gradients_are_multiplied_and_missing_ones_stay_missing():
     unused = tf.get_variable("MobilenetV2/Conv/biases", [2])
     gradient = tf.constant([1.0, -2.0])
     pairs = [(gradient, weights), (gradient, biases), (gradient, other), (None, unused)]
-    options = TrainOptions(last_layer_gradient_multiplier=3.0, bias_multiplier=2.0)
+    options = OptimizerOptions(last_layer_gradient_multiplier=3.0, bias_multiplier=2.0)
     multiplied = optimizers.multiply_gradients(pairs, options)
     assert [variable for _, variable in multiplied] == [weights, biases, other, unused]
     assert multiplied[3][0] is None
@@ -70,7 +70,7 @@ def test_gradients_are_multiplied_and_missing_ones_stay_missing():
 
 def test_momentum_accumulates_without_nesterov():
     variable = tf.get_variable("weights", initializer=tf.constant(1.0))
-    optimizer = optimizers.create(TrainOptions(momentum=0.5), tf.constant(0.1))
+    optimizer = optimizers.create(OptimizerOptions(momentum=0.5), tf.constant(0.1))
     step = optimizer.apply_gradients([(tf.constant(2.0), variable)])
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
@@ -87,7 +87,7 @@ def test_momentum_accumulates_without_nesterov():
 
 def test_adam_moves_by_its_rate_at_first():
     variable = tf.get_variable("weights", initializer=tf.constant(1.0))
-    options = TrainOptions(optimizer="adam", adam_epsilon=1e-8)
+    options = OptimizerOptions(optimizer="adam", adam_epsilon=1e-8)
     optimizer = optimizers.create(options, tf.constant(0.01))
     step = optimizer.apply_gradients([(tf.constant(5.0), variable)])
     with tf.Session() as session:
@@ -107,7 +107,7 @@ def test_adam_moves_by_its_rate_at_first():
 )
 def test_slots_have_the_names_that_tensorflow_gives_them(optimizer, slots, others):
     weights = tf.get_variable("logits/semantic/weights", [2])
-    options = TrainOptions(optimizer=optimizer, weight_decay=0.1)
+    options = OptimizerOptions(optimizer=optimizer, weight_decay=0.1)
     made = optimizers.create(options, tf.constant(0.1), {weights.op.name})
     made.apply_gradients([(tf.ones([2]), weights)])
     names = {variable.op.name for variable in tf.global_variables()} - {weights.op.name}
@@ -117,7 +117,7 @@ def test_slots_have_the_names_that_tensorflow_gives_them(optimizer, slots, other
 def test_adamw_shrinks_what_decays_by_a_share_of_its_rate():
     # Adam's own update of a zero gradient is zero.
     pairs = [(tf.zeros([]), tf.get_variable(name, initializer=2.0)) for name in ("one", "other")]
-    options = TrainOptions(optimizer="adamw", weight_decay=0.1)
+    options = OptimizerOptions(optimizer="adamw", weight_decay=0.1)
     step = optimizers.create(options, tf.constant(0.5), {"one"}).apply_gradients(pairs)
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
@@ -129,7 +129,7 @@ def test_adamw_shrinks_what_decays_by_a_share_of_its_rate():
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
 def test_adam_divides_by_its_epsilon_at_least(optimizer):
     variable = tf.get_variable("weights", initializer=tf.constant(1.0))
-    options = TrainOptions(optimizer=optimizer, adam_epsilon=1.0, weight_decay=0.1)
+    options = OptimizerOptions(optimizer=optimizer, adam_epsilon=1.0, weight_decay=0.1)
     step = optimizers.create(options, tf.constant(0.1)).apply_gradients([(tf.ones([]), variable)])
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())

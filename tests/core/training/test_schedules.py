@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.training import schedules
-from options.training import TrainOptions
+from options.training import TrainingSpec
 from tests.golden import schedules as golden_schedules
 from tests.resources import golden_json
 from utils.compat import tf
@@ -14,7 +14,7 @@ from utils.errors import OptionError
 def rate_at(step, **options):
     global_step = tf.constant(step, tf.int64)
     with tf.Session() as session:
-        return session.run(schedules.learning_rate(TrainOptions(**options), global_step))
+        return session.run(schedules.learning_rate(TrainingSpec.of(**options), global_step))
 
 
 def test_all_schedules_equal_the_reference():
@@ -114,7 +114,7 @@ def test_an_unknown_burn_in_is_refused_before_any_operation():
 
 @pytest.mark.parametrize("policy", ["poly", "step", "cosine"])
 def test_schedules_change_inside_a_loop_on_the_device(policy):
-    options = TrainOptions(
+    options = TrainingSpec.of(
         learning_policy=policy,
         training_number_of_steps=10,
         learning_rate_decay_step=3,
@@ -140,7 +140,7 @@ def test_schedules_change_inside_a_loop_on_the_device(policy):
 
 def test_schedules_need_neither_float64_nor_python():
     for policy in ("poly", "step", "cosine"):
-        schedules.learning_rate(TrainOptions(learning_policy=policy), tf.constant(0, tf.int64))
+        schedules.learning_rate(TrainingSpec.of(learning_policy=policy), tf.constant(0, tf.int64))
     operations = tf.get_default_graph().get_operations()
     assert not [op for op in operations for tensor in op.outputs if tensor.dtype == tf.float64]
     assert not [op for op in operations if "PyFunc" in op.type]

@@ -13,7 +13,7 @@ from deployment import backend as backends
 from deployment.devices.loss_scaling import LossScaling
 from options.device import DeviceOptions
 from options.network import ModelOptions
-from options.training import TrainOptions
+from options.training import TrainingSpec
 from utils.compat import slim, tf
 
 # Four blocks instead of seventeen: what is tested does not depend on the depth.
@@ -50,7 +50,7 @@ def run(images=4, steps=STEPS, start=None, poison=None, device=None, **options):
             given,
             tf.constant(labels),
             MODEL,
-            TrainOptions(**settings),
+            TrainingSpec.of(**settings),
             num_classes=3,
             ignore_label=255,
             backend=backend,

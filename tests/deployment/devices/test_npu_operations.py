@@ -11,7 +11,7 @@ import deployment.backend
 from core.training import step as train
 from options.device import DeviceOptions
 from options.network import ModelOptions
-from options.training import TrainOptions
+from options.training import TrainingSpec
 from tests.npu_adapter import importable
 from tests.npu_adapter import session as device
 from utils.compat import tf
@@ -76,7 +76,7 @@ def adapter(request, monkeypatch):
 def operations(network, training, steps_per_loop):
     """Returns all operations behind the iterator that a run of a training loop makes."""
     backend = deployment.backend.create(DeviceOptions(device="npu", loss_scale="none"))
-    training = TrainOptions(fine_tune_batch_norm=True, **training)
+    training = TrainingSpec.of(fine_tune_batch_norm=True, **training)
     count = 2 * training.accumulate_batches
     with tf.Graph().as_default() as graph:
         tf.set_random_seed(1)

@@ -8,7 +8,7 @@ from deployment import backend as backends
 from deployment.devices import cpu
 from options.device import DeviceOptions
 from options.network import ModelOptions
-from options.training import TrainOptions
+from options.training import TrainingSpec
 from utils import compat
 from utils.compat import tf
 from utils.errors import OptionError
@@ -68,7 +68,7 @@ def _training_step(backend):
         images,
         labels,
         ModelOptions(model_variant="resnet_v1_18", atrous_rates=(2, 4, 6)),
-        TrainOptions(fine_tune_batch_norm=True, seed=1),
+        TrainingSpec.of(fine_tune_batch_norm=True, seed=1),
         num_classes=5,
         ignore_label=255,
         backend=backend,

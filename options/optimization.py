@@ -1,0 +1,136 @@
+"""The options of optimization: optimizer, learning rate schedule, loss."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from absl import flags
+
+from common import Options, option
+from utils.errors import OptionError
+
+# The rows of core/training/optimizers.py and core/training/schedules.py, by name: flags are checked
+# before TensorFlow loads.
+OPTIMIZERS = ("momentum", "adam", "adamw", "sgd")
+LEARNING_POLICIES = ("poly", "step", "cosine")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerOptions(Options):
+    """The optimizer, and how gradients are scaled before they reach it."""
+
+    optimizer: str = option(
+        flags.DEFINE_string,
+        "momentum",
+        "The optimizer. adam uses --adam_learning_rate, the others --base_learning_rate with "
+        "--learning_policy.",
+        choices=OPTIMIZERS,
+    )
+    momentum: float = option(
+        flags.DEFINE_float, 0.9, "Momentum coefficient.", minimum=0.0, maximum=1.0
+    )
+    adam_learning_rate: float = option(
+        flags.DEFINE_float, 0.001, "Learning rate of adam, constant.", above=0.0
+    )
+    adam_epsilon: float = option(flags.DEFINE_float, 1e-8, "Epsilon of adam and adamw.", above=0.0)
+    weight_decay: float = option(
+        flags.DEFINE_float,
+        4e-5,
+        "L2 regularization of convolution weights. With adamw: decoupled decay, each step shrinks "
+        "them by learning rate x this value (try 0.01).",
+        minimum=0.0,
+    )
+    bias_multiplier: float = option(
+        flags.DEFINE_float, 2.0, "Gradient multiplier of biases.", minimum=0.0
+    )
+    last_layer_gradient_multiplier: float = option(
+        flags.DEFINE_float, 1.0, "Gradient multiplier of the head.", minimum=0.0
+    )
+    last_layers_contain_logits_only: bool = option(
+        flags.DEFINE_bool,
+        False,
+        "Whether --last_layer_gradient_multiplier and --initialize_last_layer apply to the logits "
+        "layer only instead of the whole head.",
+    )
+    clip_gradient_norm: float = option(
+        flags.DEFINE_float,
+        0.0,
+        "Maximum global gradient norm, measured before the multipliers; 0: no clipping.",
+        minimum=0.0,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduleOptions(Options):
+    """The learning rate as a function of the global step."""
+
+    base_learning_rate: float = option(
+        flags.DEFINE_float, 0.0001, "Initial learning rate (not of adam).", minimum=0.0
+    )
+    learning_policy: str = option(
+        flags.DEFINE_string, "poly", "Learning rate schedule.", choices=LEARNING_POLICIES
+    )
+    learning_power: float = option(flags.DEFINE_float, 0.9, "Power of poly.", minimum=0.0)
+    decay_steps: float = option(
+        flags.DEFINE_float,
+        0.0,
+        "Steps over which poly decays; 0: training_number_of_steps - slow_start_step.",
+        minimum=0.0,
+    )
+    end_learning_rate: float = option(
+        flags.DEFINE_float, 0.0, "Final learning rate of poly.", minimum=0.0
+    )
+    learning_rate_decay_factor: float = option(
+        flags.DEFINE_float, 0.1, "Factor of each decay of the step policy.", above=0.0
+    )
+    learning_rate_decay_step: int = option(
+        flags.DEFINE_integer, 2000, "Steps between two decays of the step policy.", minimum=1
+    )
+    slow_start_step: int = option(
+        flags.DEFINE_integer,
+        0,
+        "Steps at --slow_start_learning_rate before the policy starts.",
+        minimum=0,
+    )
+    slow_start_learning_rate: float = option(
+        flags.DEFINE_float, 1e-4, "Learning rate during --slow_start_step.", minimum=0.0
+    )
+
+    def check_steps(self, total: int):
+        """Raises OptionError if the slow start takes all of a training's steps."""
+        if self.slow_start_step >= total:
+            raise OptionError(
+                f"--slow_start_step={self.slow_start_step} must be below "
+                f"--training_number_of_steps={total}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class LossOptions(Options):
+    """The loss."""
+
+    upsample_logits: bool = option(
+        flags.DEFINE_bool,
+        True,
+        "Whether the loss upsamples logits to label size; otherwise it downsamples the labels.",
+    )
+    label_weights: tuple[float, ...] | None = option(
+        flags.DEFINE_multi_float,
+        None,
+        "Loss weight of one class; repeat the flag, one value per class.",
+        minimum=0.0,
+    )
+    hard_example_mining_step: int = option(
+        flags.DEFINE_integer,
+        0,
+        "Steps over which the mined fraction falls from all pixels to --top_k_percent_pixels.",
+        minimum=0,
+    )
+    top_k_percent_pixels: float = option(
+        flags.DEFINE_float,
+        1.0,
+        "Hard example mining: fraction of pixels, those with the largest loss, that count "
+        "(1.0: all).",
+        above=0.0,
+        maximum=1.0,
+    )
