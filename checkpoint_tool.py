@@ -16,7 +16,7 @@ from absl import flags
 
 import common
 from common import Options, option
-from options.network import ModelOptions
+from options.network import NETWORK_RECORDS, NetworkSpec
 from utils.errors import OptionError
 
 
@@ -41,18 +41,18 @@ class ToolOptions(Options):
     )
 
 
-OPTION_CLASSES = (ToolOptions, ModelOptions)
+OPTION_CLASSES = (ToolOptions, *NETWORK_RECORDS)
 
 
 def main(flag_values):
     """Reads the flags and prints or writes what they ask for."""
     options = common.from_flags(ToolOptions, flag_values)
-    model_options = common.from_flags(ModelOptions, flag_values)
+    spec = NetworkSpec.from_flags(flag_values)
     if options.checkpoint_path is None:
         raise OptionError("--checkpoint_path is missing; name the checkpoint to look at.")
     _show(options.checkpoint_path)
     if options.fit:
-        _fit(options, model_options)
+        _fit(options, spec)
     if options.compact_to is not None:
         _compact(options.checkpoint_path, options.compact_to)
 
@@ -74,15 +74,15 @@ def _show(path: str):
         print(f"  {scope:32s} {count:5d} tensors {values:14,d} values")
 
 
-def _fit(options: ToolOptions, model_options: ModelOptions):
+def _fit(options: ToolOptions, spec: NetworkSpec):
     from core import network
     from core.checkpoints import restore
     from core.training import step
     from utils.compat import tf
 
-    network.check(model_options)
+    network.check(spec)
     with tf.Graph().as_default():
-        network.logits(tf.zeros([1, 65, 65, 3]), model_options, options.num_classes)
+        network.logits(tf.zeros([1, 65, 65, 3]), spec, options.num_classes)
         matched = restore.match(options.checkpoint_path, step.network_variables())
     print(matched.report())
     matched.raise_if_unexpected("Pass the options of the checkpoint's network.")

@@ -25,16 +25,16 @@ from options.data import AUTO, DataOptions
 from options.device import DeviceOptions
 from options.evaluation import EvalOptions
 from options.inference import WindowOptions
-from options.network import ModelOptions
+from options.network import NETWORK_RECORDS, NetworkSpec
 from utils.errors import OptionError, UserError
 
-OPTION_CLASSES = (ModelOptions, EvalOptions, WindowOptions, DataOptions, DeviceOptions)
+OPTION_CLASSES = (*NETWORK_RECORDS, EvalOptions, WindowOptions, DataOptions, DeviceOptions)
 
 
 def main(flag_values):
     """Reads the flags and evaluates."""
     evaluate(
-        common.from_flags(ModelOptions, flag_values),
+        NetworkSpec.from_flags(flag_values),
         common.from_flags(EvalOptions, flag_values),
         common.from_flags(DataOptions, flag_values),
         common.from_flags(DeviceOptions, flag_values),
@@ -44,7 +44,7 @@ def main(flag_values):
 
 
 def evaluate(
-    model_options: ModelOptions,
+    spec: NetworkSpec,
     options: EvalOptions,
     data_options: DataOptions,
     device_options: DeviceOptions,
@@ -55,7 +55,7 @@ def evaluate(
     """Evaluates one checkpoint, several one after the other, or the mean of several.
 
     Args:
-      model_options: The network; what is not in `given` is taken from the checkpoint's folder.
+      spec: The network; what is not in `given` is taken from the checkpoint's folder.
       options: The checkpoints, and how they are evaluated.
       data_options: The data; what is not in `given` is taken from the checkpoint's folder.
       device_options: The device.
@@ -77,7 +77,7 @@ def evaluate(
             "--checkpoint_dir; leave out --checkpoint and --checkpoint_path."
         )
     windows = window_options or WindowOptions()
-    flagged = _Flagged(model_options, options, data_options, device_options, windows, given)
+    flagged = _Flagged(spec, options, data_options, device_options, windows, given)
     flagged.join(first_folder)
 
     # TensorFlow is loaded after the options were found good.
@@ -101,7 +101,7 @@ def evaluate(
 class _Flagged:
     """The options as the flags say."""
 
-    model: ModelOptions
+    model: NetworkSpec
     options: EvalOptions
     data: DataOptions
     device: DeviceOptions
@@ -116,7 +116,7 @@ class _Flagged:
         """
         saved = saved_options.load(folder)
         change = self.options.change_network
-        model_options = saved_options.join(
+        spec = saved_options.join(
             self.model, saved, "model", given=self.given, change_network=change
         )
         data_options = saved_options.join(
@@ -134,14 +134,14 @@ class _Flagged:
                     "--eval_crop_size=auto with them, or leave it out."
                 )
             data_options = dataclasses.replace(data_options, eval_crop_size=(AUTO,))
-        return _Joined(model_options, data_options, saved)
+        return _Joined(spec, data_options, saved)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Joined:
     """The options that a checkpoint is evaluated with, and what was saved beside it."""
 
-    model: ModelOptions
+    model: NetworkSpec
     data: DataOptions
     saved: saved_options.SavedOptions
 
@@ -252,7 +252,7 @@ def _measure(members, options, data_options, windows, info, num_images, backend)
             info,
             split=options.eval_split,
             batch_size=options.eval_batch_size,
-            pad_color=network.pad_color(members[0].options),
+            pad_color=network.pad_color(members[0].spec),
             rank=backend.rank,
             ranks=backend.ranks,
         )
@@ -261,7 +261,7 @@ def _measure(members, options, data_options, windows, info, num_images, backend)
         return evaluation.run(
             make_batches,
             checkpoint_path=members[0].checkpoint_path,
-            model_options=members[0].options,
+            spec=members[0].spec,
             options=options,
             crop_size=data_options.eval_size,
             info=info,

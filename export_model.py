@@ -20,16 +20,16 @@ from options import saved as saved_options
 from options.data import DataOptions
 from options.device import DeviceOptions
 from options.export import ExportOptions
-from options.network import ModelOptions
+from options.network import NETWORK_RECORDS, NetworkSpec
 from utils.errors import OptionError, UserError
 
-OPTION_CLASSES = (ModelOptions, ExportOptions, DataOptions, DeviceOptions)
+OPTION_CLASSES = (*NETWORK_RECORDS, ExportOptions, DataOptions, DeviceOptions)
 
 
 def main(flag_values):
     """Reads the flags and exports."""
     export(
-        common.from_flags(ModelOptions, flag_values),
+        NetworkSpec.from_flags(flag_values),
         common.from_flags(ExportOptions, flag_values),
         common.from_flags(DataOptions, flag_values),
         common.from_flags(DeviceOptions, flag_values),
@@ -38,7 +38,7 @@ def main(flag_values):
 
 
 def export(
-    model_options: ModelOptions,
+    spec: NetworkSpec,
     options: ExportOptions,
     data_options: DataOptions,
     device_options: DeviceOptions,
@@ -48,7 +48,7 @@ def export(
     """Exports a checkpoint.
 
     Args:
-      model_options: The network; what is not in `given` is taken from the checkpoint's folder.
+      spec: The network; what is not in `given` is taken from the checkpoint's folder.
       options: The checkpoint, the formats, the files.
       data_options: How images are resized, and the classes; likewise.
       device_options: The device.
@@ -69,7 +69,7 @@ def export(
     _check_device(device_options)
     saved = saved_options.load(folder)
     dataset_dir = data_options.dataset_dir
-    model_options, data_options = _with_saved(saved, model_options, options, data_options, given)
+    spec, data_options = _with_saved(saved, spec, options, data_options, given)
     crop_size = _crop_size(options, data_options, saved, given)
 
     # TensorFlow is loaded after the options were found good.
@@ -79,7 +79,7 @@ def export(
     from core.export import exporter
 
     exporter.check_available(options)
-    network.check(model_options, crop_size=crop_size)
+    network.check(spec, crop_size=crop_size)
     path = options.checkpoint_path or select.chosen(folder, options.checkpoint)[0]
     if options.use_ema:
         restore.averages_of(path)
@@ -89,7 +89,7 @@ def export(
     samples, representative = _samples(options, data_options, info)
     with _started(device_options) as backend:
         return exporter.run(
-            _network(model_options, num_classes, crop_size, options, data_options),
+            _network(spec, num_classes, crop_size, options, data_options),
             checkpoint_path=path,
             export_options=options,
             classes=_classes(num_classes, info, saved, data_options),
@@ -112,18 +112,18 @@ def _started(device_options: DeviceOptions):
         backend.stop()
 
 
-def _network(model_options, num_classes, crop_size, options, data_options):
+def _network(spec, num_classes, crop_size, options, data_options):
     """Returns the network as it is exported."""
     from core import network
     from core.export import graph
 
     return graph.Network(
-        options=model_options,
+        spec=spec,
         num_classes=num_classes,
         crop_size=crop_size,
         scales=options.inference_scales,
         flip=options.add_flipped_images,
-        pad_color=network.pad_color(model_options),
+        pad_color=network.pad_color(spec),
         resize=_resize(data_options),
     )
 
@@ -141,11 +141,11 @@ def _check_device(device_options: DeviceOptions):
         )
 
 
-def _with_saved(saved, model_options, options, data_options, given):
+def _with_saved(saved, spec, options, data_options, given):
     """Returns the options of network and data, with what was saved beside the checkpoint."""
     change = options.change_network
     return (
-        saved_options.join(model_options, saved, "model", given=given, change_network=change),
+        saved_options.join(spec, saved, "model", given=given, change_network=change),
         saved_options.join(
             data_options,
             saved,

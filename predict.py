@@ -22,12 +22,12 @@ from options import saved
 from options.data import DataOptions
 from options.device import DeviceOptions
 from options.inference import WindowOptions
-from options.network import ModelOptions
+from options.network import NETWORK_RECORDS, NetworkSpec
 from options.prediction import PredictOptions
 from utils.errors import OptionError, UserError
 from utils.files import write_text
 
-OPTION_CLASSES = (PredictOptions, WindowOptions, ModelOptions, DataOptions, DeviceOptions)
+OPTION_CLASSES = (PredictOptions, WindowOptions, *NETWORK_RECORDS, DataOptions, DeviceOptions)
 
 SUMMARY_FILE = "predictions.json"
 _SHOWN_FILES = 3
@@ -37,7 +37,7 @@ def main(flag_values):
     """Reads the flags and predicts."""
     predict(
         common.from_flags(PredictOptions, flag_values),
-        common.from_flags(ModelOptions, flag_values),
+        NetworkSpec.from_flags(flag_values),
         common.from_flags(DataOptions, flag_values),
         common.from_flags(DeviceOptions, flag_values),
         window_options=common.from_flags(WindowOptions, flag_values),
@@ -47,7 +47,7 @@ def main(flag_values):
 
 def predict(
     options: PredictOptions,
-    model_options: ModelOptions,
+    spec: NetworkSpec,
     data_options: DataOptions,
     device_options: DeviceOptions,
     *,
@@ -58,7 +58,7 @@ def predict(
 
     Args:
       options: What is predicted, by which model, and what is saved.
-      model_options: The network; what is not in `given` is taken from the checkpoint's folder.
+      spec: The network; what is not in `given` is taken from the checkpoint's folder.
       data_options: Sizes and classes; the same.
       device_options: The device.
       window_options: How large images are cut; unset: not at all.
@@ -86,7 +86,7 @@ def predict(
     backend.start()
     try:
         with _segmenter(
-            options, window_options, model_options, data_options, given, backend
+            options, window_options, spec, data_options, given, backend
         ) as network, PredictionFiles(
             options.output_dir, options.save, network.classes, plain_names=options.plain_names
         ) as files:
@@ -99,18 +99,18 @@ def predict(
     return summary
 
 
-def _segmenter(options, window_options, model_options, data_options, given, backend):
+def _segmenter(options, window_options, spec, data_options, given, backend):
     """Returns the network, with the classes that the options name."""
     from core.inference import segmenter
 
     if options.model:
-        _refuse_network_flags(model_options, given)
+        _refuse_network_flags(spec, given)
     named, usual = _named_classes(data_options, given)
     network = segmenter.load(
         _source(options),
         classes=named,
         usual_classes=usual,
-        options=model_options,
+        spec=spec,
         data_options=data_options,
         scales=options.eval_scales,
         flip=options.add_flipped_images,
@@ -151,8 +151,8 @@ def _windows(options):
     return Windows(options.window_size, options.window_overlap, options.max_pixels)
 
 
-def _refuse_network_flags(model_options, given):
-    of_the_network = {*model_options.to_dict(), *saved.DATA_OF_THE_NETWORK}
+def _refuse_network_flags(spec, given):
+    of_the_network = {*spec.to_dict(), *saved.DATA_OF_THE_NETWORK}
     useless = sorted(given.intersection(of_the_network))
     if useless:
         raise OptionError(

@@ -19,7 +19,7 @@ from options.data import DataOptions
 from options.device import DeviceOptions
 from options.evaluation import EvalOptions
 from options.inference import WindowOptions
-from options.network import ModelOptions
+from options.network import NETWORK_RECORDS, NetworkSpec
 from options.training import TRAINING_RECORDS, TrainingSpec
 from utils.errors import OptionError, UserError
 
@@ -52,7 +52,7 @@ _OF_A_HOST = frozenset(
 
 OPTION_CLASSES = (
     CommandOptions,
-    ModelOptions,
+    *NETWORK_RECORDS,
     *TRAINING_RECORDS,
     EvalOptions,
     WindowOptions,
@@ -71,7 +71,7 @@ def main(flag_values):
         evaluate(flag_values)
         return
     train(
-        common.from_flags(ModelOptions, flag_values),
+        NetworkSpec.from_flags(flag_values),
         TrainingSpec.from_flags(flag_values),
         common.from_flags(DataOptions, flag_values),
         common.from_flags(DeviceOptions, flag_values),
@@ -81,7 +81,7 @@ def main(flag_values):
 
 
 def train(
-    model_options: ModelOptions,
+    spec: NetworkSpec,
     training: TrainingSpec,
     data_options: DataOptions,
     device_options: DeviceOptions,
@@ -93,7 +93,7 @@ def train(
     """Trains until `training_number_of_steps`, from the newest checkpoint of the folder if any.
 
     Args:
-      model_options: The network.
+      spec: The network.
       training: The training.
       data_options: The data.
       device_options: The device.
@@ -114,7 +114,7 @@ def train(
 
     eval_options = eval_options or EvalOptions()
     sections = {
-        "model": model_options,
+        "model": spec,
         "train": training,
         "data": data_options,
         "device": device_options,
@@ -369,7 +369,7 @@ def _evaluation(sections, eval_options, info, backend):
         return evaluator.run(
             make_batches,
             checkpoint_path=path,
-            model_options=sections["model"],
+            spec=sections["model"],
             options=options,
             crop_size=data_options.eval_size,
             info=info,

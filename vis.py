@@ -18,18 +18,18 @@ from absl import logging
 import common
 from options.data import DataOptions
 from options.device import DeviceOptions
-from options.network import ModelOptions
+from options.network import NETWORK_RECORDS, NetworkSpec
 from options.prediction import VisOptions
 from utils.errors import OptionError, UserError
 
-OPTION_CLASSES = (VisOptions, ModelOptions, DataOptions, DeviceOptions)
+OPTION_CLASSES = (VisOptions, *NETWORK_RECORDS, DataOptions, DeviceOptions)
 
 
 def main(flag_values):
     """Reads the flags and draws."""
     visualize(
         common.from_flags(VisOptions, flag_values),
-        common.from_flags(ModelOptions, flag_values),
+        NetworkSpec.from_flags(flag_values),
         common.from_flags(DataOptions, flag_values),
         common.from_flags(DeviceOptions, flag_values),
         given=common.given_flags(flag_values),
@@ -38,7 +38,7 @@ def main(flag_values):
 
 def visualize(
     options: VisOptions,
-    model_options: ModelOptions,
+    spec: NetworkSpec,
     data_options: DataOptions,
     device_options: DeviceOptions,
     *,
@@ -48,7 +48,7 @@ def visualize(
 
     Args:
       options: What is drawn.
-      model_options: The network; what is not in `given` is taken from the checkpoint's folder.
+      spec: The network; what is not in `given` is taken from the checkpoint's folder.
       data_options: The data; the same.
       device_options: The device.
       given: Names of the options that were given on purpose.
@@ -74,7 +74,7 @@ def visualize(
     classes = _classes(options, info, given)
     files = vis_files.VisFiles(options.vis_logdir, classes, raw=options.also_save_raw_predictions)
     backend = backends.create(device_options)
-    load = _loader(options, model_options, data_options, classes, backend, given)
+    load = _loader(options, spec, data_options, classes, backend, given)
     backend.start()
     try:
         for paths in _checkpoints(options):
@@ -83,7 +83,7 @@ def visualize(
         backend.stop()
 
 
-def _loader(options, model_options, data_options, classes, backend, given):
+def _loader(options, spec, data_options, classes, backend, given):
     """Returns the function from checkpoints to the network that predicts."""
     from core.inference import segmenter
 
@@ -93,7 +93,7 @@ def _loader(options, model_options, data_options, classes, backend, given):
     return functools.partial(
         segmenter.load,
         classes=classes,
-        options=model_options,
+        spec=spec,
         data_options=data_options,
         scales=options.eval_scales,
         flip=options.add_flipped_images,

@@ -41,7 +41,7 @@ from common import option
 from options.data import DataOptions
 from options.device import DeviceOptions
 from options.evaluation import EvalOptions
-from options.network import ModelOptions
+from options.network import NETWORK_RECORDS, NetworkSpec
 
 _CLASSES = 21
 _PROCESSOR = "processor s per image"
@@ -62,31 +62,31 @@ class EvaluationOptions(ReportOptions):
     )
 
 
-OPTION_CLASSES = (EvaluationOptions, ModelOptions, DeviceOptions)
+OPTION_CLASSES = (EvaluationOptions, *NETWORK_RECORDS, DeviceOptions)
 
 
 def main(flag_values):
     """Reads the flags and measures."""
     options = common.from_flags(EvaluationOptions, flag_values)
-    model_options = common.from_flags(ModelOptions, flag_values)
+    spec = NetworkSpec.from_flags(flag_values)
     device_options = common.from_flags(DeviceOptions, flag_values)
-    found = report.Report("evaluation", options, model_options, device_options)
+    found = report.Report("evaluation", options, spec, device_options)
     with tempfile.TemporaryDirectory() as folder:
-        rows, ratios = _measure(options, model_options, device_options, folder)
+        rows, ratios = _measure(options, spec, device_options, folder)
     found.publish(
         rows,
         ratios,
-        heading=f"{model_options.model_variant} at output stride {model_options.output_stride}, "
+        heading=f"{spec.options.model_variant} at output stride {spec.options.output_stride}, "
         f"{options.size}x{options.size}, batch 1; ratios with the arithmetic of each.",
     )
 
 
-def _measure(options, model_options, device_options, folder) -> tuple:
+def _measure(options, spec, device_options, folder) -> tuple:
     from deployment import backend as backends
 
     backend = backends.create(device_options)
     crop = (options.size, options.size)
-    prefix = _save_weights(os.path.join(folder, "model.ckpt-1"), model_options, crop)
+    prefix = _save_weights(os.path.join(folder, "model.ckpt-1"), spec, crop)
     many = max(8, options.images // 6)
     data = {
         count: _write_records(os.path.join(folder, str(count)), count, options.size)
@@ -94,7 +94,7 @@ def _measure(options, model_options, device_options, folder) -> tuple:
     }
     one = EvalOptions()
     six = EvalOptions(eval_scales=_SCALES, add_flipped_images=True)
-    with _bare(prefix, model_options, crop, backend) as forward:
+    with _bare(prefix, spec, crop, backend) as forward:
         cases = {
             "bare network": (lambda: [forward() for _ in range(options.images)], options.images, 1),
         }
@@ -107,7 +107,7 @@ def _measure(options, model_options, device_options, folder) -> tuple:
             if options.usual:
                 functions[f"{name}, usual"] = _usual
             for label, function in functions.items():
-                run = _timed(function, prefix, model_options, settings, data[count], crop, backend)
+                run = _timed(function, prefix, spec, settings, data[count], crop, backend)
                 cases[label] = (run, count, factor)
         found = {name: [] for name in cases}
         # In turn, so that a busy moment of the machine does not hit only one of them.
@@ -151,12 +151,12 @@ def _arithmetic(options: EvalOptions) -> float:
     return sum(scale**2 for scale in options.eval_scales) * (1 + options.add_flipped_images)
 
 
-def _save_weights(prefix, model_options, crop) -> str:
+def _save_weights(prefix, spec, crop) -> str:
     from core import network
     from utils.compat import tf
 
     with tf.Graph().as_default():
-        network.logits(tf.zeros([1, *crop, 3]), model_options, _CLASSES, crop_size=crop)
+        network.logits(tf.zeros([1, *crop, 3]), spec, _CLASSES, crop_size=crop)
         with tf.Session() as session:
             session.run(tf.global_variables_initializer())
             tf.train.Saver().save(session, prefix, write_meta_graph=False)
@@ -192,7 +192,7 @@ def _encoded(image, kind) -> bytes:
 
 
 @contextlib.contextmanager
-def _bare(prefix, model_options, crop, backend):
+def _bare(prefix, spec, crop, backend):
     """Gives a function that runs the network once."""
     from core import network
     from core.checkpoints import restore as checkpoint
@@ -202,7 +202,7 @@ def _bare(prefix, model_options, crop, backend):
     with tf.Graph().as_default():
         # A variable: a constant's results could be folded.
         images = tf.Variable(tf.random.uniform([1, *crop, 3], 0, 255, seed=0), trainable=False)
-        outputs = network.logits(images, model_options, _CLASSES, crop_size=crop)[network.MERGED]
+        outputs = network.logits(images, spec, _CLASSES, crop_size=crop)[network.MERGED]
         restore = checkpoint.restore_op(prefix, step.network_variables())
         with tf.Session(config=backend.session_config()) as session:
             session.run([images.initializer, restore])
@@ -211,7 +211,7 @@ def _bare(prefix, model_options, crop, backend):
             yield lambda: session.run(outputs.op)
 
 
-def _ours(prefix, model_options, options, data_options, crop, backend) -> tuple:
+def _ours(prefix, spec, options, data_options, crop, backend) -> tuple:
     """Evaluates once; returns seconds and processor seconds without building and restoring."""
     from core import network
     from core.evaluation import evaluator
@@ -225,10 +225,10 @@ def _ours(prefix, model_options, options, data_options, crop, backend) -> tuple:
             info,
             split="val",
             batch_size=1,
-            pad_color=network.pad_color(model_options),
+            pad_color=network.pad_color(spec),
         ),
         checkpoint_path=prefix,
-        model_options=model_options,
+        spec=spec,
         options=options,
         crop_size=crop,
         info=info,
@@ -237,7 +237,7 @@ def _ours(prefix, model_options, options, data_options, crop, backend) -> tuple:
     return result.seconds, result.processor_seconds
 
 
-def _usual(prefix, model_options, options, data_options, crop, backend) -> tuple:
+def _usual(prefix, spec, options, data_options, crop, backend) -> tuple:
     """Evaluates in the DeepLab family's formulation; returns seconds and processor seconds."""
     from core import network
     from core.checkpoints import restore as checkpoint
@@ -253,10 +253,10 @@ def _usual(prefix, model_options, options, data_options, crop, backend) -> tuple
             info,
             split="val",
             batch_size=1,
-            pad_color=network.pad_color(model_options),
+            pad_color=network.pad_color(spec),
         )
         batch = tf.data.make_one_shot_iterator(dataset).get_next()
-        mean = _mean_of_all_runs(batch["image"], model_options, options, crop)
+        mean = _mean_of_all_runs(batch["image"], spec, options, crop)
         predictions = tf.reshape(tf.argmax(mean, 3), [-1])
         labels = tf.reshape(batch["label"], [-1])
         weights = tf.cast(tf.not_equal(labels, info.ignore_label), tf.float32)
@@ -272,13 +272,13 @@ def _usual(prefix, model_options, options, data_options, crop, backend) -> tuple
             return time.perf_counter() - begin, time.process_time() - processor
 
 
-def _mean_of_all_runs(images, model_options, options, crop):
+def _mean_of_all_runs(images, spec, options, crop):
     from core import layers, network
     from utils.compat import tf
 
     parts = []
     for scale in options.eval_scales:
-        scaled = dataclasses.replace(model_options, image_pyramid=(scale,))
+        scaled = spec.replace(image_pyramid=(scale,))
         for mirrored in (False, True) if options.add_flipped_images else (False,):
             inputs = tf.reverse(images, [2]) if mirrored else images
             outputs = network.logits(inputs, scaled, _CLASSES, crop_size=crop)[network.MERGED]

@@ -35,7 +35,7 @@ from benchmarks.report import ReportOptions, Row
 from common import option
 from options import saved as saved_options
 from options.device import DeviceOptions
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from utils.errors import OptionError, UserError
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -209,14 +209,14 @@ def _network(options: ExportLatencyOptions):
     from core.export import graph
 
     saved = saved_options.load(options.checkpoint_dir)
-    model_options = saved_options.join(ModelOptions(), saved, "model", given=frozenset())
+    spec = saved_options.join(NetworkSpec.of(), saved, "model", given=frozenset())
     return graph.Network(
-        options=model_options,
+        spec=spec,
         num_classes=saved.section("run")["num_classes"],
         crop_size=(options.crop, options.crop),
         scales=(1.0,),
         flip=False,
-        pad_color=network.pad_color(model_options),
+        pad_color=network.pad_color(spec),
         resize=None,
     )
 

@@ -26,7 +26,7 @@ from benchmarks import measure, report
 from benchmarks.report import ReportOptions, Row
 from common import option
 from options.device import DeviceOptions
-from options.network import ModelOptions
+from options.network import NETWORK_RECORDS, NetworkSpec
 from options.training import TrainingSpec
 from utils.errors import UserError
 
@@ -51,17 +51,17 @@ class NetworksOptions(ReportOptions):
     )
 
 
-OPTION_CLASSES = (NetworksOptions, ModelOptions)
+OPTION_CLASSES = (NetworksOptions, *NETWORK_RECORDS)
 
 
 def main(flag_values):
     """Reads the flags and measures."""
     options = common.from_flags(NetworksOptions, flag_values)
-    model_options = common.from_flags(ModelOptions, flag_values)
+    spec = NetworkSpec.from_flags(flag_values)
     if options.here:
-        print(json.dumps(_measure(options, model_options)))
+        print(json.dumps(_measure(options, spec)))
         return
-    found = report.Report("networks", options, model_options)
+    found = report.Report("networks", options, spec)
     variants = options.variants or _all_variants()
     results = {variant: [] for variant in variants}
     for _ in range(options.repetitions):
@@ -70,7 +70,7 @@ def main(flag_values):
     size = "x".join(map(str, options.crop_size))
     found.publish(
         [row for variant, values in results.items() for row in rows(variant, values)],
-        heading=f"Batch 1 of {size}, output stride {model_options.output_stride}, "
+        heading=f"Batch 1 of {size}, output stride {spec.options.output_stride}, "
         f"{options.num_classes} classes.",
         table=_table(results),
     )
@@ -94,17 +94,17 @@ def _in_own_process(variant: str) -> dict:
     return json.loads(result.stdout.strip().split("\n")[-1])
 
 
-def _measure(options: NetworksOptions, model_options: ModelOptions) -> dict:
+def _measure(options: NetworksOptions, spec: NetworkSpec) -> dict:
     from core import network
     from core.training import step as train
     from utils.compat import tf
 
-    network.check(model_options, options.crop_size)
-    found = {"variant": model_options.model_variant}
+    network.check(spec, options.crop_size)
+    found = {"variant": spec.options.model_variant}
     images = [1, *options.crop_size, 3]
     with tf.Graph().as_default() as graph:
         outputs = network.logits(
-            tf.zeros(images), model_options, options.num_classes, crop_size=options.crop_size
+            tf.zeros(images), spec, options.num_classes, crop_size=options.crop_size
         )[network.MERGED]
         found["parameters"] = sum(
             variable.shape.num_elements() for variable in tf.trainable_variables()
@@ -117,7 +117,7 @@ def _measure(options: NetworksOptions, model_options: ModelOptions) -> dict:
             step = train.build(
                 tf.zeros(images),
                 tf.zeros([*images[:3], 1], tf.int32),
-                model_options,
+                spec,
                 TrainingSpec(),
                 num_classes=options.num_classes,
                 ignore_label=255,

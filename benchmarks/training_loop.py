@@ -19,7 +19,7 @@ from benchmarks import measure, report
 from benchmarks.report import ReportOptions
 from common import option
 from options.device import DeviceOptions
-from options.network import ModelOptions
+from options.network import NETWORK_RECORDS, NetworkSpec
 from options.training import TrainingSpec
 
 
@@ -34,25 +34,23 @@ class LoopOptions(ReportOptions):
     loop_steps: int = option(flags.DEFINE_integer, 10, "Steps of a loop.", minimum=1)
 
 
-OPTION_CLASSES = (LoopOptions, ModelOptions)
+OPTION_CLASSES = (LoopOptions, *NETWORK_RECORDS)
 NUM_CLASSES = 21
 
 
 def main(flag_values):
     """Reads the flags, measures and prints a table."""
     options = common.from_flags(LoopOptions, flag_values)
-    model_options = common.from_flags(ModelOptions, flag_values)
+    spec = NetworkSpec.from_flags(flag_values)
     from deployment import backend as backends
 
-    found = report.Report("training_loop", options, model_options)
+    found = report.Report("training_loop", options, spec)
     backend = backends.create(DeviceOptions(device="cpu"))
     loops = {
-        "host, session.run": _host_loop(options, model_options, backend, False, False),
-        "host, callable": _host_loop(options, model_options, backend, False, True),
-        "host, session.run, resource variables": _host_loop(
-            options, model_options, backend, True, False
-        ),
-        "graph, tf.while_loop": _graph_loop(options, model_options, backend),
+        "host, session.run": _host_loop(options, spec, backend, False, False),
+        "host, callable": _host_loop(options, spec, backend, False, True),
+        "host, session.run, resource variables": _host_loop(options, spec, backend, True, False),
+        "graph, tf.while_loop": _graph_loop(options, spec, backend),
     }
     seconds = measure.interleaved(loops, options.repetitions)
     height, width = options.crop_size
@@ -63,18 +61,18 @@ def main(flag_values):
     found.publish(
         rows,
         [report.ratio(row, rows[0]) for row in rows[1:]],
-        heading=f"{model_options.model_variant}, {options.batch_size} images of {height}x{width}, "
+        heading=f"{spec.options.model_variant}, {options.batch_size} images of {height}x{width}, "
         f"loops of {options.loop_steps} steps, {options.repetitions} of each way in turn.",
     )
 
 
-def _host_loop(options, model_options, backend, resource_variables, as_callable):
+def _host_loop(options, spec, backend, resource_variables, as_callable):
     """Returns a function that makes a loop of steps from the host."""
     from utils.compat import tf
 
     with tf.Graph().as_default():
         tf.get_variable_scope().set_use_resource(resource_variables)
-        train_op = _step(options, model_options, backend).train_op
+        train_op = _step(options, spec, backend).train_op
         session = _session(backend)
     step = session.make_callable(train_op) if as_callable else lambda: session.run(train_op)
 
@@ -85,7 +83,7 @@ def _host_loop(options, model_options, backend, resource_variables, as_callable)
     return run
 
 
-def _graph_loop(options, model_options, backend):
+def _graph_loop(options, spec, backend):
     """Returns a function that makes a loop of steps in one run."""
     from utils.compat import tf
 
@@ -94,7 +92,7 @@ def _graph_loop(options, model_options, backend):
         tf.train.get_or_create_global_step()
 
         def body(done):
-            with tf.control_dependencies([_step(options, model_options, backend).train_op]):
+            with tf.control_dependencies([_step(options, spec, backend).train_op]):
                 return done + 1
 
         loop = tf.while_loop(
@@ -104,7 +102,7 @@ def _graph_loop(options, model_options, backend):
     return lambda: session.run(loop.op)
 
 
-def _step(options, model_options, backend):
+def _step(options, spec, backend):
     """Returns a training step on a batch that stays the same."""
     from core.training import step as train
     from utils.compat import tf
@@ -113,7 +111,7 @@ def _step(options, model_options, backend):
     return train.build(
         tf.random_uniform([*shape, 3], 0, 255, seed=1),
         tf.zeros([*shape, 1], tf.int32),
-        model_options,
+        spec,
         TrainingSpec(),
         num_classes=NUM_CLASSES,
         ignore_label=255,

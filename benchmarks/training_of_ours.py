@@ -13,7 +13,7 @@ import common
 from benchmarks import networks, worker
 from common import Options, option
 from options.device import DeviceOptions
-from options.network import ModelOptions
+from options.network import NETWORK_RECORDS, NetworkSpec
 from options.training import TRAINING_RECORDS, TrainingSpec, TrainOptions
 
 NUM_CLASSES = 21
@@ -32,7 +32,7 @@ class StepOptions(Options):
     )
 
 
-OPTION_CLASSES = (StepOptions, ModelOptions, *TRAINING_RECORDS, DeviceOptions)
+OPTION_CLASSES = (StepOptions, *NETWORK_RECORDS, *TRAINING_RECORDS, DeviceOptions)
 
 
 def main(flag_values):
@@ -74,7 +74,7 @@ def _training_step(options, flag_values, backend):
     return step.build(
         tf.identity(images),
         tf.identity(labels),
-        common.from_flags(ModelOptions, flag_values),
+        NetworkSpec.from_flags(flag_values),
         training,
         num_classes=NUM_CLASSES,
         ignore_label=255,
@@ -91,8 +91,8 @@ def _training_gflop(options, flag_values) -> float:
     batch_size = common.from_flags(TrainOptions, flag_values).train_batch_size
     with tf.Graph().as_default() as graph:
         images = tf.zeros([batch_size, *size, 3])
-        model_options = common.from_flags(ModelOptions, flag_values)
-        network.logits(images, model_options, NUM_CLASSES, crop_size=size)
+        spec = NetworkSpec.from_flags(flag_values)
+        network.logits(images, spec, NUM_CLASSES, crop_size=size)
         counts = [networks.operations_of(operation) for operation in graph.get_operations()]
     counts = [count for count in counts if count]
     return (3 * sum(counts) - counts[0]) / 1e9

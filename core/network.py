@@ -8,9 +8,9 @@ import core.backbones
 from core import layers
 from core.architectures.deeplab import aspp, decoder, dense_prediction_cell
 from core.architectures.deeplab import logits as logits_layer
-from core.backbones import Backbone
+from core.backbones import Backbone, either
 from core.layers import convolution
-from options.network import ModelOptions
+from options.network import NetworkOptions, NetworkSpec
 from utils import variants
 from utils.compat import slim, tf
 from utils.errors import OptionError
@@ -22,7 +22,7 @@ BACKBONES = variants.collect(core.backbones)
 MERGED = "merged"
 
 
-def backbone(options: ModelOptions) -> Backbone:
+def backbone(options: NetworkOptions) -> Backbone:
     """Returns the record of the chosen backbone, with the chosen normalisation.
 
     Raises:
@@ -38,33 +38,41 @@ def backbone(options: ModelOptions) -> Backbone:
     )
 
 
-def pad_color(options: ModelOptions) -> tuple[float, float, float]:
+def pad_color(spec: NetworkSpec) -> tuple[float, float, float]:
     """Returns the (red, green, blue) in 0..255 that images are padded with."""
-    return backbone(options).pad_color
+    return backbone(spec.options).pad_color
 
 
-def check(options: ModelOptions, crop_size=None):
+def check(spec: NetworkSpec, crop_size=None):
     """Refuses a network that cannot be built, before any graph is.
 
     Args:
-      options: The network.
+      spec: The network.
       crop_size: (height, width) of its input, if known.
 
     Raises:
       OptionError: If options contradict each other, the backbone or the crop size.
     """
-    backbone(options).check(options)
-    _check_head(options)
-    keys = [_scale_key(scale) for scale in _scales(options)]
+    backbone(spec.options).check(spec.options)
+    _check_head(spec)
+    keys = [_scale_key(scale) for scale in _scales(spec.options)]
     if len(set(keys)) != len(keys):
         raise OptionError(
             f"--image_pyramid is {', '.join(keys)}, but its scales must differ in two decimals."
         )
     if crop_size is not None:
-        _check_pooling(options, crop_size)
+        _check_pooling(spec.architecture, crop_size)
 
 
-def _check_head(options):
+def _check_head(spec):
+    options = spec.architecture
+    for stride in options.decoder_output_stride or ():
+        available = backbone(spec.options).decoder_strides
+        if stride not in available:
+            raise OptionError(
+                f"--decoder_output_stride has {stride}, but {spec.options.model_variant} has "
+                f"features for a decoder at stride {either(available)} only."
+            )
     if options.logits_kernel_size != 1 and (
         options.aspp_with_batch_norm or not options.atrous_rates
     ):
@@ -73,7 +81,7 @@ def _check_head(options):
             "--atrous_rates: behind ASPP the logits are a 1x1 convolution."
         )
     if options.dense_prediction_cell_json:
-        dense_prediction_cell.load(options)
+        dense_prediction_cell.load(spec)
     if options.aspp_with_squeeze_and_excitation:
         if not options.add_image_level_feature:
             raise OptionError(
@@ -100,7 +108,7 @@ def _check_pooling(options, crop_size):
 
 def logits(
     images: tf.Tensor,
-    options: ModelOptions,
+    spec: NetworkSpec,
     num_classes: int,
     *,
     crop_size=None,
@@ -114,7 +122,7 @@ def logits(
 
     Args:
       images: [N, h, w, 3] float32, 0..255, not normalised.
-      options: The network.
+      spec: The network.
       num_classes: Number of classes.
       crop_size: (height, width) of the images, which decides the window of the image-level
         pooling. With None images may have any size, and pooling covers all of them.
@@ -130,16 +138,16 @@ def logits(
     Raises:
       OptionError: If the network cannot be built.
     """
-    check(options, crop_size)
+    check(spec, crop_size)
     _check_images(images, crop_size)
-    _check_classes(options, num_classes)
+    _check_classes(spec.architecture, num_classes)
     mode = layers.Mode(is_training, fine_tune_batch_norm, weight_decay)
     # In training the caller's arg scope says how convolutions are computed, else layers.conv2d.
     native = {} if is_training else {"formulation": convolution.NATIVE}
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE), slim.arg_scope(
         [layers.conv2d], **native
     ):
-        return _pyramid_logits(images, options, mode, num_classes, crop_size)
+        return _pyramid_logits(images, spec, mode, num_classes, crop_size)
 
 
 def _check_images(images, crop_size):
@@ -156,53 +164,54 @@ def _check_classes(options, num_classes):
         )
 
 
-def _pyramid_logits(images, options, mode, num_classes, crop_size):
+def _pyramid_logits(images, spec, mode, num_classes, crop_size):
     size = layers.spatial_size(images) if crop_size is None else crop_size
-    scales = _scales(options)
-    merged_scale = max(1.0, max(scales)) / logits_stride(options)
+    scales = _scales(spec.options)
+    merged_scale = max(1.0, max(scales)) / logits_stride(spec)
     merged_size = [layers.scaled_size(side, merged_scale) for side in size]
     outputs = {}
     for scale in scales:
-        scale_options, scale_images, scale_crop = options, images, crop_size
+        scale_spec, scale_images, scale_crop = spec, images, crop_size
         if scale != 1.0:
             scaled = tuple(layers.scaled_size(side, scale) for side in size)
-            scale_options = _scaled_pooling(options, scale)
+            scale_spec = _scaled_pooling(spec, scale)
             scale_images = layers.resize_bilinear(images, scaled)
             scale_crop = None if crop_size is None else scaled
         outputs[_scale_key(scale)] = layers.resize_bilinear(
-            _logits(scale_images, scale_options, mode, num_classes, scale_crop), merged_size
+            _logits(scale_images, scale_spec, mode, num_classes, scale_crop), merged_size
         )
     if len(outputs) == 1:
         return {MERGED: next(iter(outputs.values()))}
-    merge = tf.reduce_max if options.merge_method == "max" else tf.reduce_mean
+    merge = tf.reduce_max if spec.options.merge_method == "max" else tf.reduce_mean
     outputs[MERGED] = merge(tf.stack(list(outputs.values()), axis=4), axis=4)
     return outputs
 
 
-def _logits(images, options, mode, num_classes, crop_size):
-    record = backbone(options)
+def _logits(images, spec, mode, num_classes, crop_size):
+    options = spec.architecture
+    record = backbone(spec.options)
     features = record.build(
         record.normalize(images),
-        options,
+        spec.options,
         is_training=mode.trains_batch_norm,
         weight_decay=mode.weight_decay,
     )
     outputs = tf.identity(features.output, name="features")
     if options.aspp_with_batch_norm:
         head = dense_prediction_cell if options.dense_prediction_cell_json else aspp
-        outputs = head.build(outputs, options, mode, crop_size=crop_size)
+        outputs = head.build(outputs, spec, mode, crop_size=crop_size)
     if options.decoder_output_stride:
         outputs = decoder.build(
-            outputs, features.at_stride, options, mode, layers.spatial_size(images)
+            outputs, features.at_stride, spec, mode, layers.spatial_size(images)
         )
         if options.decoder_output_is_logits:
             return outputs
     return logits_layer.build(outputs, options, mode, num_classes)
 
 
-def logits_stride(options: ModelOptions) -> int:
+def logits_stride(spec: NetworkSpec) -> int:
     """Returns the stride of the logits: the decoder's finest, or the output stride."""
-    return min(options.decoder_output_stride or (options.output_stride,))
+    return min(spec.architecture.decoder_output_stride or (spec.options.output_stride,))
 
 
 def _scales(options):
@@ -213,10 +222,10 @@ def _scale_key(scale):
     return f"{scale:.2f}"
 
 
-def _scaled_pooling(options, scale):
-    """Returns options whose pooling window is scaled like the image."""
-    window = options.image_pooling_crop_size
+def _scaled_pooling(spec, scale):
+    """Returns the network with its pooling window scaled like the image."""
+    window = spec.architecture.image_pooling_crop_size
     if window is None:
-        return options
+        return spec
     scaled = tuple(layers.scaled_size(side, scale) for side in window)
-    return dataclasses.replace(options, image_pooling_crop_size=scaled)
+    return spec.replace(image_pooling_crop_size=scaled)

@@ -1,4 +1,4 @@
-"""The options of the network: backbone, head, decoder."""
+"""The options of the network: its backbone and architecture, and what all architectures share."""
 
 from __future__ import annotations
 
@@ -6,14 +6,23 @@ import dataclasses
 
 from absl import flags
 
+import common
 from common import Options, option
+from options import architectures, refused
+from options.architectures import ArchitectureOptions
+from options.refused import RefusedOptions
 from utils.errors import OptionError
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelOptions(Options):
-    """The network: everything that decides its graph and its variables."""
+class NetworkOptions(Options):
+    """The network: its architecture, its backbone, and what every architecture has."""
 
+    architecture: str = option(
+        flags.DEFINE_string,
+        "deeplab",
+        "The network behind the backbone. deeplab: DeepLabV2, V3, V3+ or a dense prediction cell.",
+    )
     model_variant: str = option(flags.DEFINE_string, "mobilenet_v2", "The backbone.")
     normalization: str = option(
         flags.DEFINE_string,
@@ -29,13 +38,6 @@ class ModelOptions(Options):
         "Input size over feature size; smaller is finer and slower.",
         choices=(8, 16, 32),
     )
-    atrous_rates: tuple[int, ...] | None = option(
-        flags.DEFINE_multi_integer,
-        None,
-        "Rate of one 3x3 ASPP branch; repeat the flag for more (6, 12, 18 at output stride 16; "
-        "12, 24, 36 at 8). Without it ASPP has its 1x1 branch only.",
-        minimum=1,
-    )
     multi_grid: tuple[int, ...] | None = option(
         flags.DEFINE_multi_integer,
         None,
@@ -50,69 +52,6 @@ class ModelOptions(Options):
     )
     use_bounded_activation: bool = option(
         flags.DEFINE_bool, False, "Whether Xception uses ReLU6 instead of ReLU."
-    )
-    add_image_level_feature: bool = option(
-        flags.DEFINE_bool, True, "Whether the head has the image-level (global pooling) branch."
-    )
-    image_pooling_crop_size: tuple[int, ...] | None = option(
-        flags.DEFINE_list,
-        None,
-        "Height,width in input pixels over which the image-level branch pools; the crop if unset.",
-        convert=int,
-        length=2,
-        minimum=1,
-    )
-    image_pooling_stride: tuple[int, ...] = option(
-        flags.DEFINE_list,
-        (1, 1),
-        "Strides (height,width) of the image-level pooling.",
-        convert=int,
-        length=2,
-        minimum=1,
-    )
-    aspp_with_batch_norm: bool = option(
-        flags.DEFINE_bool,
-        True,
-        "Whether the head is ASPP with batch norm; False is DeepLabV2's sum of one logits layer "
-        "per atrous rate.",
-    )
-    aspp_with_separable_conv: bool = option(
-        flags.DEFINE_bool, True, "Whether atrous ASPP branches are depthwise separable."
-    )
-    aspp_with_squeeze_and_excitation: bool = option(
-        flags.DEFINE_bool, False, "Whether the image-level branch scales the others (MobileNetV3)."
-    )
-    image_se_uses_qsigmoid: bool = option(
-        flags.DEFINE_bool, False, "Whether that scaling uses a piecewise linear sigmoid."
-    )
-    aspp_convs_filters: int = option(
-        flags.DEFINE_integer, 256, "Channels of each ASPP branch.", minimum=1
-    )
-    aspp_with_concat_projection: bool = option(
-        flags.DEFINE_bool, True, "Whether a 1x1 convolution merges the ASPP branches."
-    )
-    dense_prediction_cell_json: str = option(
-        flags.DEFINE_string, "", "JSON file of a dense prediction cell that replaces ASPP."
-    )
-    decoder_output_stride: tuple[int, ...] | None = option(
-        flags.DEFINE_list,
-        None,
-        "Output strides of the DeepLabV3+ decoder, comma separated, descending; unset: no decoder.",
-        convert=int,
-        minimum=1,
-    )
-    decoder_use_separable_conv: bool = option(
-        flags.DEFINE_bool, True, "Whether decoder convolutions are depthwise separable."
-    )
-    decoder_filters: int = option(flags.DEFINE_integer, 256, "Channels of the decoder.", minimum=1)
-    decoder_use_sum_merge: bool = option(
-        flags.DEFINE_bool, False, "Whether the decoder adds features instead of concatenating."
-    )
-    decoder_output_is_logits: bool = option(
-        flags.DEFINE_bool, False, "Whether the decoder's output is the logits."
-    )
-    logits_kernel_size: int = option(
-        flags.DEFINE_integer, 1, "Kernel size of the logits convolution.", minimum=1
     )
     image_pyramid: tuple[float, ...] | None = option(
         flags.DEFINE_multi_float,
@@ -135,48 +74,111 @@ class ModelOptions(Options):
         minimum=0.0,
         maximum=1.0,
     )
-    nas_stem_output_num_conv_filters: int = option(
-        flags.DEFINE_integer, 20, "Refused: architecture-search backbones are not part of this."
-    )
-    nas_use_classification_head: bool = option(
-        flags.DEFINE_bool, False, "Refused: architecture-search backbones are not part of this."
-    )
-    nas_remove_os32_stride: bool = option(
-        flags.DEFINE_bool, False, "Refused: architecture-search backbones are not part of this."
-    )
-    drop_path_keep_prob: float = option(
-        flags.DEFINE_float, 1.0, "Refused unless 1: drop path belongs to architecture search."
-    )
-    quantize_delay_step: int = option(
-        flags.DEFINE_integer, -1, "Refused unless -1: it needs TensorFlow 1's contrib package."
-    )
 
-    def check(self):
-        """Raises OptionError for combinations that no network can have."""
-        for name, only in (
-            ("nas_stem_output_num_conv_filters", 20),
-            ("nas_use_classification_head", False),
-            ("nas_remove_os32_stride", False),
-            ("drop_path_keep_prob", 1.0),
-            ("quantize_delay_step", -1),
-        ):
-            if getattr(self, name) != only:
-                reason = "contrib quantisation" if name.startswith("quant") else "NAS backbones"
-                raise OptionError(
-                    f"--{name}={getattr(self, name)} cannot have an effect: {reason} are not part "
-                    "of this project; leave the flag out."
-                )
-        strides = self.decoder_output_stride or ()
-        if list(strides) != sorted(set(strides), reverse=True):
-            raise OptionError(f"--decoder_output_stride is {_joined(strides)}, but must descend.")
-        if strides and strides[0] >= self.output_stride:
-            raise OptionError(
-                f"--decoder_output_stride is {_joined(strides)}, but each must be below "
-                f"--output_stride={self.output_stride}."
+
+@dataclasses.dataclass(frozen=True)
+class NetworkSpec:
+    """A network: everything that decides its graph and its variables.
+
+    Attributes:
+      options: What every network has.
+      architecture: The options of the chosen architecture, of the class that
+        `architectures.record_of` gives.
+    """
+
+    options: NetworkOptions
+    architecture: ArchitectureOptions
+
+    def __post_init__(self):
+        record = architectures.record_of(self.options.architecture)
+        if type(self.architecture) is not record:
+            raise ValueError(
+                f"--architecture={self.options.architecture} takes {record.__name__}, not "
+                f"{type(self.architecture).__name__}."
             )
-        if self.decoder_output_is_logits and not strides:
-            raise OptionError("--decoder_output_is_logits needs --decoder_output_stride.")
+        self.architecture.check_network(self.options)
+
+    @classmethod
+    def of(cls, **values) -> NetworkSpec:
+        """Makes a network from option names and values; the others have their defaults.
+
+        Raises:
+          OptionError: If a name is unknown, belongs to another architecture, or a value is refused.
+        """
+        values = refused.without(values)
+        common_names = {field.name for field in dataclasses.fields(NetworkOptions)}
+        options = NetworkOptions(**_taken(values, common_names))
+        record = architectures.record_of(options.architecture)
+        own_names = architectures.names_of(options.architecture)
+        architecture = record(**_taken(values, own_names))
+        others = {
+            name: value
+            for name, value in values.items()
+            if name not in common_names and name not in own_names
+        }
+        _refuse_others(others, options.architecture, common_names | own_names)
+        return cls(options, architecture)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> NetworkSpec:
+        """Makes a network from the result of `to_dict`, of this or an older version."""
+        return cls.of(**values)
+
+    @classmethod
+    def from_flags(cls, flag_values) -> NetworkSpec:
+        """Makes a network from parsed flags.
+
+        Raises:
+          OptionError: If a value is refused.
+        """
+        common.from_flags(RefusedOptions, flag_values)
+        options = common.from_flags(NetworkOptions, flag_values)
+        record = architectures.record_of(options.architecture)
+        return cls(options, common.from_flags(record, flag_values))
+
+    @property
+    def records(self) -> tuple:
+        """Both records."""
+        return self.options, self.architecture
+
+    def to_dict(self) -> dict:
+        """Returns all options by name as plain values for JSON."""
+        return {**self.options.to_dict(), **self.architecture.to_dict()}
+
+    @staticmethod
+    def changeable() -> frozenset:
+        """Returns the names of the options that may differ when a run is continued: none."""
+        return frozenset()
+
+    def replace(self, **changes) -> NetworkSpec:
+        """Returns the network with other values of some options, by name."""
+        return self.of(**{**self.to_dict(), **changes})
 
 
-def _joined(values) -> str:
-    return ",".join(str(value) for value in values)
+def _taken(values: dict, names) -> dict:
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _refuse_others(values: dict, architecture: str, known):
+    """Raises OptionError for names that no record of this network has.
+
+    An option of another architecture may be there at its default.
+    """
+    for other, record in architectures.RECORDS.items():
+        default = record().to_dict()
+        for name in sorted(set(values) & set(default)):
+            value = values.pop(name)
+            if (list(value) if isinstance(value, tuple) else value) != default[name]:
+                raise OptionError(
+                    f"--{name} is an option of --architecture={other} and has no effect with "
+                    f"--architecture={architecture}; leave it out."
+                )
+    if values:
+        raise OptionError(
+            f"{', '.join(sorted(values))}: no such option of the network; the known ones are "
+            f"{', '.join(sorted(known))}."
+        )
+
+
+# The records whose fields are the flags of a network.
+NETWORK_RECORDS = (NetworkOptions, *architectures.RECORDS.values(), RefusedOptions)

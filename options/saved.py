@@ -87,11 +87,12 @@ def join(
     if not stored:
         return flagged
     # Checks the names and values, and brings lists to the form they have as flags.
-    kept = type(flagged).from_dict(stored)
+    kept = type(flagged).from_dict(stored).to_dict()
+    values = flagged.to_dict()
     changes, contradictions = {}, []
-    for field in dataclasses.fields(flagged):
-        name, value, old = field.name, getattr(flagged, field.name), getattr(kept, field.name)
-        if name not in stored or value == old:
+    for name, old in kept.items():
+        value = values.get(name)
+        if name not in stored or (name in values and value == old):
             continue
         if name not in given:
             changes[name] = old
@@ -105,7 +106,7 @@ def join(
         )
     if contradictions:
         logging.info("--change_network: the network gets %s.", ", ".join(contradictions))
-    return dataclasses.replace(flagged, **changes)
+    return flagged.replace(**changes)
 
 
 def as_text(value) -> str:

@@ -19,9 +19,10 @@ from absl import flags
 
 import common
 from common import Options, option
+from options import architectures
 from options.data import DataOptions
 from options.device import DeviceOptions
-from options.network import ModelOptions
+from options.network import NetworkOptions
 from options.training import TRAINING_RECORDS
 from utils.errors import UserError
 from utils.files import write_text
@@ -34,7 +35,10 @@ _FOLDERS = ("", "datasets", "deployment", "benchmarks")
 # Come first, in this order: most people need nothing else.
 _FIRST = ("train_npu.py", "eval.py", "predict.py", "vis.py", "export_model.py", "datasets.convert")
 # Records that a run keeps in its options.json and is held to when it continues.
-_KEPT = (ModelOptions, *TRAINING_RECORDS, DataOptions, DeviceOptions)
+_KEPT = (
+    *(NetworkOptions, *architectures.RECORDS.values()),
+    *(*TRAINING_RECORDS, DataOptions, DeviceOptions),
+)
 _TYPES = {
     flags.DEFINE_bool: "bool",
     flags.DEFINE_float: "float",

@@ -16,7 +16,7 @@ import tarfile
 import common
 from core import network
 from options.data import DataOptions
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from tests import converting, small_data, small_trees
 from utils import colormap
 from utils.compat import tf
@@ -24,7 +24,7 @@ from utils.compat import tf
 ROOT = pathlib.Path(common.__file__).parent
 # What the copy of the checkout holds; the rest is for developers.
 PARTS = ("core", "datasets", "deployment", "options", "utils", "benchmarks", "scripts", "docs")
-NETWORK = ModelOptions(depth_multiplier=0.25, aspp_convs_filters=8)
+NETWORK = NetworkSpec.of(depth_multiplier=0.25, aspp_convs_filters=8)
 RESNET = {"multi_grid": (1, 2), "aspp_convs_filters": 8}
 CROP = (65, 65)
 CAMVID_CLASSES = 11
@@ -154,9 +154,9 @@ def checkpoints(folder):
     save(folder / "deeplabv3_mnv2_dm05_pascal" / "model.ckpt", NETWORK, 21)
     backbone = folder / "pretrained" / "mobilenet_v2_1.0_224_imagenet" / "model.ckpt"
     save(backbone, NETWORK, 21, scope="MobilenetV2/")
-    beta = ModelOptions(model_variant="resnet_v1_18_beta", **RESNET)
+    beta = NetworkSpec.of(model_variant="resnet_v1_18_beta", **RESNET)
     save(folder / "pretrained" / "model.ckpt", beta, 21, scope="resnet_v1_18/")
-    resnet = ModelOptions(model_variant="resnet_v1_18", **RESNET)
+    resnet = NetworkSpec.of(model_variant="resnet_v1_18", **RESNET)
     save(folder / "my" / "model.ckpt-7000", resnet, 4)
     common.save_options(str(folder / "my"), {"model": resnet, "run": facts})
 

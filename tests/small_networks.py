@@ -6,11 +6,11 @@ import common
 from core import network
 from core.training import ema
 from options.data import DataOptions
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from tests.golden.logits import load_weights
 from utils.compat import tf
 
-SMALL = ModelOptions(depth_multiplier=0.25, aspp_convs_filters=8)
+SMALL = NetworkSpec.of(depth_multiplier=0.25, aspp_convs_filters=8)
 
 
 def save_checkpoint(folder, num_classes, options=SMALL, factor=1.0, averages=False):

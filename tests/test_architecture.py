@@ -69,11 +69,6 @@ ONLY_IN_TESTS = {
 }
 # Options that nothing but their own check reads, each with the reason why it exists at all.
 READ_BY_NOBODY = {
-    "drop_path_keep_prob": "refused unless it has no effect",
-    "nas_remove_os32_stride": "refused unless it has no effect",
-    "nas_stem_output_num_conv_filters": "refused unless it has no effect",
-    "nas_use_classification_head": "refused unless it has no effect",
-    "quantize_delay_step": "refused unless it has no effect",
     "label_format": "masks are PNG; the flag is the reference's",
     "segmentation_format": "masks are PNG; the flag is the reference's",
     "master": "refused unless empty",

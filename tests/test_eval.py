@@ -17,7 +17,7 @@ from options.data import DataOptions
 from options.device import DeviceOptions
 from options.evaluation import EvalOptions
 from options.inference import WindowOptions
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from tests import small_data
 from tests.resources import data_folder, pretrained
 from tests.small_networks import save_run
@@ -25,7 +25,7 @@ from utils.compat import tf
 from utils.errors import OptionError, UserError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-MODEL = ModelOptions(depth_multiplier=0.25, aspp_convs_filters=16)
+MODEL = NetworkSpec.of(depth_multiplier=0.25, aspp_convs_filters=16)
 NAMES = ("a", "b", "c")
 # Height, width; images are smaller.
 CROP = (41, 57)
@@ -65,10 +65,10 @@ def run(tmp_path_factory):
     return folder
 
 
-def _evaluate(records, logdir, given=("dataset_dir",), model_options=None, crop=None, **options):
+def _evaluate(records, logdir, given=("dataset_dir",), spec=None, crop=None, **options):
     data = {} if crop is None else {"eval_crop_size": crop}
     return eval_command.evaluate(
-        model_options or ModelOptions(),
+        spec or NetworkSpec.of(),
         EvalOptions(eval_logdir=str(logdir), **options),
         DataOptions(dataset_dir=records[0], **data),
         DeviceOptions(device="cpu"),
@@ -91,7 +91,7 @@ def test_the_newest_checkpoint_is_evaluated_with_the_options_saved_beside_it(
 
 def test_results_lie_beside_the_checkpoint_by_default(records, run):
     eval_command.evaluate(
-        ModelOptions(),
+        NetworkSpec.of(),
         EvalOptions(checkpoint_path=os.path.join(run, "model.ckpt-3"), report=False),
         DataOptions(dataset_dir=records[0]),
         DeviceOptions(device="cpu"),
@@ -107,7 +107,7 @@ def test_another_network_needs_consent(records, run, tmp_path):
     options = {
         "checkpoint_dir": run,
         "report": False,
-        "model_options": ModelOptions(output_stride=8),
+        "spec": NetworkSpec.of(output_stride=8),
         "given": ["dataset_dir", "output_stride"],
     }
     with pytest.raises(OptionError, match=r"--output_stride=8 \(saved: 16\).*--change_network"):
@@ -249,7 +249,7 @@ def test_a_published_checkpoint_scores_as_it_does_with_the_reference(setting, op
     voc, golden = data_folder("voc"), data_folder("golden_deeplab_dm05")
     _write_voc_crops(voc / "crops513", str(tmp_path / "records"))
     summary = eval_command.evaluate(
-        ModelOptions(depth_multiplier=0.5),
+        NetworkSpec.of(depth_multiplier=0.5),
         EvalOptions(
             checkpoint_path=pretrained("deeplabv3_mnv2_dm05_pascal"),
             eval_logdir=str(tmp_path / "eval"),
@@ -317,7 +317,7 @@ def test_contradicting_choices_of_checkpoints_are_refused(records, tmp_path, opt
 def test_images_at_their_own_size_in_windows_and_by_two_checkpoints(records, run, tmp_path):
     paths = [os.path.join(run, f"model.ckpt-{step}") for step in (3, 20)]
     summary = eval_command.evaluate(
-        ModelOptions(),
+        NetworkSpec.of(),
         EvalOptions(checkpoint_path=paths, eval_logdir=str(tmp_path), eval_batch_size=2),
         DataOptions(dataset_dir=records[0]),
         DeviceOptions(device="cpu"),
@@ -335,7 +335,7 @@ def test_images_at_their_own_size_in_windows_and_by_two_checkpoints(records, run
 def test_windows_need_images_at_their_own_size(records, run, tmp_path):
     with pytest.raises(OptionError, match="pass --eval_crop_size=auto"):
         eval_command.evaluate(
-            ModelOptions(),
+            NetworkSpec.of(),
             EvalOptions(checkpoint_dir=run, eval_logdir=str(tmp_path)),
             DataOptions(dataset_dir=records[0], eval_crop_size=CROP),
             DeviceOptions(device="cpu"),

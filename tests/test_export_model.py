@@ -1,6 +1,5 @@
 """The export command: what a user types, what is left behind, what is refused."""
 
-import dataclasses
 import importlib.util
 import io
 import json
@@ -20,7 +19,7 @@ from core.inference import segmenter
 from options.data import DataOptions
 from options.device import DeviceOptions
 from options.export import FORMATS, ExportOptions
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from tests import resources, small_data
 from tests.golden import logits as golden_logits
 from tests.small_networks import SMALL, save_checkpoint, save_run
@@ -29,7 +28,7 @@ from utils.errors import OptionError, UserError
 from utils.version import VERSION
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-MODEL = ModelOptions(depth_multiplier=0.25, aspp_convs_filters=16)
+MODEL = NetworkSpec.of(depth_multiplier=0.25, aspp_convs_filters=16)
 NAMES = ["sky", "road", "car", "tree"]
 COLORS = [[0, 0, 0], [200, 0, 0], [0, 200, 0], [0, 0, 200]]
 CROP = (33, 41)
@@ -44,9 +43,9 @@ def run(tmp_path_factory):
     return folder
 
 
-def export(run, path, given=(), model_options=None, data=None, device=None, **options):
+def export(run, path, given=(), spec=None, data=None, device=None, **options):
     return export_model.export(
-        model_options or ModelOptions(),
+        spec or NetworkSpec.of(),
         ExportOptions(**{"checkpoint_dir": run, "export_path": str(path), **options}),
         DataOptions(**(data or {})),
         DeviceOptions(device="cpu", **(device or {})),
@@ -190,13 +189,13 @@ def test_normalization_is_stated_as_factor_and_summand(exported):
 
 
 def test_images_standardized_as_other_frameworks_do_are_exported_alike(tmp_path):
-    options = dataclasses.replace(SMALL, normalization="imagenet")
+    options = SMALL.replace(normalization="imagenet")
     checkpoint_path = save_checkpoint(tmp_path, len(NAMES), options)
     described = export(
         None,
         tmp_path / "net.pb",
         given=["crop_size"],
-        model_options=options,
+        spec=options,
         checkpoint_path=checkpoint_path,
         crop_size=CROP,
         format=("frozen", "tflite"),
@@ -211,7 +210,7 @@ def test_images_standardized_as_other_frameworks_do_are_exported_alike(tmp_path)
         assert described["artifacts"][name]["check"]["label_agreement"] >= 0.999, name
     # Smaller than the crop, so that the pad colour counts.
     image = small_data.pixels(0, 25, 30)
-    settings = {"options": options, "data_options": DataOptions(eval_crop_size=CROP)}
+    settings = {"spec": options, "data_options": DataOptions(eval_crop_size=CROP)}
     with segmenter.load(checkpoint_path, **settings) as loaded:
         expected = loaded.segment(image, probabilities=True).probabilities
     with segmenter.load(str(tmp_path / "net.pb")) as loaded:
@@ -227,7 +226,7 @@ def published(tmp_path_factory):
         None,
         folder / "dm05.pb",
         given=["crop_size"],
-        model_options=ModelOptions(depth_multiplier=0.5, output_stride=8),
+        spec=NetworkSpec.of(depth_multiplier=0.5, output_stride=8),
         checkpoint_path=resources.pretrained("deeplabv3_mnv2_dm05_pascal"),
         crop_size=(257, 257),
         format=["frozen", "tflite"],
@@ -273,11 +272,11 @@ def test_tflite_gives_the_labels_of_the_published_tflite_file(published):
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", sorted(network.BACKBONES))
 def test_every_backbone_can_be_exported_in_every_format(variant, tmp_path):
-    options = ModelOptions(
+    options = NetworkSpec.of(
         model_variant=variant, atrous_rates=(2, 3), decoder_output_stride=(4,), output_stride=16
     )
     if 4 not in network.BACKBONES[variant].decoder_strides:
-        options = dataclasses.replace(options, decoder_output_stride=(8,))
+        options = options.replace(decoder_output_stride=(8,))
     checkpoint_path = str(tmp_path / "model.ckpt")
     with tf.Graph().as_default(), tf.Session() as session:
         network.logits(tf.zeros([1, 65, 65, 3]), options, 5, crop_size=(65, 65))
@@ -290,7 +289,7 @@ def test_every_backbone_can_be_exported_in_every_format(variant, tmp_path):
         None,
         tmp_path / "net.pb",
         given=["crop_size"],
-        model_options=options,
+        spec=options,
         checkpoint_path=checkpoint_path,
         crop_size=(65, 65),
         format=formats,
@@ -475,13 +474,13 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(run, tmp_path, monkeypatch
 
 def test_averages_of_the_weights_are_exported_on_request(run, tmp_path):
     checkpoint = save_checkpoint(tmp_path, 3, factor=-1.0, averages=True)
-    options = {"given": ["crop_size"], "crop_size": CROP, "model_options": SMALL}
+    options = {"given": ["crop_size"], "crop_size": CROP, "spec": SMALL}
     described = export(
         None, tmp_path / "net.pb", checkpoint_path=checkpoint, use_ema=True, **options
     )
     assert described["checkpoint"]["use_ema"] is True
     image = small_data.pixels(0, *CROP)
-    settings = {"options": SMALL, "data_options": DataOptions(eval_crop_size=CROP)}
+    settings = {"spec": SMALL, "data_options": DataOptions(eval_crop_size=CROP)}
     with segmenter.load(str(tmp_path / "net.pb")) as loaded:
         found = loaded.segment(image, probabilities=True).probabilities
     for use_ema in (True, False):
@@ -498,7 +497,7 @@ def test_a_checkpoint_of_another_network_is_an_error(run, tmp_path):
             run,
             tmp_path / "net.pb",
             given=["aspp_convs_filters"],
-            model_options=ModelOptions(aspp_convs_filters=24),
+            spec=NetworkSpec.of(aspp_convs_filters=24),
             change_network=True,
         )
     assert os.listdir(tmp_path) == []
@@ -510,7 +509,7 @@ def test_a_flag_that_contradicts_the_saved_network_is_an_error(run, tmp_path):
             run,
             tmp_path / "net.pb",
             given=["output_stride"],
-            model_options=ModelOptions(output_stride=8),
+            spec=NetworkSpec.of(output_stride=8),
         )
 
 

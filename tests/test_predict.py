@@ -20,7 +20,7 @@ from datasets.records import shards, tfrecord
 from options.data import DataOptions
 from options.device import DeviceOptions
 from options.inference import WindowOptions
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from options.prediction import PredictOptions
 from tests.small_data import pixels, save_image
 from tests.small_networks import SMALL, save_checkpoint
@@ -68,7 +68,7 @@ def _predict(inputs, folder, data=(), given=(), **options):
     inputs = inputs if isinstance(inputs, list) else [inputs]
     return command.predict(
         PredictOptions(input=[str(path) for path in inputs], output_dir=str(folder), **options),
-        ModelOptions(),
+        NetworkSpec.of(),
         DataOptions(**dict(data)),
         DeviceOptions(device="cpu"),
         given=frozenset(given),
@@ -184,7 +184,7 @@ def test_large_photos_are_cut_into_windows_on_request(run, photos, tmp_path):
             checkpoint_dir=run,
             checkpoint="1",
         ),
-        ModelOptions(),
+        NetworkSpec.of(),
         DataOptions(),
         DeviceOptions(device="cpu"),
         window_options=WindowOptions(window_size=(49, 49)),
@@ -286,7 +286,7 @@ def test_options_that_cannot_be_meant_are_refused(options, message, photos, tmp_
             PredictOptions(
                 **{"input": [str(photos)], "output_dir": str(tmp_path / "r"), **options}
             ),
-            ModelOptions(),
+            NetworkSpec.of(),
             DataOptions(),
             DeviceOptions(device="cpu"),
             given=frozenset(given),

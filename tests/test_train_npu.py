@@ -19,7 +19,7 @@ from datasets.records import shards, tfrecord
 from deployment import backend
 from options.data import DataOptions
 from options.device import DeviceOptions
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from options.training import TrainingSpec
 from tests import small_data
 from utils.compat import tf
@@ -68,7 +68,7 @@ def _train(records, folder, steps, model=None, **options):
         **options,
     }
     train_npu.train(
-        ModelOptions(batch_norm_decay=0.9, **(model or MODEL)),
+        NetworkSpec.of(batch_norm_decay=0.9, **(model or MODEL)),
         TrainingSpec.of(
             train_logdir=str(folder), training_number_of_steps=steps, log_steps=2, **settings
         ),
@@ -168,7 +168,7 @@ def test_what_cannot_work_is_a_sentence_and_leaves_nothing_behind(
 def test_a_given_count_that_the_records_contradict_is_refused(records, tmp_path):
     with pytest.raises(OptionError, match="--num_training_samples is 7, but the records hold 6"):
         train_npu.train(
-            ModelOptions(**MODEL),
+            NetworkSpec.of(**MODEL),
             TrainingSpec.of(train_logdir=str(tmp_path)),
             DataOptions(dataset_dir=records, num_training_samples=7, train_crop_size=(33, 33)),
             DeviceOptions(device="cpu"),

@@ -14,7 +14,7 @@ from datasets import info as dataset_info
 from datasets.records import shards, tfrecord
 from options.data import DataOptions
 from options.device import DeviceOptions
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from options.prediction import VisOptions
 from tests.options.test_options import defined_flags
 from tests.resources import golden_json
@@ -64,7 +64,7 @@ def _visualize(folder, logdir, given=(), **options):
     options = {"vis_split": "test", "checkpoint_dir": str(folder), **options}
     vis.visualize(
         VisOptions(vis_logdir=str(logdir), **options),
-        ModelOptions(),
+        NetworkSpec.of(),
         DataOptions(dataset_dir=str(folder)),
         DeviceOptions(device="cpu"),
         given=frozenset(["dataset_dir", *given]),

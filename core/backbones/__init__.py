@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Callable
 
-from options.network import ModelOptions
+from options.network import NetworkOptions
 from utils.compat import tf
 from utils.errors import OptionError
 
@@ -71,20 +71,14 @@ class Backbone:
     has_width: bool = False
     only_divisor: int | None = None
 
-    def check(self, options: ModelOptions):
+    def check(self, options: NetworkOptions):
         """Raises OptionError for options that this variant cannot follow."""
         name = options.model_variant
         if options.output_stride not in self.output_strides:
             raise OptionError(
                 f"--output_stride is {options.output_stride}, but {name} can do "
-                f"{_either(self.output_strides)}."
+                f"{either(self.output_strides)}."
             )
-        for stride in options.decoder_output_stride or ():
-            if stride not in self.decoder_strides:
-                raise OptionError(
-                    f"--decoder_output_stride has {stride}, but {name} has features for a decoder "
-                    f"at stride {_either(self.decoder_strides)} only."
-                )
         self._check_multi_grid(options)
         if not self.has_width and (options.depth_multiplier != 1.0 or options.divisible_by):
             raise OptionError(
@@ -130,7 +124,7 @@ def standardize(images: tf.Tensor) -> tf.Tensor:
     return (images * (1.0 / 255.0) - mean) / deviation
 
 
-def _either(values) -> str:
+def either(values) -> str:
     """Returns "8, 16 or 32"."""
     texts = [str(value) for value in values]
     return " or ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)

@@ -7,7 +7,7 @@ import dataclasses
 from core import layers
 from core.backbones import MIDDLE_GREY, Backbone, Features, scale_to_unit_range
 from core.layers import recompute
-from options.network import ModelOptions
+from options.network import NetworkOptions
 from utils.compat import tf
 
 _SCOPE = "MobilenetV2"
@@ -51,7 +51,7 @@ _DECODER_BLOCKS = {4: 2, 8: 5, 16: 12}
 
 
 def build(
-    images: tf.Tensor, options: ModelOptions, *, is_training: bool, weight_decay: float
+    images: tf.Tensor, options: NetworkOptions, *, is_training: bool, weight_decay: float
 ) -> Features:
     """Builds the network up to its last inverted residual block.
 
@@ -134,7 +134,7 @@ def _inverted_residual(net, channels, expansion, stride, rate, scope):
         return tf.identity(net, "output"), filtered
 
 
-def _scaled(channels: int, options: ModelOptions) -> int:
+def _scaled(channels: int, options: NetworkOptions) -> int:
     full_width = options.depth_multiplier == 1.0
     divisor = options.divisible_by or (8 if full_width else 1)
     return make_divisible(channels * options.depth_multiplier, divisor, 8 if full_width else 1)

@@ -11,7 +11,7 @@ import functools
 from core import layers
 from core.backbones import MIDDLE_GREY, Backbone, Features, mobilenet_v2, scale_to_unit_range
 from core.layers import recompute
-from options.network import ModelOptions
+from options.network import NetworkOptions
 from utils.compat import tf
 
 _SCOPE = "MobilenetV3"
@@ -109,7 +109,7 @@ _SMALL = _Network(
 
 def build(
     images: tf.Tensor,
-    options: ModelOptions,
+    options: NetworkOptions,
     *,
     is_training: bool,
     weight_decay: float,

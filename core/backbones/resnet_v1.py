@@ -12,7 +12,7 @@ import functools
 from core import layers
 from core.backbones import IMAGENET_MEAN, Backbone, Features, subtract_mean
 from core.layers import recompute
-from options.network import ModelOptions
+from options.network import NetworkOptions
 from utils.compat import tf
 
 _BATCH_NORM_DECAY = 0.95
@@ -43,7 +43,7 @@ RESNET_101 = Network("resnet_v1_101", (3, 4, 23, 3), True)
 
 def build(
     images: tf.Tensor,
-    options: ModelOptions,
+    options: NetworkOptions,
     *,
     is_training: bool,
     weight_decay: float,

@@ -13,7 +13,7 @@ import functools
 from core import layers
 from core.backbones import MIDDLE_GREY, Backbone, Features, scale_to_unit_range
 from core.layers import recompute
-from options.network import ModelOptions
+from options.network import NetworkOptions
 from utils.compat import tf
 
 _BATCH_NORM_DECAY = 0.9997
@@ -77,7 +77,7 @@ def _network(entry_flow, middle_units):
 
 def build(
     images: tf.Tensor,
-    options: ModelOptions,
+    options: NetworkOptions,
     *,
     is_training: bool,
     weight_decay: float,

@@ -29,7 +29,7 @@ from core.metrics import confusion as metrics
 from core.training import step as train
 from deployment.backend import Backend
 from options.evaluation import EvalOptions
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from utils import pictures
 from utils.compat import tf
 from utils.errors import UserError
@@ -75,7 +75,7 @@ def run(
     make_batches,
     *,
     checkpoint_path: str,
-    model_options: ModelOptions,
+    spec: NetworkSpec,
     options: EvalOptions,
     crop_size,
     info,
@@ -90,7 +90,7 @@ def run(
       make_batches: Called in the graph of the evaluation, returns a tf.data.Dataset of batches
         {image, label, name, height, width, valid} that covers this rank's share of the split once.
       checkpoint_path: Prefix of the checkpoint.
-      model_options: The network.
+      spec: The network.
       options: Scales and flip, and what is measured beside the confusion matrix.
       crop_size: (height, width) of the batches' images; None if they have their own sizes.
       info: The data set: name, num_classes, class_names, colors, ignore_label.
@@ -103,7 +103,7 @@ def run(
     Raises:
       UserError: If a checkpoint or the data is not as it must be.
     """
-    members = (Member(checkpoint_path, model_options, options.use_ema), *others)
+    members = (Member(checkpoint_path, spec, options.use_ema), *others)
     for member in members:
         predictor.check_classes(member.checkpoint_path, info.num_classes, f"data set {info.name}")
         if member.averaged:
@@ -156,7 +156,7 @@ def _pass_in_one_graph(make_batches, members, options, crop_size, unused_windows
         number, batch = iterator.get_next()
         prediction = tta.predict(
             batch["image"],
-            member.options,
+            member.spec,
             info.num_classes,
             scales=options.eval_scales,
             flip=options.add_flipped_images,

@@ -8,7 +8,7 @@ import os
 
 from core.checkpoints import restore
 from core.evaluation.evaluator import Result
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from options.saved import SavedOptions, as_text
 from utils import charts, report
 from utils.errors import UserError
@@ -34,7 +34,7 @@ def page(
     result: Result,
     summary: dict,
     info,
-    model_options: ModelOptions,
+    spec: NetworkSpec,
     saved: SavedOptions,
     notices=(),
 ) -> str:
@@ -44,7 +44,7 @@ def page(
       result: The evaluation.
       summary: Its `results.summary`.
       info: The data set: name, class_names, colors.
-      model_options: The network that was evaluated.
+      spec: The network that was evaluated.
       saved: The options saved beside the checkpoint.
       notices: Sentences that a reader must not miss.
 
@@ -53,7 +53,7 @@ def page(
     """
     settings = summary["settings"]
     content = report.Report(
-        title=f"{info.name}: {model_options.model_variant} on split {settings['eval_split']}",
+        title=f"{info.name}: {spec.options.model_variant} on split {settings['eval_split']}",
         subtitle=f"{_of_what(result)}, {result.num_images} images, {_how(settings)}",
         headlines=_headlines(summary),
         notices=tuple(notices),
@@ -61,7 +61,7 @@ def page(
         classes=_classes(summary, info),
         confusion=result.confusion,
         samples=result.samples,
-        settings=_settings(settings, model_options, saved),
+        settings=_settings(settings, spec, saved),
         footer=_footer(summary, saved),
         reliability=_reliability(summary),
     )
@@ -203,12 +203,13 @@ def read_curves(path: str) -> list:
     return records
 
 
-def _settings(settings: dict, model_options: ModelOptions, saved: SavedOptions) -> tuple:
+def _settings(settings: dict, spec: NetworkSpec, saved: SavedOptions) -> tuple:
     network = [
-        (field.name, as_text(getattr(model_options, field.name)))
-        for field in dataclasses.fields(model_options)
+        (field.name, as_text(getattr(record, field.name)))
+        for record in spec.records
+        for field in dataclasses.fields(record)
         if field.name in ("model_variant", "output_stride", "atrous_rates")
-        or getattr(model_options, field.name) != field.default
+        or getattr(record, field.name) != field.default
     ]
     training = saved.section("train")
     tables = [
@@ -218,7 +219,7 @@ def _settings(settings: dict, model_options: ModelOptions, saved: SavedOptions) 
     if training:
         chosen = {name: training[name] for name in _TRAINING if name in training}
         tables.append(report.Settings("Training", _rows(chosen)))
-    folded = [("All options of the network", model_options.to_dict())]
+    folded = [("All options of the network", spec.to_dict())]
     folded += [
         (title, saved.section(name))
         for title, name in (

@@ -12,7 +12,7 @@ import dataclasses
 from core import layers
 from core.export import folding
 from core.inference import tta
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from utils import image_ops
 from utils.compat import tf
 
@@ -35,7 +35,7 @@ class Network:
     """What is exported.
 
     Attributes:
-      options: The network.
+      spec: The network.
       num_classes: Number of classes.
       crop_size: (height, width) that it sees.
       scales: Factors on the input size whose probabilities are averaged.
@@ -45,7 +45,7 @@ class Network:
         them as they are.
     """
 
-    options: ModelOptions
+    spec: NetworkSpec
     num_classes: int
     crop_size: tuple
     scales: tuple
@@ -66,7 +66,7 @@ def build_live(network: Network) -> tuple:
     prepared = tf.identity(prepared, name=_NETWORK_INPUT)
     prediction = tta.predict(
         prepared,
-        network.options,
+        network.spec,
         network.num_classes,
         scales=network.scales,
         flip=network.flip,

@@ -39,7 +39,7 @@ def describe(
             "add_flipped_images": network.flip,
         },
         "preprocessing": _preprocessing(network),
-        "network": network.options.to_dict(),
+        "network": network.spec.to_dict(),
         "checkpoint": {
             "name": os.path.basename(checkpoint_path),
             "path": os.path.abspath(checkpoint_path),
@@ -66,7 +66,7 @@ def _preprocessing(network: graph.Network) -> dict:
 
 def _normalization(network: graph.Network) -> tuple:
     """Returns the factor and the summand of each channel, as lists."""
-    normalize = core_network.backbone(network.options).normalize
+    normalize = core_network.backbone(network.spec.options).normalize
     with tf.Graph().as_default(), host_session() as session:
         ends = normalize(tf.constant([[[[0.0] * 3, [255.0] * 3]]]))
         low, high = session.run(ends)[0, 0].astype(np.float64)

@@ -2,7 +2,7 @@
 
 The way for programs, and for whoever needs windows or several checkpoints:
 
-    member = Member("RUN/model.ckpt-30000", model_options)
+    member = Member("RUN/model.ckpt-30000", spec)
     with Predictor([member], num_classes=21, scales=(0.75, 1.0, 1.25), flip=True) as predictor:
         labels = predictor.labels(image)                # uint8 [h, w, 3] -> int32 [h, w]
         probabilities = predictor.probabilities(image)  # float32 [h, w, 21]
@@ -23,7 +23,7 @@ from core.checkpoints import restore as checkpoint
 from core.inference import tta
 from core.inference.windows import Windows, blended_rows
 from core.training import step
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from utils import image_ops
 from utils.compat import tf
 from utils.errors import UserError
@@ -37,7 +37,7 @@ class Member:
     """One network: the prefix of its checkpoint, its options, whether averaged weights are used."""
 
     checkpoint_path: str
-    options: ModelOptions
+    spec: NetworkSpec
     averaged: bool = False
 
 
@@ -86,25 +86,25 @@ class Predictor:
         check_classes(member.checkpoint_path, self._num_classes)
         window = None
         with tf.Graph().as_default() as graph:
-            whole = self._end(member.options, self._crop_size)
+            whole = self._end(member.spec, self._crop_size)
             if self._windows is not None:
-                window = self._end(member.options, self._windows.size)
+                window = self._end(member.spec, self._windows.size)
             restore = checkpoint.restore_op(
                 member.checkpoint_path, step.network_variables(), averaged=member.averaged
             )
             graph.finalize()
         session = tf.Session(graph=graph, config=session_config)
-        built = _Network(session, whole, window, network.pad_color(member.options))
+        built = _Network(session, whole, window, network.pad_color(member.spec))
         with checkpoint.reading(member.checkpoint_path):
             session.run(restore)
         return built
 
-    def _end(self, options, crop_size):
+    def _end(self, spec, crop_size):
         """Returns (placeholder of images, prediction)."""
         size = (None, None) if crop_size is None else crop_size
         images = tf.placeholder(tf.float32, [None, *size, 3])
         return images, tta.predict(
-            images, options, self._num_classes, crop_size=crop_size, **self._settings
+            images, spec, self._num_classes, crop_size=crop_size, **self._settings
         )
 
     def probabilities(self, image) -> np.ndarray:

@@ -34,7 +34,7 @@ from core.inference.exported_model import ExportedModel
 from core.inference.trained_networks import USUAL_CROP, Checkpoints, Exported
 from core.inference.windows import Windows
 from options import saved as saved_options
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from utils import image_ops
 from utils.errors import OptionError, UserError
 
@@ -142,7 +142,7 @@ def load(
     *,
     classes: Classes | None = None,
     usual_classes: Classes | None = None,
-    options: ModelOptions | None = None,
+    spec: NetworkSpec | None = None,
     data_options: Options | None = None,
     scales=(1.0,),
     flip: bool = False,
@@ -159,7 +159,7 @@ def load(
         these (their probabilities are averaged), a frozen graph (.pb) or a SavedModel's folder.
       classes: Names and colours that win over saved ones.
       usual_classes: Those of a model that says nothing but their number, where it is the same.
-      options: The network of checkpoints that no options.json lies beside.
+      spec: The network of checkpoints that no options.json lies beside.
       data_options: A `DataOptions` record with the sizes, for such checkpoints.
       scales: Factors on the input size; their probabilities are averaged.
       flip: Whether each scale is run on the mirrored images too.
@@ -180,9 +180,7 @@ def load(
         return _load_exported(
             sources[0], (classes, usual_classes), data_options, given, session_config
         )
-    found = trained_networks.find(
-        sources, options or ModelOptions(), given, change_network, use_ema
-    )
+    found = trained_networks.find(sources, spec or NetworkSpec.of(), given, change_network, use_ema)
     saved = found[0].saved
     sizes = _sizes(saved, data_options, given, change_network)
     return _of_checkpoints(
@@ -262,7 +260,7 @@ def _of_checkpoints(found, classes, sizes, **settings):
     description = {
         "checkpoints": [item.member.checkpoint_path for item in found],
         "use_ema": found[0].member.averaged,
-        "network": found[0].member.options.to_dict(),
+        "network": found[0].member.spec.to_dict(),
         "eval_scales": list(settings["scales"]),
         "add_flipped_images": settings["flip"],
         "crop_size": networks.crop_size and list(networks.crop_size),

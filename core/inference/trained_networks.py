@@ -10,7 +10,7 @@ from core.checkpoints import restore
 from core.inference.exported_model import ExportedModel
 from core.inference.predictor import Member, Predictor
 from options import saved as saved_options
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from options.saved import SavedOptions
 from utils.errors import UserError
 
@@ -35,13 +35,13 @@ class Trained:
 
 
 def find(
-    sources, options: ModelOptions, given: frozenset, change_network: bool, averaged: bool = False
+    sources, spec: NetworkSpec, given: frozenset, change_network: bool, averaged: bool = False
 ) -> list:
     """Returns the checkpoints that are named, each with the options that were saved with it.
 
     Args:
       sources: Folders of runs, whose newest checkpoints are taken, or prefixes of checkpoints.
-      options: The network where nothing was saved.
+      spec: The network where nothing was saved.
       given: Names of the options that win over what was saved.
       change_network: Whether they may contradict it.
       averaged: Whether the weights' averages over training are taken.
@@ -56,7 +56,7 @@ def find(
         is_folder = os.path.isdir(source)
         saved = saved_options.load(source if is_folder else os.path.dirname(source) or ".")
         joined = saved_options.join(
-            options, saved, "model", given=given, change_network=change_network
+            spec, saved, "model", given=given, change_network=change_network
         )
         path = restore.newest(source) if is_folder else source
         if averaged:
@@ -114,7 +114,9 @@ class Checkpoints:
           UserError: If a checkpoint does not fit its network.
         """
         self.crop_size = None if windows is not None else crop_size
-        self.can_turn = all(member.options.image_pooling_crop_size is None for member in members)
+        self.can_turn = all(
+            member.spec.architecture.image_pooling_crop_size is None for member in members
+        )
         self._make = lambda crop: Predictor(
             members, num_classes=num_classes, crop_size=crop, windows=windows, **settings
         )

@@ -13,11 +13,10 @@ and no padding is seen.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
 
 from core import layers, network
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from utils.compat import tf
 
 
@@ -33,19 +32,19 @@ class Prediction(NamedTuple):
     probabilities: tf.Tensor
 
 
-def labels(images, options, num_classes, **settings) -> tf.Tensor:
+def labels(images, spec, num_classes, **settings) -> tf.Tensor:
     """Returns the most probable class of each pixel, int32 [N, h, w]; see `predict`."""
-    return predict(images, options, num_classes, **settings).labels
+    return predict(images, spec, num_classes, **settings).labels
 
 
-def probabilities(images, options, num_classes, **settings) -> tf.Tensor:
+def probabilities(images, spec, num_classes, **settings) -> tf.Tensor:
     """Returns the probability of each class, float32 [N, h, w, num_classes]; see `predict`."""
-    return predict(images, options, num_classes, **settings).probabilities
+    return predict(images, spec, num_classes, **settings).probabilities
 
 
 def predict(
     images: tf.Tensor,
-    options: ModelOptions,
+    spec: NetworkSpec,
     num_classes: int,
     *,
     scales=(1.0,),
@@ -59,7 +58,7 @@ def predict(
 
     Args:
       images: [N, h, w, 3] float32, 0..255, not normalised.
-      options: The network.
+      spec: The network.
       num_classes: Number of classes.
       scales: Factors on the input size.
       flip: Whether each scale is run on the mirrored images too.
@@ -69,13 +68,13 @@ def predict(
       OptionError: If the network cannot be built.
     """
     if tuple(scales) == (1.0,) and not flip:
-        return _one_run(images, options, num_classes, crop_size)
+        return _one_run(images, spec, num_classes, crop_size)
     size = layers.spatial_size(images)
     total = outputs = None
     for scale in scales:
-        scaled = options
+        scaled = spec
         if tuple(scales) != (1.0,):
-            scaled = dataclasses.replace(options, image_pyramid=(scale,))
+            scaled = spec.replace(image_pyramid=(scale,))
         # One scale after the other: side by side they would need the sum of their memory. The next
         # waits for the network only: resizing and softmax, bound by memory, run beside it.
         with tf.control_dependencies([] if outputs is None else [outputs]):
@@ -88,10 +87,10 @@ def predict(
     return Prediction(tf.argmax(mean, 3, output_type=tf.int32), mean)
 
 
-def _one_run(images, options, num_classes, crop_size):
+def _one_run(images, spec, num_classes, crop_size):
     size = layers.spatial_size(images)
-    logits = network.logits(images, options, num_classes, crop_size=crop_size)[network.MERGED]
-    if options.prediction_with_upsampled_logits:
+    logits = network.logits(images, spec, num_classes, crop_size=crop_size)[network.MERGED]
+    if spec.options.prediction_with_upsampled_logits:
         logits = layers.resize_bilinear(logits, size)
         return Prediction(tf.argmax(logits, 3, output_type=tf.int32), tf.nn.softmax(logits))
     coarse = tf.argmax(logits, 3, output_type=tf.int32)

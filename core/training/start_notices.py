@@ -7,7 +7,7 @@ from absl import logging
 from core import network
 from core.checkpoints import restore
 from core.training import step as train
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from options.training import TrainOptions
 
 # Share of the start in a moving average at the end of training that is worth a warning.
@@ -35,11 +35,11 @@ def start_step(resume_from: str | None, options: TrainOptions) -> int:
     return step
 
 
-def describe(model_options, options, info, run, backend):
+def describe(spec, options, info, run, backend):
     """Shows the numbers that follow from the options; call it where the graph is built.
 
     Args:
-      model_options: The network.
+      spec: The network.
       options: The training.
       info: The data set.
       run: From `run_folder.describe_run`.
@@ -49,8 +49,8 @@ def describe(model_options, options, info, run, backend):
     images_per_step = options.images_per_step * backend.ranks
     logging.info(
         "%s at output stride %d, %s parameters.",
-        model_options.model_variant,
-        model_options.output_stride,
+        spec.options.model_variant,
+        spec.options.output_stride,
         f"{parameters:,}",
     )
     logging.info(
@@ -71,7 +71,7 @@ def describe(model_options, options, info, run, backend):
     )
 
 
-def warn_of_batch_norm(model_options: ModelOptions, options: TrainOptions):
+def warn_of_batch_norm(spec: NetworkSpec, options: TrainOptions):
     """Warns of settings under which batch norm learns badly, silently."""
     if not options.fine_tune_batch_norm:
         return
@@ -82,7 +82,7 @@ def warn_of_batch_norm(model_options: ModelOptions, options: TrainOptions):
             options.train_batch_size,
         )
     steps = options.training_number_of_steps
-    head_left = 100 * model_options.batch_norm_decay**steps
+    head_left = 100 * spec.options.batch_norm_decay**steps
     if head_left > _STALE_PERCENT:
         logging.warning(
             "After %d steps the moving averages of the head still consist to %.0f %% of what they "
@@ -91,7 +91,7 @@ def warn_of_batch_norm(model_options: ModelOptions, options: TrainOptions):
             steps,
             head_left,
         )
-    backbone_left = 100 * network.backbone(model_options).batch_norm_decay ** steps
+    backbone_left = 100 * network.backbone(spec.options).batch_norm_decay ** steps
     is_new = options.tf_initial_checkpoint is None and "backbone" not in (options.freeze or ())
     if is_new and backbone_left > _STALE_PERCENT:
         logging.warning(
@@ -99,6 +99,6 @@ def warn_of_batch_norm(model_options: ModelOptions, options: TrainOptions):
             "started with, so that evaluation will differ from training; start from a checkpoint, "
             "train longer, or take another backbone.",
             steps,
-            model_options.model_variant,
+            spec.options.model_variant,
             backbone_left,
         )

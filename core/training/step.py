@@ -13,7 +13,7 @@ from core.layers import recompute
 from core.losses import softmax_cross_entropy
 from core.training import agreed_end, ema, freezing, gradients, optimizers, schedules, update
 from deployment.backend import Backend
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from options.training import TrainingSpec
 from utils.compat import slim, tf
 
@@ -66,7 +66,7 @@ class TrainStep:
 def build(
     images: tf.Tensor,
     labels: tf.Tensor,
-    model_options: ModelOptions,
+    spec: NetworkSpec,
     config: TrainingSpec,
     *,
     num_classes: int,
@@ -78,7 +78,7 @@ def build(
     Args:
       images: float32 [N, h, w, 3], 0..255, static shape; N holds all batches of a step.
       labels: int32 [N, h, w, 1], class ids or ignore_label.
-      model_options: The network.
+      spec: The network.
       config: The training.
       num_classes: Number of classes.
       ignore_label: Label of pixels without loss.
@@ -89,9 +89,9 @@ def build(
     """
     global_step = tf.train.get_or_create_global_step()
     learning_rate = schedules.learning_rate(config, global_step)
-    frozen = freezing.Frozen(config.train.freeze, network.backbone(model_options).scope)
+    frozen = freezing.Frozen(config.train.freeze, network.backbone(spec.options).scope)
     parts, logits = _forward(
-        images, labels, model_options, config, num_classes, ignore_label, backend, frozen
+        images, labels, spec, config, num_classes, ignore_label, backend, frozen
     )
     variables = frozen.trained(tf.trainable_variables())
     frozen.report(tf.trainable_variables())
@@ -125,9 +125,7 @@ def build(
     return _with_update(step, optimizer, config, backend)
 
 
-def _forward(
-    images, labels, model_options, config, num_classes, ignore_label, backend, frozen
-) -> tuple:
+def _forward(images, labels, spec, config, num_classes, ignore_label, backend, frozen) -> tuple:
     """Builds the network for each batch of a step; returns the batches' losses and logits."""
     global_step = tf.train.get_global_step()
     parts, logits = [], []
@@ -136,7 +134,7 @@ def _forward(
         gradients.split(labels, config.train.accumulate_batches),
     ):
         with _arg_scope(config.train, backend, frozen):
-            logits.append(_logits(part_images, model_options, config, num_classes))
+            logits.append(_logits(part_images, spec, config, num_classes))
         loss = _loss(
             logits[-1], part_labels, config.loss, num_classes, ignore_label, global_step, backend
         )
@@ -171,10 +169,10 @@ def _arg_scope(options, backend, frozen):
         yield
 
 
-def _logits(images, model_options, config, num_classes):
+def _logits(images, spec, config, num_classes):
     return network.logits(
         images,
-        model_options,
+        spec,
         num_classes,
         crop_size=images.shape.as_list()[1:3],
         is_training=True,

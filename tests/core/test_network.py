@@ -9,7 +9,7 @@ import pytest
 from core import layers, network
 from core.backbones import resnet_v1
 from core.layers import convolution
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from tests.golden.logits import load_weights
 from utils.compat import slim, tf
 from utils.errors import OptionError
@@ -18,8 +18,8 @@ _SIZE = (65, 65)
 _QUICK = {"model_variant": "resnet_v1_18", "aspp_convs_filters": 8}
 
 
-def _options(**changes) -> ModelOptions:
-    return ModelOptions(**dict(_QUICK, **changes))
+def _options(**changes) -> NetworkSpec:
+    return NetworkSpec.of(**dict(_QUICK, **changes))
 
 
 def _images(*size, batch=1, seed=0):
@@ -306,7 +306,7 @@ def test_an_output_stride_that_a_backbone_cannot_do_is_refused():
     record = resnet_v1.VARIANTS["resnet_v1_18"]
     options = _options(output_stride=32)
     with pytest.raises(OptionError, match="is 32, but resnet_v1_18 can do 8 or 16"):
-        dataclasses.replace(record, output_strides=(8, 16)).check(options)
+        dataclasses.replace(record, output_strides=(8, 16)).check(options.options)
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_colours_can_be_standardized_as_other_frameworks_do():
     options = _options(normalization="imagenet")
     colors = np.array([[255.0, 0.0, 51.0], network.pad_color(options)], np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
-        found = session.run(network.backbone(options).normalize(tf.constant(colors)))
+        found = session.run(network.backbone(options.options).normalize(tf.constant(colors)))
     expected = (np.array([1.0, 0.0, 0.2]) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     np.testing.assert_allclose(found, [expected, [0, 0, 0]], atol=1e-5)
     assert network.pad_color(options) == pytest.approx((123.675, 116.28, 103.53))

@@ -9,7 +9,7 @@ import numpy as np
 
 from core import network
 from core.inference import tta
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from tests.golden import rules
 from utils.compat import tf
 
@@ -19,7 +19,7 @@ STEP = 8
 DEFAULT_CLASSES = 21
 
 
-def options_of(config: dict, folder: pathlib.Path) -> ModelOptions:
+def options_of(config: dict, folder: pathlib.Path) -> NetworkSpec:
     """Returns the network of a manifest's `config`.
 
     Raises:
@@ -30,7 +30,7 @@ def options_of(config: dict, folder: pathlib.Path) -> ModelOptions:
     cell = flags.get("dense_prediction_cell_json")
     if cell:
         flags["dense_prediction_cell_json"] = str(folder / cell)
-    return ModelOptions.from_dict(
+    return NetworkSpec.from_dict(
         dict(
             flags,
             model_variant=config["variant"],
@@ -128,7 +128,7 @@ def _scope_of(name, operations, options) -> str:
     match = re.match(r"layer_(\d+)(?:/(\w+))?$", name)
     if not match:
         return name
-    scope, number = network.backbone(options).scope, int(match.group(1)) - 2
+    scope, number = network.backbone(options.options).scope, int(match.group(1)) - 2
     block = f"{scope}/expanded_conv_{number}" if number else f"{scope}/expanded_conv"
     if number < 0:
         block = f"{scope}/Conv"

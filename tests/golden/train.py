@@ -28,7 +28,7 @@ _DROPOUT_SEED = 77
 def recompute(manifest: dict, folder: pathlib.Path) -> dict:
     """Returns the arrays of a manifest; see the package's docstring."""
     config = manifest["config"]
-    model_options, training = options_of(config, folder)
+    spec, training = options_of(config, folder)
     images = rules.images(config["images"], folder / "photos.npz")
     height, width = images.shape[1:3]
     num_classes = config.get("num_classes", golden_logits.DEFAULT_CLASSES)
@@ -40,7 +40,7 @@ def recompute(manifest: dict, folder: pathlib.Path) -> dict:
         step = train.build(
             tf.constant(images),
             tf.constant(labels),
-            model_options,
+            spec,
             training,
             num_classes=num_classes,
             ignore_label=ignore_label,
@@ -54,7 +54,7 @@ def recompute(manifest: dict, folder: pathlib.Path) -> dict:
 
 
 def options_of(config: dict, folder: pathlib.Path) -> tuple:
-    """Returns (ModelOptions, TrainingSpec) of a manifest's `config`.
+    """Returns (NetworkSpec, TrainingSpec) of a manifest's `config`.
 
     Raises:
       OptionError: If a flag is no option, or refused.
@@ -65,8 +65,8 @@ def options_of(config: dict, folder: pathlib.Path) -> tuple:
     flags = {**config["flags"], **config["train"]}
     network = {name: value for name, value in flags.items() if name not in of_training}
     training = {name: value for name, value in flags.items() if name in of_training}
-    model_options = golden_logits.options_of(dict(config, flags=network), folder)
-    return model_options, TrainingSpec.of(**training)
+    spec = golden_logits.options_of(dict(config, flags=network), folder)
+    return spec, TrainingSpec.of(**training)
 
 
 @contextlib.contextmanager

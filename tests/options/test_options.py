@@ -10,7 +10,7 @@ from options.data import DataOptions
 from options.device import DeviceOptions
 from options.evaluation import EvalOptions
 from options.export import ExportOptions
-from options.network import ModelOptions
+from options.network import NETWORK_RECORDS, NetworkSpec
 from options.optimization import LossOptions, OptimizerOptions, ScheduleOptions
 from options.prediction import PredictOptions, VisOptions
 from options.training import TRAINING_RECORDS, TrainingSpec, TrainOptions
@@ -18,7 +18,7 @@ from tests import resources
 from utils.errors import OptionError
 
 RECORDS = (
-    *(ModelOptions, *TRAINING_RECORDS, EvalOptions, PredictOptions, VisOptions),
+    *(*NETWORK_RECORDS, *TRAINING_RECORDS, EvalOptions, PredictOptions, VisOptions),
     *(ExportOptions, DataOptions, DeviceOptions),
 )
 ROOT = pathlib.Path(common.__file__).parent
@@ -88,13 +88,13 @@ def test_train_npu_allows_the_values_of_the_reference():
 @pytest.mark.parametrize(
     ("record", "values", "message"),
     [
-        (ModelOptions, {"output_stride": 12}, "--output_stride is 12, but must be one of 8, 16"),
-        (ModelOptions, {"nas_remove_os32_stride": True}, "--nas_remove_os32_stride=True"),
-        (ModelOptions, {"quantize_delay_step": 0}, "contrib quantisation"),
-        (ModelOptions, {"decoder_output_stride": (4, 8)}, "is 4,8, but must descend"),
-        (ModelOptions, {"decoder_output_stride": (16,)}, "below --output_stride=16"),
-        (ModelOptions, {"decoder_output_is_logits": True}, "needs --decoder_output_stride"),
-        (ModelOptions, {"image_pooling_crop_size": "513"}, "has 1 values, but needs 2"),
+        (NetworkSpec.of, {"output_stride": 12}, "--output_stride is 12, but must be one of 8, 16"),
+        (NetworkSpec.of, {"nas_remove_os32_stride": True}, "--nas_remove_os32_stride=True"),
+        (NetworkSpec.of, {"quantize_delay_step": 0}, "--quantize_delay_step=0"),
+        (NetworkSpec.of, {"decoder_output_stride": (4, 8)}, "is 4,8, but must descend"),
+        (NetworkSpec.of, {"decoder_output_stride": (16,)}, "below --output_stride=16"),
+        (NetworkSpec.of, {"decoder_output_is_logits": True}, "needs --decoder_output_stride"),
+        (NetworkSpec.of, {"image_pooling_crop_size": "513"}, "has 1 values, but needs 2"),
         (TrainOptions, {"ema_decay": 1.0}, "--ema_decay is 1, but must be below 1"),
         (TrainOptions, {"freeze": ("block[1",)}, "--freeze=block[1"),
         (OptimizerOptions, {"optimizer": "lion"}, "must be one of momentum, adam, adamw, sgd"),

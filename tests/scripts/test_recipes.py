@@ -16,7 +16,7 @@ from absl import flags
 
 import common
 from core import network
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from options.training import TrainOptions
 from tests import resources, small_data
 
@@ -112,7 +112,7 @@ def test_the_options_of_a_recipe_are_accepted(script):
         found = parsed(command)
         options = common.from_flags(TrainOptions, found)
         assert options.training_number_of_steps % options.iterations_per_loop == 0
-        network.check(common.from_flags(ModelOptions, found), crop_size=(513, 513))
+        network.check(NetworkSpec.from_flags(found), crop_size=(513, 513))
 
 
 def test_no_two_recipes_share_a_folder():

@@ -6,19 +6,19 @@ Source: arXiv 1706.05587, section 3.3; squeeze-and-excitation in arXiv 1905.0224
 from __future__ import annotations
 
 from core import layers
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from utils.compat import tf
 
 # Share of elements that dropout keeps in training.
 KEEP_PROB = 0.9
 
 
-def build(features: tf.Tensor, options: ModelOptions, mode: layers.Mode, *, crop_size) -> tf.Tensor:
+def build(features: tf.Tensor, spec: NetworkSpec, mode: layers.Mode, *, crop_size) -> tf.Tensor:
     """Refines features by parallel atrous convolutions and an image-level feature.
 
     Args:
       features: [N, h, w, channels], the backbone's output.
-      options: The network.
+      spec: The network.
       mode: What the graph is for.
       crop_size: (height, width) in input pixels that decides the pooling window; None pools over
         the whole feature map and does not heed `image_pooling_crop_size`.
@@ -26,15 +26,16 @@ def build(features: tf.Tensor, options: ModelOptions, mode: layers.Mode, *, crop
     Returns:
       [N, h, w, aspp_convs_filters], or all branches' channels without the concat projection.
     """
+    options = spec.architecture
     with layers.arg_scope(
         is_training=mode.trains_batch_norm,
         weight_decay=mode.weight_decay,
-        decay=options.batch_norm_decay,
-        activation_fn=activation(options),
+        decay=spec.options.batch_norm_decay,
+        activation_fn=activation(spec),
     ):
         image_feature = None
         if options.add_image_level_feature:
-            image_feature = _image_level_feature(features, options, crop_size)
+            image_feature = _image_level_feature(features, spec, crop_size)
         branches = _atrous_branches(features, options)
         excites = options.aspp_with_squeeze_and_excitation
         if image_feature is not None and not excites:
@@ -48,25 +49,26 @@ def build(features: tf.Tensor, options: ModelOptions, mode: layers.Mode, *, crop
         return outputs * image_feature if image_feature is not None and excites else outputs
 
 
-def activation(options: ModelOptions):
+def activation(spec: NetworkSpec):
     """Returns the activation of the head and the decoder."""
-    return tf.nn.relu6 if options.use_bounded_activation else tf.nn.relu
+    return tf.nn.relu6 if spec.options.use_bounded_activation else tf.nn.relu
 
 
-def pooling_window(options: ModelOptions, crop_size) -> tuple[int, int]:
+def pooling_window(spec: NetworkSpec, crop_size) -> tuple[int, int]:
     """Returns (height, width) of the image-level pooling, in features."""
-    window = options.image_pooling_crop_size or crop_size
-    return tuple(layers.scaled_size(side, 1.0 / options.output_stride) for side in window)
+    window = spec.architecture.image_pooling_crop_size or crop_size
+    return tuple(layers.scaled_size(side, 1.0 / spec.options.output_stride) for side in window)
 
 
-def _image_level_feature(features, options, crop_size):
+def _image_level_feature(features, spec, crop_size):
     """Returns [N, h, w, aspp_convs_filters]: pooled features, projected and spread again."""
+    options = spec.architecture
     if crop_size is None:
         pooled = tf.reduce_mean(features, axis=[1, 2], keepdims=True)
     else:
         pooled = tf.nn.avg_pool(
             features,
-            [1, *pooling_window(options, crop_size), 1],
+            [1, *pooling_window(spec, crop_size), 1],
             [1, *options.image_pooling_stride, 1],
             "VALID",
         )

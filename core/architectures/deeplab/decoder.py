@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from core import layers
 from core.architectures.deeplab import aspp
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from utils.compat import slim, tf
 
 # Channels that lower features are reduced to before a concatenation, so that the head's outweigh.
@@ -17,7 +17,7 @@ PROJECTED_FILTERS = 48
 def build(
     features: tf.Tensor,
     at_stride: dict[int, tf.Tensor],
-    options: ModelOptions,
+    spec: NetworkSpec,
     mode: layers.Mode,
     image_size,
 ) -> tf.Tensor:
@@ -26,18 +26,19 @@ def build(
     Args:
       features: [N, h, w, channels], the head's output.
       at_stride: Stride -> lower features of the backbone.
-      options: The network.
+      spec: The network.
       mode: What the graph is for.
       image_size: (height, width) of the input in pixels.
 
     Returns:
       [N, height / stride, width / stride, decoder_filters] at the finest stride.
     """
+    options = spec.architecture
     with layers.arg_scope(
         is_training=mode.trains_batch_norm,
         weight_decay=mode.weight_decay,
-        decay=options.batch_norm_decay,
-        activation_fn=aspp.activation(options),
+        decay=spec.options.batch_norm_decay,
+        activation_fn=aspp.activation(spec),
     ), _logits_arg_scope(options), tf.variable_scope("decoder"):
         for stage, stride in enumerate(options.decoder_output_stride):
             # The first stage has no suffix: checkpoints with one stage know it so.

@@ -11,7 +11,7 @@ import json
 
 from core import layers
 from core.architectures.deeplab.aspp import KEEP_PROB
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from utils.compat import tf
 from utils.errors import OptionError
 
@@ -22,18 +22,18 @@ FILTERS = 256
 NOMINAL_STRIDE = 16
 
 
-def load(options: ModelOptions) -> list[dict]:
+def load(spec: NetworkSpec) -> list[dict]:
     """Reads and checks the file of a cell.
 
     Raises:
       OptionError: If the file cannot be read, is no such description, or the output stride is
         coarser than what its rates are meant for.
     """
-    path = options.dense_prediction_cell_json
-    if options.output_stride > NOMINAL_STRIDE:
+    path = spec.architecture.dense_prediction_cell_json
+    if spec.options.output_stride > NOMINAL_STRIDE:
         raise OptionError(
-            f"--output_stride is {options.output_stride}, but the rates of a dense prediction cell "
-            f"are for {NOMINAL_STRIDE}, and 8 can be derived from them."
+            f"--output_stride is {spec.options.output_stride}, but the rates of a dense prediction "
+            f"cell are for {NOMINAL_STRIDE}, and 8 can be derived from them."
         )
     try:
         with open(path, encoding="utf-8") as file:
@@ -79,12 +79,12 @@ def _is_pointwise(branch) -> bool:
     return branch["kernel"] in (1, [1, 1])
 
 
-def build(features: tf.Tensor, options: ModelOptions, mode: layers.Mode, *, crop_size) -> tf.Tensor:
-    """Builds the cell of `options.dense_prediction_cell_json`.
+def build(features: tf.Tensor, spec: NetworkSpec, mode: layers.Mode, *, crop_size) -> tf.Tensor:
+    """Builds the cell of `--dense_prediction_cell_json`.
 
     Args:
       features: [N, h, w, channels], the backbone's output.
-      options: The network.
+      spec: The network.
       mode: What the graph is for.
       crop_size: (height, width) in input pixels that decides the pooling windows.
 
@@ -97,26 +97,27 @@ def build(features: tf.Tensor, options: ModelOptions, mode: layers.Mode, *, crop
     with layers.arg_scope(
         is_training=mode.trains_batch_norm,
         weight_decay=mode.weight_decay,
-        decay=options.batch_norm_decay,
+        decay=spec.options.batch_norm_decay,
     ), tf.variable_scope("meta_architecture"):
         outputs = []
-        for index, branch in enumerate(load(options)):
+        for index, branch in enumerate(load(spec)):
             inputs = features if branch["input"] < 0 else outputs[branch["input"]]
             function = _pooling if branch["op"] == "pyramid_pooling" else _convolution
-            outputs.append(function(inputs, branch, options, crop_size, f"branch{index}"))
+            outputs.append(function(inputs, branch, spec, crop_size, f"branch{index}"))
         merged = layers.dropout(tf.concat(outputs, 3), KEEP_PROB, mode.is_training)
         return layers.conv2d(merged, FILTERS, 1, scope="concat_projection")
 
 
-def _convolution(inputs, branch, options, unused_crop_size, scope):
+def _convolution(inputs, branch, spec, unused_crop_size, scope):
     if _is_pointwise(branch):
         return layers.conv2d(inputs, FILTERS, 1, scope=scope)
-    factor = NOMINAL_STRIDE // options.output_stride
+    factor = NOMINAL_STRIDE // spec.options.output_stride
     rate = [side * factor for side in branch["rate"]]
     return layers.split_separable_conv2d(inputs, FILTERS, branch["kernel"], rate, scope=scope)
 
 
-def _pooling(inputs, branch, options, crop_size, scope):
+def _pooling(inputs, branch, spec, crop_size, scope):
+    options = spec.architecture
     if crop_size is None:
         raise OptionError(
             f"--dense_prediction_cell_json={options.dense_prediction_cell_json} pools over a grid, "
@@ -124,7 +125,7 @@ def _pooling(inputs, branch, options, crop_size, scope):
         )
     window = options.image_pooling_crop_size or crop_size
     kernel = [
-        layers.scaled_size(side, 1.0 / (options.output_stride * cells))
+        layers.scaled_size(side, 1.0 / (spec.options.output_stride * cells))
         for side, cells in zip(window, branch["grid_size"])
     ]
     pooled = tf.nn.avg_pool(inputs, [1, *kernel, 1], [1, 1, 1, 1], "VALID")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core import layers
-from options.network import ModelOptions
+from options.architectures import DeepLabOptions
 from utils.compat import slim, tf
 
 SCOPE = "logits"
@@ -12,7 +12,7 @@ OUTPUT = "semantic"
 
 
 def build(
-    features: tf.Tensor, options: ModelOptions, mode: layers.Mode, num_classes: int
+    features: tf.Tensor, options: DeepLabOptions, mode: layers.Mode, num_classes: int
 ) -> tf.Tensor:
     """Returns logits [N, h, w, num_classes].
 
@@ -21,7 +21,7 @@ def build(
 
     Args:
       features: [N, h, w, channels].
-      options: The network.
+      options: The head.
       mode: What the graph is for.
       num_classes: Number of classes.
     """

@@ -8,7 +8,7 @@ import pytest
 
 from core import network
 from core.backbones import Features
-from options.network import ModelOptions
+from options.network import NetworkOptions, NetworkSpec
 from tests.golden.logits import load_weights, options_of
 from tests.resources import golden_folder, golden_json
 from utils.compat import tf
@@ -56,7 +56,7 @@ def _name(parameter) -> str:
 
 def _build(name, size, output_stride) -> Features:
     record = network.BACKBONES[name]
-    options = ModelOptions(model_variant=name, output_stride=output_stride)
+    options = NetworkOptions(model_variant=name, output_stride=output_stride)
     images = np.random.RandomState(zlib.crc32(name.encode())).uniform(0, 255, (1, *size, 3))
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
         return record.build(
@@ -119,7 +119,7 @@ def test_all_variables_of_a_backbone_are_in_its_scope(name):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_trainable_variable_receives_a_gradient_and_every_regularisation_is_of_one(name):
-    options = ModelOptions(
+    options = NetworkSpec.of(
         model_variant=name,
         atrous_rates=(6,),
         decoder_output_stride=(min(network.BACKBONES[name].decoder_strides),),

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from core.backbones import mobilenet_v2
-from options.network import ModelOptions
+from options.network import NetworkOptions
 from tests.resources import golden_json
 from utils.compat import tf
 
 
 def build(images, is_training=False, weight_decay=0.0, **flags):
     return mobilenet_v2.build(
-        images, ModelOptions(**flags), is_training=is_training, weight_decay=weight_decay
+        images, NetworkOptions(**flags), is_training=is_training, weight_decay=weight_decay
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from core import network
 from core.backbones import mobilenet_v3
-from options.network import ModelOptions
+from options.network import NetworkOptions, NetworkSpec
 from tests.golden import logits as golden_logits
 from tests.golden import rules
 from utils.compat import tf
@@ -16,7 +16,7 @@ VARIANTS = ("mobilenet_v3_large_seg", "mobilenet_v3_small_seg")
 
 def _features(variant, images, **flags):
     """Builds features at inference; again in the same graph with the same variables."""
-    options = ModelOptions.from_dict(dict(flags, model_variant=variant))
+    options = NetworkOptions(model_variant=variant, **flags)
     record = network.backbone(options)
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
         return record.build(record.normalize(images), options, is_training=False, weight_decay=0.0)
@@ -92,6 +92,6 @@ def test_images_may_have_any_size():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_another_divisor_than_8_is_refused(variant):
-    network.check(ModelOptions(model_variant=variant, divisible_by=8))
+    network.check(NetworkSpec.of(model_variant=variant, divisible_by=8))
     with pytest.raises(OptionError, match=f"channels of {variant} are always multiples of 8"):
-        network.check(ModelOptions(model_variant=variant, divisible_by=4))
+        network.check(NetworkSpec.of(model_variant=variant, divisible_by=4))

@@ -4,7 +4,7 @@ import pytest
 from core import network
 from core.backbones import scale_to_unit_range, xception
 from core.backbones.xception import IDENTITY, NONE, Block
-from options.network import ModelOptions
+from options.network import NetworkOptions, NetworkSpec
 from tests.golden import logits as golden_logits
 from tests.golden import rules
 from utils.compat import tf
@@ -26,7 +26,7 @@ def _features(images, **flags):
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
         return xception.build(
             scale_to_unit_range(images),
-            ModelOptions.from_dict(flags),
+            NetworkOptions(**flags),
             is_training=False,
             weight_decay=0.0,
             scope="tiny",
@@ -75,7 +75,7 @@ def test_multi_grid_of_ones_changes_nothing_and_other_rates_do():
 
 def test_multi_grid_needs_one_rate_for_each_convolution_of_the_last_block():
     with pytest.raises(OptionError, match="--multi_grid has 2 values, but xception_41 needs"):
-        network.check(ModelOptions(model_variant="xception_41", multi_grid=(1, 2)))
+        network.check(NetworkSpec.of(model_variant="xception_41", multi_grid=(1, 2)))
 
 
 def test_decoder_features_are_of_their_stride_and_from_before_the_next():

@@ -10,7 +10,7 @@ from core import network
 from core.checkpoints import restore
 from core.inference import tta
 from core.training import step
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from tests.resources import data_folder, pretrained
 from utils.compat import tf
 
@@ -38,7 +38,7 @@ TENSORS = {
 
 
 def options_at(output_stride):
-    return ModelOptions(
+    return NetworkSpec.of(
         model_variant="mobilenet_v2", depth_multiplier=0.5, output_stride=output_stride
     )
 
@@ -52,7 +52,7 @@ def test_all_variables_of_the_checkpoint_match_by_name_and_shape():
 
 
 def test_all_variables_of_the_imagenet_checkpoint_but_its_last_layer_match():
-    network.logits(tf.zeros([1, 97, 97, 3]), ModelOptions(), CLASSES, crop_size=(97, 97))
+    network.logits(tf.zeros([1, 97, 97, 3]), NetworkSpec.of(), CLASSES, crop_size=(97, 97))
     matched = restore.match(
         pretrained("mobilenet_v2_1.0_224_imagenet"),
         [variable for variable in step.network_variables() if "MobilenetV2/" in variable.name],

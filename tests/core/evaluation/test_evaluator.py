@@ -19,12 +19,12 @@ from deployment.backend import Backend
 from options import saved as saved_options
 from options.device import DeviceOptions
 from options.evaluation import EvalOptions
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from tests.golden.logits import load_weights
 from utils.compat import slim, tf
 from utils.errors import UserError
 
-MODEL = ModelOptions(depth_multiplier=0.25, aspp_convs_filters=16)
+MODEL = NetworkSpec.of(depth_multiplier=0.25, aspp_convs_filters=16)
 CROP = (33, 49)
 CLASSES = 4
 INFO = types.SimpleNamespace(
@@ -93,7 +93,7 @@ def _run(checkpoint, images, batch_size=1, info=INFO, num_images=None, **options
     return evaluator.run(
         _make_batches(images, batch_size),
         checkpoint_path=checkpoint,
-        model_options=MODEL,
+        spec=MODEL,
         options=EvalOptions(eval_batch_size=batch_size, **options),
         crop_size=CROP,
         info=info,
@@ -192,7 +192,7 @@ def test_a_checkpoint_of_another_network_is_a_sentence(checkpoint):
         evaluator.run(
             _make_batches(_images(1)),
             checkpoint_path=checkpoint,
-            model_options=ModelOptions(depth_multiplier=0.5, aspp_convs_filters=16),
+            spec=NetworkSpec.of(depth_multiplier=0.5, aspp_convs_filters=16),
             options=EvalOptions(),
             crop_size=CROP,
             info=INFO,
@@ -355,7 +355,7 @@ def _measured(checkpoint, images, batch_size=1, **arguments):
         _make_batches(images, batch_size),
         checkpoint_path=checkpoint,
         **{
-            "model_options": MODEL,
+            "spec": MODEL,
             "options": EvalOptions(eval_batch_size=batch_size, calibration_bins=5),
             "crop_size": CROP,
             "info": INFO,

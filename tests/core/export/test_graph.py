@@ -8,7 +8,7 @@ from core.export import frozen, graph
 from core.inference import tta
 from datasets.pipeline import preprocess
 from options.data import DataOptions
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from tests import resources
 from tests.golden import logits as golden_logits
 from tests.golden import rules
@@ -19,7 +19,7 @@ CLASSES = 5
 CROP = (33, 41)
 # The small network as constants, made once.
 FROZEN = []
-SMALL = ModelOptions(depth_multiplier=0.25, aspp_convs_filters=16, output_stride=16)
+SMALL = NetworkSpec.of(depth_multiplier=0.25, aspp_convs_filters=16, output_stride=16)
 
 
 def network(options=SMALL, crop=CROP, classes=CLASSES, **changes):
@@ -70,7 +70,7 @@ def predicted(exported, prepared):
     with tf.Graph().as_default(), tf.Session() as session:
         probabilities = tta.probabilities(
             tf.constant(prepared[np.newaxis]),
-            exported.options,
+            exported.spec,
             exported.num_classes,
             scales=exported.scales,
             flip=exported.flip,

@@ -7,7 +7,7 @@ from core import network
 from core.inference import predictor, tta
 from core.inference.predictor import Member, Predictor
 from core.inference.windows import Windows
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from tests.small_networks import SMALL, save_checkpoint
 from utils.compat import tf
 from utils.errors import UserError
@@ -15,7 +15,7 @@ from utils.errors import UserError
 pytestmark = pytest.mark.usefixtures("shallow_mobilenet")
 
 CLASSES = 4
-RESNET = ModelOptions(model_variant="resnet_v1_18", aspp_convs_filters=8)
+RESNET = NetworkSpec.of(model_variant="resnet_v1_18", aspp_convs_filters=8)
 
 
 def _save(folder, options, factor=1.0):
@@ -39,7 +39,7 @@ def _image(height, width, seed=0):
 def _in_graph(member, image, **settings):
     with tf.Graph().as_default(), tf.Session() as session:
         images = tf.constant(image[np.newaxis].astype(np.float32))
-        outputs = tta.probabilities(images, member.options, CLASSES, **settings)
+        outputs = tta.probabilities(images, member.spec, CLASSES, **settings)
         tf.train.Saver().restore(session, member.checkpoint_path)
         return session.run(outputs)[0]
 

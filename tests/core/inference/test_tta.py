@@ -5,7 +5,7 @@ import pytest
 
 from core import network
 from core.inference import tta
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from tests.golden.logits import load_weights
 from utils.compat import tf
 
@@ -15,7 +15,7 @@ _SETTINGS = {"num_classes": _CLASSES, "crop_size": _SIZE}
 
 
 def _options(**changes):
-    return ModelOptions(model_variant="resnet_v1_18", aspp_convs_filters=8, **changes)
+    return NetworkSpec.of(model_variant="resnet_v1_18", aspp_convs_filters=8, **changes)
 
 
 def _images(batch=1):

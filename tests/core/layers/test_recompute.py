@@ -8,7 +8,7 @@ from core.layers import recompute
 from core.training import step as train
 from deployment import backend as backends
 from options.device import DeviceOptions
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from options.training import TrainingSpec
 from utils.compat import slim, tf
 
@@ -73,7 +73,7 @@ def test_loss_gradients_and_moving_averages_are_the_same(uses_between):
     ],
 )
 def test_every_family_of_backbones_has_units(variant, units):
-    options = ModelOptions(model_variant=variant)
+    options = NetworkSpec.of(model_variant=variant)
     with slim.arg_scope([recompute.unit], recompute=True):
         network.logits(tf.zeros([1, 33, 33, 3]), options, 5, crop_size=(33, 33), is_training=True)
     assert _count("IdentityN") == units
@@ -87,7 +87,7 @@ def test_a_training_step_has_the_same_loss_with_and_without():
         step = train.build(
             tf.random.stateless_uniform([1, 33, 33, 3], [1, 2], 0.0, 255.0),
             tf.random.stateless_uniform([1, 33, 33, 1], [3, 4], 0, 5, tf.int32),
-            ModelOptions(model_variant="resnet_v1_18", decoder_output_stride=(4,)),
+            NetworkSpec.of(model_variant="resnet_v1_18", decoder_output_stride=(4,)),
             TrainingSpec.of(gradient_checkpointing=gradient_checkpointing, base_learning_rate=0.1),
             num_classes=5,
             ignore_label=255,

@@ -6,7 +6,7 @@ import pytest
 
 from core.runs import folder as run_folder
 from options.data import DataOptions
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from options.training import TrainingSpec
 from utils.compat import tf
 from utils.errors import OptionError, UserError
@@ -22,7 +22,7 @@ class _Info:
 
 def _prepare(folder, num_images=7, model=None, fingerprint="abc", ranks=1, check=None, **train):
     sections = {
-        "model": model or ModelOptions(),
+        "model": model or NetworkSpec.of(),
         "train": TrainingSpec.of(**train),
         "data": DataOptions(),
     }
@@ -77,7 +77,7 @@ def test_a_run_that_is_refused_writes_nothing(tmp_path):
     ("change", "message"),
     [
         ({"weight_decay": 0.1}, "--weight_decay was 4e-05, now 0.1"),
-        ({"model": ModelOptions(output_stride=8)}, "--output_stride was 16, now 8"),
+        ({"model": NetworkSpec.of(output_stride=8)}, "--output_stride was 16, now 8"),
         ({"num_images": 8}, "num_images of the data was 7, now 8"),
         ({"fingerprint": "abd"}, "fingerprint of the data was abc, now abd"),
     ],

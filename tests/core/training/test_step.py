@@ -12,13 +12,13 @@ from core.training import step as train
 from deployment import backend as backends
 from deployment.devices.loss_scaling import LossScaling
 from options.device import DeviceOptions
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from options.training import TrainingSpec
 from utils.compat import slim, tf
 
 # Four blocks instead of seventeen: what is tested does not depend on the depth.
 BLOCKS = mobilenet_v2.BLOCKS[:4]
-MODEL = ModelOptions(depth_multiplier=0.1, aspp_convs_filters=4, output_stride=8)
+MODEL = NetworkSpec.of(depth_multiplier=0.1, aspp_convs_filters=4, output_stride=8)
 SIDE = 33
 STEPS = 2
 

@@ -10,7 +10,7 @@ import pytest
 import deployment.backend
 from core.training import step as train
 from options.device import DeviceOptions
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from options.training import TrainingSpec
 from tests.npu_adapter import importable
 from tests.npu_adapter import session as device
@@ -83,7 +83,7 @@ def operations(network, training, steps_per_loop):
         step = train.build(
             tf.zeros([count, 33, 33, 3]),
             tf.zeros([count, 33, 33, 1], tf.int32),
-            ModelOptions(**network),
+            NetworkSpec.of(**network),
             training,
             num_classes=3,
             ignore_label=255,

@@ -7,7 +7,7 @@ from core.training import step as train
 from deployment import backend as backends
 from deployment.devices import cpu
 from options.device import DeviceOptions
-from options.network import ModelOptions
+from options.network import NetworkSpec
 from options.training import TrainingSpec
 from utils import compat
 from utils.compat import tf
@@ -67,7 +67,7 @@ def _training_step(backend):
     return train.build(
         images,
         labels,
-        ModelOptions(model_variant="resnet_v1_18", atrous_rates=(2, 4, 6)),
+        NetworkSpec.of(model_variant="resnet_v1_18", atrous_rates=(2, 4, 6)),
         TrainingSpec.of(fine_tune_batch_norm=True, seed=1),
         num_classes=5,
         ignore_label=255,
