@@ -21,6 +21,7 @@ from options.evaluation import EvalOptions
 from options.inference import WindowOptions
 from options.network import NETWORK_RECORDS, NetworkSpec
 from options.training import TRAINING_RECORDS, TrainingSpec
+from utils.classes import ClassSet
 from utils.errors import OptionError, UserError
 
 
@@ -144,17 +145,21 @@ def _check_data(sections, given) -> tuple:
       UserError: If the data are not as they must be.
     """
     from core import network
-    from core.losses import softmax_cross_entropy
+    from core.losses import objective
     from datasets import info as dataset_info
     from datasets.pipeline import input_fn
 
     training, data_options = sections["train"], sections["data"]
     network.check(sections["model"], crop_size=data_options.train_crop_size)
     info = dataset_info.load(data_options, given)
-    softmax_cross_entropy.check(training.loss.label_weights, info.num_classes)
+    objective.check(training.loss, _classes(info))
     num_images = input_fn.count_images(data_options, training.train.train_split, info)
     _check_count("num_training_samples", data_options.num_training_samples, num_images, given)
     return info, num_images
+
+
+def _classes(info) -> ClassSet:
+    return ClassSet(info.class_names, info.colors, info.ignore_label, name=info.name)
 
 
 def _check_evaluation(sections, eval_options, info):
@@ -304,8 +309,7 @@ def _training_graph(sections, info, backend, first_batch):
         batch["label"],
         sections["model"],
         sections["train"],
-        num_classes=info.num_classes,
-        ignore_label=info.ignore_label,
+        classes=_classes(info),
         backend=backend,
     )
     return timer.around(step, batch["image"])

@@ -28,6 +28,7 @@ from common import option
 from options.device import DeviceOptions
 from options.network import NETWORK_RECORDS, NetworkSpec
 from options.training import TrainingSpec
+from utils.classes import ClassSet, default_names
 from utils.errors import UserError
 
 
@@ -119,8 +120,7 @@ def _measure(options: NetworksOptions, spec: NetworkSpec) -> dict:
                 tf.zeros([*images[:3], 1], tf.int32),
                 spec,
                 TrainingSpec(),
-                num_classes=options.num_classes,
-                ignore_label=255,
+                classes=ClassSet(default_names(options.num_classes)),
                 backend=_backend(),
             )
             found["training_mb"] = _memory_of(step.train_op)

@@ -21,6 +21,7 @@ from common import option
 from options.device import DeviceOptions
 from options.network import NETWORK_RECORDS, NetworkSpec
 from options.training import TrainingSpec
+from utils.classes import ClassSet, default_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,8 +114,7 @@ def _step(options, spec, backend):
         tf.zeros([*shape, 1], tf.int32),
         spec,
         TrainingSpec(),
-        num_classes=NUM_CLASSES,
-        ignore_label=255,
+        classes=ClassSet(default_names(NUM_CLASSES)),
         backend=backend,
     )
 

@@ -15,6 +15,7 @@ from common import Options, option
 from options.device import DeviceOptions
 from options.network import NETWORK_RECORDS, NetworkSpec
 from options.training import TRAINING_RECORDS, TrainingSpec, TrainOptions
+from utils.classes import ClassSet, default_names
 
 NUM_CLASSES = 21
 
@@ -76,8 +77,7 @@ def _training_step(options, flag_values, backend):
         tf.identity(labels),
         NetworkSpec.from_flags(flag_values),
         training,
-        num_classes=NUM_CLASSES,
-        ignore_label=255,
+        classes=ClassSet(default_names(NUM_CLASSES)),
         backend=backend,
     ).train_op
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 
@@ -33,13 +33,18 @@ class Targets(NamedTuple):
     """What a loss compares logits with.
 
     Attributes:
-      values: float32 [N, h, w, channels], 0 or 1.
-      weights: float32, 1 where a target counts and 0 where it is ignored; [N, h, w, 1] in exclusive
-        tasks, [N, h, w, classes] in multi-label ones.
+      labels: The labels, int32; [N, h, w, 1] in exclusive tasks, [N, h, w, classes] in multi-label
+        ones.
+      counted: float32 in the shape of labels, 1 where a target counts and 0 where it is ignored.
+      weights: float32 in the shape of labels, `counted` times the weight of the class.
+      values: Function that builds the targets as 0 or 1, float32 [N, h, w, channels]: they need as
+        much memory as the logits, and not every loss needs them.
     """
 
-    values: tf.Tensor
+    labels: tf.Tensor
+    counted: tf.Tensor
     weights: tf.Tensor
+    values: Callable
 
 
 class Task(abc.ABC):
@@ -100,12 +105,13 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
-    def targets(self, labels: tf.Tensor, classes: ClassSet) -> Targets:
+    def targets(self, labels: tf.Tensor, classes: ClassSet, label_weights=None) -> Targets:
         """Returns the targets of a batch and their weights.
 
         Args:
           labels: The labels of a batch.
           classes: The classes of the data.
+          label_weights: One weight per class; None: all 1.
         """
 
     @abc.abstractmethod
@@ -130,11 +136,18 @@ class _Exclusive(Task):
 
     is_exclusive = True
 
-    def _weights(self, labels, classes):
-        counted = (labels >= 0) & (labels < classes.count)
-        if classes.ignore_label is not None:
-            counted &= tf.not_equal(labels, classes.ignore_label)
-        return tf.cast(counted, tf.float32)
+    def _weights(self, labels, classes, label_weights):
+        """Returns which labels are not ignored, and their weights; zero for no class."""
+        if classes.ignore_label is None:
+            counted = tf.ones_like(labels, tf.float32)
+        else:
+            counted = tf.cast(tf.not_equal(labels, classes.ignore_label), tf.float32)
+        if label_weights is None:
+            return counted, counted
+        is_class = (labels >= 0) & (labels < classes.count)
+        label = tf.where(is_class, labels, tf.zeros_like(labels))
+        of_class = tf.gather(tf.constant(label_weights, tf.float32), label)
+        return counted, counted * tf.cast(is_class, tf.float32) * of_class
 
 
 class _Multiclass(_Exclusive):
@@ -164,9 +177,12 @@ class _Multiclass(_Exclusive):
     def confidence(self, probabilities):
         return tf.reduce_max(probabilities, axis=3)
 
-    def targets(self, labels, classes):
-        values = tf.one_hot(tf.squeeze(labels, 3), classes.count)
-        return Targets(values, self._weights(labels, classes))
+    def targets(self, labels, classes, label_weights=None):
+        # A label that is no class counts, without a target: so it is in the DeepLab family.
+        counted, weights = self._weights(labels, classes, label_weights)
+        return Targets(
+            labels, counted, weights, lambda: tf.one_hot(tf.squeeze(labels, 3), classes.count)
+        )
 
     def loss_at_chance(self, num_classes):
         return math.log(num_classes)
@@ -213,9 +229,10 @@ class _Binary(_Sigmoid, _Exclusive):
     def num_classes(self, channels):
         return 2
 
-    def targets(self, labels, classes):
-        values = tf.cast(tf.equal(labels, 1), tf.float32)
-        return Targets(values, self._weights(labels, classes))
+    def targets(self, labels, classes, label_weights=None):
+        counted, weights = self._weights(labels, classes, label_weights)
+        is_class = tf.cast((labels >= 0) & (labels < classes.count), tf.float32)
+        return Targets(labels, counted * is_class, weights * is_class, lambda: _ones(labels))
 
     def _shaped(self, values):
         return values[..., 0]
@@ -233,11 +250,17 @@ class _Multilabel(_Sigmoid):
     def num_classes(self, channels):
         return channels
 
-    def targets(self, labels, classes):
-        return Targets(
-            tf.cast(tf.equal(labels, 1), tf.float32),
-            tf.cast(tf.not_equal(labels, IGNORED), tf.float32),
-        )
+    def targets(self, labels, classes, label_weights=None):
+        counted = tf.cast(tf.not_equal(labels, IGNORED), tf.float32)
+        weights = counted
+        if label_weights is not None:
+            weights = counted * tf.constant(label_weights, tf.float32)
+        return Targets(labels, counted, weights, lambda: _ones(labels))
+
+
+def _ones(labels):
+    """Returns 1.0 where a label is 1, else 0.0."""
+    return tf.cast(tf.equal(labels, 1), tf.float32)
 
 
 def _floats(threshold) -> np.ndarray:

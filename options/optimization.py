@@ -109,6 +109,11 @@ class ScheduleOptions(Options):
 class LossOptions(Options):
     """The loss."""
 
+    loss: str | None = option(
+        flags.DEFINE_string,
+        None,
+        "Loss, such as cross_entropy or binary_cross_entropy; unset: the task's own.",
+    )
     upsample_logits: bool = option(
         flags.DEFINE_bool,
         True,

@@ -9,12 +9,14 @@ import contextlib
 import dataclasses
 
 from core import layers, network
+from core import task as tasks
 from core.layers import recompute
-from core.losses import softmax_cross_entropy
+from core.losses import Context, objective
 from core.training import agreed_end, ema, freezing, gradients, optimizers, schedules, update
 from deployment.backend import Backend
 from options.network import NetworkSpec
 from options.training import TrainingSpec
+from utils.classes import ClassSet
 from utils.compat import slim, tf
 
 
@@ -31,8 +33,8 @@ class TrainStep:
       reg_loss: float32 scalar, weight decay as a part of the loss.
       total_loss: float32 scalar, what is minimised.
       images: float32 [N, h, w, 3], the batches of the step.
-      labels: int32 [N, h, w, 1], the batches of the step.
-      logits: Scale name -> [N, h, w, classes] float32; "merged" is the output.
+      labels: int32, the batches of the step.
+      logits: Scale name -> [N, h, w, channels] float32; "merged" is the output.
       gradients: (gradient, variable) pairs of total_loss before clipping and multipliers.
       gradient_norm: float32 scalar, their norm.
       bad_step: The first step that was not finite.
@@ -69,19 +71,17 @@ def build(
     spec: NetworkSpec,
     config: TrainingSpec,
     *,
-    num_classes: int,
-    ignore_label: int,
+    classes: ClassSet,
     backend: Backend,
 ) -> TrainStep:
     """Builds the training graph in the default graph.
 
     Args:
       images: float32 [N, h, w, 3], 0..255, static shape; N holds all batches of a step.
-      labels: int32 [N, h, w, 1], class ids or ignore_label.
+      labels: The labels, int32; [N, h, w, 1], class ids or the ignore label, in exclusive tasks.
       spec: The network.
       config: The training.
-      num_classes: Number of classes.
-      ignore_label: Label of pixels without loss.
+      classes: The classes of the data, with their task.
       backend: The device; it averages gradients over ranks.
 
     Raises:
@@ -90,9 +90,7 @@ def build(
     global_step = tf.train.get_or_create_global_step()
     learning_rate = schedules.learning_rate(config, global_step)
     frozen = freezing.Frozen(config.train.freeze, network.backbone(spec.options).scope)
-    parts, logits = _forward(
-        images, labels, spec, config, num_classes, ignore_label, backend, frozen
-    )
+    parts, logits = _forward(images, labels, spec, config, classes, backend, frozen)
     variables = frozen.trained(tf.trainable_variables())
     frozen.report(tf.trainable_variables())
     loss = _mean([part.loss for part in parts])
@@ -125,19 +123,19 @@ def build(
     return _with_update(step, optimizer, config, backend)
 
 
-def _forward(images, labels, spec, config, num_classes, ignore_label, backend, frozen) -> tuple:
+def _forward(images, labels, spec, config, classes, backend, frozen) -> tuple:
     """Builds the network for each batch of a step; returns the batches' losses and logits."""
-    global_step = tf.train.get_global_step()
+    context = Context(config.loss, tf.train.get_global_step(), backend.average)
+    channels = tasks.of(classes).channels(classes.count)
     parts, logits = [], []
     for part_images, part_labels in zip(
         gradients.split(images, config.train.accumulate_batches),
         gradients.split(labels, config.train.accumulate_batches),
     ):
         with _arg_scope(config.train, backend, frozen):
-            logits.append(_logits(part_images, spec, config, num_classes))
-        loss = _loss(
-            logits[-1], part_labels, config.loss, num_classes, ignore_label, global_step, backend
-        )
+            logits.append(_logits(part_images, spec, config, channels))
+        outputs = {name: (value, 1.0) for name, value in logits[-1].items()}
+        loss = objective.build(outputs, part_labels, classes, context)
         parts.append(gradients.Part(part_images, loss))
     return parts, logits
 
@@ -169,30 +167,15 @@ def _arg_scope(options, backend, frozen):
         yield
 
 
-def _logits(images, spec, config, num_classes):
+def _logits(images, spec, config, channels):
     return network.logits(
         images,
         spec,
-        num_classes,
+        channels,
         crop_size=images.shape.as_list()[1:3],
         is_training=True,
         fine_tune_batch_norm=config.train.fine_tune_batch_norm,
         weight_decay=config.optimizer.weight_decay,
-    )
-
-
-def _loss(logits, labels, options, num_classes, ignore_label, global_step, backend):
-    return softmax_cross_entropy.loss(
-        logits,
-        labels,
-        num_classes=num_classes,
-        ignore_label=ignore_label,
-        label_weights=options.label_weights,
-        upsample_logits=options.upsample_logits,
-        hard_example_mining_step=options.hard_example_mining_step,
-        top_k_percent_pixels=options.top_k_percent_pixels,
-        global_step=global_step,
-        average=backend.average,
     )
 
 

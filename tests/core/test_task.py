@@ -36,11 +36,19 @@ def test_the_flag_names_every_task():
     assert all(name == task.name for name, task in TASKS.items())
 
 
+def targets_of(task, labels, found, label_weights=None):
+    def build(labels):
+        targets = TASKS[task].targets(labels, found, label_weights)
+        return targets._replace(values=targets.values())
+
+    return run(build, labels)
+
+
 def test_without_an_ignore_label_every_class_counts():
     labels = np.array([[[[0], [255]]]], np.int32)
     found = dataclasses.replace(class_set(), ignore_label=None)
-    targets = run(lambda values: TASKS["multiclass"].targets(values, found), labels)
-    assert targets.weights[0, 0, :, 0].tolist() == [1, 0]
+    targets = targets_of("multiclass", labels, found)
+    assert targets.counted[0, 0, :, 0].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
@@ -92,27 +100,30 @@ def test_extreme_thresholds_select_all_or_nothing():
     assert run(lambda values: decide(values, 1.0), logits).tolist() == [[[0, 0]]]
 
 
-def test_multiclass_targets_are_one_hot_and_weigh_classes_only():
+def test_multiclass_targets_are_one_hot_and_count_all_but_the_ignore_label():
     labels = np.array([[[[0], [2], [255], [7]]]], np.int32)
-    targets = run(lambda values: TASKS["multiclass"].targets(values, class_set()), labels)
+    targets = targets_of("multiclass", labels, class_set(), (2.0, 3.0, 4.0))
     np.testing.assert_array_equal(
         targets.values[0, 0], [[1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]]
     )
-    assert targets.weights[0, 0, :, 0].tolist() == [1, 1, 0, 0]
+    assert targets.counted[0, 0, :, 0].tolist() == [1, 1, 0, 1]
+    assert targets.weights[0, 0, :, 0].tolist() == [2, 4, 0, 0]
 
 
 def test_binary_targets_ignore_everything_but_background_and_object():
     labels = np.array([[[[0], [1], [255], [2]]]], np.int32)
-    targets = run(lambda values: TASKS["binary"].targets(values, class_set(count=2)), labels)
+    targets = targets_of("binary", labels, class_set(count=2), (2.0, 3.0))
     assert targets.values[0, 0, :, 0].tolist() == [0, 1, 0, 0]
-    assert targets.weights[0, 0, :, 0].tolist() == [1, 1, 0, 0]
+    assert targets.counted[0, 0, :, 0].tolist() == [1, 1, 0, 0]
+    assert targets.weights[0, 0, :, 0].tolist() == [2, 3, 0, 0]
 
 
 def test_multilabel_targets_are_ignored_one_by_one():
     labels = np.array([[[[0, 1, IGNORED]]]], np.int32)
-    targets = run(lambda values: TASKS["multilabel"].targets(values, class_set()), labels)
+    targets = targets_of("multilabel", labels, class_set(), (2.0, 3.0, 4.0))
     assert targets.values[0, 0, 0].tolist() == [0, 1, 0]
-    assert targets.weights[0, 0, 0].tolist() == [1, 1, 0]
+    assert targets.counted[0, 0, 0].tolist() == [1, 1, 0]
+    assert targets.weights[0, 0, 0].tolist() == [2, 3, 0]
 
 
 def test_guessing_costs_the_logarithm_of_the_choices():

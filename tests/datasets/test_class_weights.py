@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from core.losses import softmax_cross_entropy
+from core.losses import objective
 from datasets import class_weights
+from options.optimization import LossOptions
+from utils.classes import ClassSet, default_names
 
 
 def test_median_frequency_follows_its_definition():
@@ -50,4 +52,5 @@ def test_a_class_that_never_appears_gets_1(weights):
 def test_the_line_to_paste_is_one_flag_for_each_class():
     line = class_weights.as_flags([0.25, 12.345678])
     assert line == "--label_weights=0.25 --label_weights=12.35"
-    softmax_cross_entropy.check([float(flag.split("=")[1]) for flag in line.split()], 2)
+    weights = tuple(float(flag.split("=")[1]) for flag in line.split())
+    objective.check(LossOptions(label_weights=weights), ClassSet(default_names(2)))

@@ -6,8 +6,10 @@ import pathlib
 
 import numpy as np
 
-from core.losses import softmax_cross_entropy
+from core.losses import Context, objective
+from options.optimization import LossOptions
 from tests.golden import rules
+from utils.classes import ClassSet, default_names
 from utils.compat import tf
 from utils.errors import OptionError
 
@@ -64,16 +66,11 @@ def recompute_case(manifest: dict, case: dict) -> dict:
     labels = case_labels(manifest, case)
     with tf.Graph().as_default():
         logits = {name: tf.constant(value) for name, value in case_logits(manifest, case).items()}
-        softmax_cross_entropy.loss(
-            logits,
+        objective.build(
+            {name: (value, 1.0) for name, value in logits.items()},
             tf.constant(labels),
-            num_classes=case["num_classes"],
-            ignore_label=case["ignore_label"],
-            label_weights=case.get("loss_weight"),
-            upsample_logits=case.get("upsample_logits", True),
-            hard_example_mining_step=case.get("hard_example_mining_step", 0),
-            top_k_percent_pixels=case.get("top_k_percent_pixels", 1.0),
-            global_step=tf.constant(case.get("global_step", 0), tf.int64),
+            ClassSet(default_names(case["num_classes"]), ignore_label=case["ignore_label"]),
+            Context(_options(case), tf.constant(case.get("global_step", 0), tf.int64)),
         )
         losses = tf.losses.get_losses()
         gradients = tf.gradients(tf.add_n(losses), list(logits.values()))
@@ -88,6 +85,18 @@ def recompute_case(manifest: dict, case: dict) -> dict:
         key = f"grad_{name}_logits" if name == "merged" else f"grad_logits_{name}"
         arrays[key] = value[:, ::STEP, ::STEP, ::channel_step]
     return arrays
+
+
+def _options(case: dict) -> LossOptions:
+    weights = case.get("loss_weight")
+    if isinstance(weights, float):
+        weights = [weights] * case["num_classes"]
+    return LossOptions(
+        label_weights=weights,
+        upsample_logits=case.get("upsample_logits", True),
+        hard_example_mining_step=case.get("hard_example_mining_step", 0),
+        top_k_percent_pixels=case.get("top_k_percent_pixels", 1.0),
+    )
 
 
 def case_logits(manifest: dict, case: dict) -> dict:

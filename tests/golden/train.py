@@ -17,6 +17,7 @@ from options.device import DeviceOptions
 from options.training import TRAINING_RECORDS, TrainingSpec
 from tests.golden import logits as golden_logits
 from tests.golden import rules
+from utils.classes import ClassSet, default_names
 from utils.compat import slim, tf
 from utils.errors import OptionError, UserError
 
@@ -42,8 +43,7 @@ def recompute(manifest: dict, folder: pathlib.Path) -> dict:
             tf.constant(labels),
             spec,
             training,
-            num_classes=num_classes,
-            ignore_label=ignore_label,
+            classes=ClassSet(default_names(num_classes), ignore_label=ignore_label),
             backend=backend.create(DeviceOptions(device="cpu")),
         )
         with tf.Session() as session:

@@ -10,6 +10,7 @@ from deployment import backend as backends
 from options.device import DeviceOptions
 from options.network import NetworkSpec
 from options.training import TrainingSpec
+from utils.classes import ClassSet, default_names
 from utils.compat import slim, tf
 
 
@@ -89,8 +90,7 @@ def test_a_training_step_has_the_same_loss_with_and_without():
             tf.random.stateless_uniform([1, 33, 33, 1], [3, 4], 0, 5, tf.int32),
             NetworkSpec.of(model_variant="resnet_v1_18", decoder_output_stride=(4,)),
             TrainingSpec.of(gradient_checkpointing=gradient_checkpointing, base_learning_rate=0.1),
-            num_classes=5,
-            ignore_label=255,
+            classes=ClassSet(default_names(5)),
             backend=backends.create(DeviceOptions(device="cpu")),
         )
         start = [

@@ -14,6 +14,7 @@ from deployment.devices.loss_scaling import LossScaling
 from options.device import DeviceOptions
 from options.network import NetworkSpec
 from options.training import TrainingSpec
+from utils.classes import ClassSet, default_names
 from utils.compat import slim, tf
 
 # Four blocks instead of seventeen: what is tested does not depend on the depth.
@@ -51,8 +52,7 @@ def run(images=4, steps=STEPS, start=None, poison=None, device=None, **options):
             tf.constant(labels),
             MODEL,
             TrainingSpec.of(**settings),
-            num_classes=3,
-            ignore_label=255,
+            classes=ClassSet(default_names(3)),
             backend=backend,
         )
         fetches = [step.loss, step.reg_loss, step.gradient_norm, step.bad_step, step.learning_rate]

@@ -14,6 +14,7 @@ from options.network import NetworkSpec
 from options.training import TrainingSpec
 from tests.npu_adapter import importable
 from tests.npu_adapter import session as device
+from utils.classes import ClassSet, default_names
 from utils.compat import tf
 
 # What the networks and their gradients are made of.
@@ -77,7 +78,7 @@ def operations(network, training, steps_per_loop):
     """Returns all operations behind the iterator that a run of a training loop makes."""
     backend = deployment.backend.create(DeviceOptions(device="npu", loss_scale="none"))
     training = TrainingSpec.of(fine_tune_batch_norm=True, **training)
-    count = 2 * training.accumulate_batches
+    count = 2 * training.train.accumulate_batches
     with tf.Graph().as_default() as graph:
         tf.set_random_seed(1)
         step = train.build(
@@ -85,8 +86,7 @@ def operations(network, training, steps_per_loop):
             tf.zeros([count, 33, 33, 1], tf.int32),
             NetworkSpec.of(**network),
             training,
-            num_classes=3,
-            ignore_label=255,
+            classes=ClassSet(default_names(3)),
             backend=backend,
         )
         # The adapter's optimizer makes control edges of all gradients.

@@ -10,6 +10,7 @@ from options.device import DeviceOptions
 from options.network import NetworkSpec
 from options.training import TrainingSpec
 from utils import compat
+from utils.classes import ClassSet, default_names
 from utils.compat import tf
 from utils.errors import OptionError
 
@@ -69,8 +70,7 @@ def _training_step(backend):
         labels,
         NetworkSpec.of(model_variant="resnet_v1_18", atrous_rates=(2, 4, 6)),
         TrainingSpec.of(fine_tune_batch_norm=True, seed=1),
-        num_classes=5,
-        ignore_label=255,
+        classes=ClassSet(default_names(5)),
         backend=backend,
     )
 

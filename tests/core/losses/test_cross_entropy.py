@@ -3,36 +3,29 @@
 import numpy as np
 import pytest
 
-from core.losses import softmax_cross_entropy
+from core.losses import Context, objective
+from tests import small_losses
 from tests.golden import losses as golden_losses
 from tests.resources import golden_folder, golden_json
+from tests.small_losses import classes_of
 from utils.compat import tf
-from utils.errors import OptionError
 
 CLASSES = 4
-IGNORE = 255
+IGNORE = small_losses.IGNORE
+FOUR = classes_of("multiclass", CLASSES)
 
 
 def random_logits(seed=0, shape=(2, 3, 4, CLASSES)):
-    return np.random.RandomState(seed).standard_normal(shape).astype(np.float32)
+    return small_losses.random_logits(FOUR, seed, shape[:3])
 
 
 def random_labels(seed=1, shape=(2, 3, 4, 1)):
-    return np.random.RandomState(seed).randint(0, CLASSES, shape).astype(np.int32)
+    return small_losses.random_labels(FOUR, seed, shape[:3])
 
 
 def loss_and_gradient(logits, labels, **settings):
     """Returns the loss and its gradient; logits and labels are numpy arrays."""
-    with tf.Graph().as_default(), tf.Session() as session:
-        tensor = tf.constant(logits)
-        value = softmax_cross_entropy.loss(
-            {"merged": tensor},
-            tf.constant(labels),
-            num_classes=CLASSES,
-            ignore_label=IGNORE,
-            **settings,
-        )
-        return session.run([value, tf.gradients(value, tensor)[0]])
+    return small_losses.loss_and_gradient(logits, labels, FOUR, **settings)
 
 
 def pixel_losses(logits, labels):
@@ -70,52 +63,12 @@ def test_the_loss_is_the_mean_over_pixels():
     assert loss == pytest.approx(pixel_losses(logits, labels).mean(), rel=1e-6)
 
 
-def test_ignored_pixels_do_not_change_the_loss():
-    logits, labels = random_logits(), random_labels()
-    labels[:, 1] = IGNORE
-    loss, gradient = loss_and_gradient(logits, labels)
-    assert loss == pytest.approx(pixel_losses(logits, labels).sum() / 16, rel=1e-6)
-    assert not gradient[:, 1].any()
-    logits[:, 1] = random_logits(seed=5)[:, 1]
-    assert loss_and_gradient(logits, labels)[0] == pytest.approx(loss, rel=1e-6)
-
-
-@pytest.mark.parametrize("top_k_percent_pixels", [1.0, 0.5])
-@pytest.mark.parametrize("weights", [None, (1.0, 2.0, 3.0, 4.0)])
-def test_a_batch_without_labels_has_no_loss_and_no_gradient(top_k_percent_pixels, weights):
-    labels = np.full([2, 3, 4, 1], IGNORE, np.int32)
-    loss, gradient = loss_and_gradient(
-        random_logits(),
-        labels,
-        top_k_percent_pixels=top_k_percent_pixels,
-        label_weights=weights,
-    )
-    assert loss == 0.0
-    assert not gradient.any()
-
-
 def test_class_weights_do_not_change_the_denominator():
     logits, labels = random_logits(), random_labels()
     weights = (0.5, 1.0, 2.0, 0.0)
     loss, _ = loss_and_gradient(logits, labels, label_weights=weights)
     weighted = pixel_losses(logits, labels) * np.array(weights)[labels[..., 0]]
     assert loss == pytest.approx(weighted.mean(), rel=1e-6)
-
-
-def test_equal_class_weights_equal_one_weight():
-    logits, labels = random_logits(), random_labels()
-    one, _ = loss_and_gradient(logits, labels, label_weights=0.5)
-    each, _ = loss_and_gradient(logits, labels, label_weights=(0.5,) * CLASSES)
-    plain, _ = loss_and_gradient(logits, labels)
-    assert one == pytest.approx(each, rel=1e-6)
-    assert one == pytest.approx(0.5 * plain, rel=1e-6)
-
-
-def test_a_wrong_number_of_class_weights_is_refused():
-    with pytest.raises(OptionError, match=r"--label_weights has 2 values, .* 4 classes"):
-        softmax_cross_entropy.check((1.0, 2.0), CLASSES)
-    softmax_cross_entropy.check(None, CLASSES)
-    softmax_cross_entropy.check((1.0,) * CLASSES, CLASSES)
 
 
 def test_a_single_labelled_pixel_is_not_averaged_away():
@@ -172,7 +125,7 @@ def test_mining_ramps_up(step, count):
         labels,
         top_k_percent_pixels=0.25,
         hard_example_mining_step=100,
-        global_step=np.int64(step),
+        global_step=step,
     )
     hardest = np.sort(pixel_losses(logits, labels).ravel())[-count:]
     assert loss == pytest.approx(hardest.mean(), rel=1e-6)
@@ -200,28 +153,10 @@ def test_upsampled_logits_of_a_constant_image_have_the_loss_of_one_pixel():
     assert loss == pytest.approx(pixel_losses(logits, labels[:, :3, :4]).mean(), rel=1e-6)
 
 
-def test_the_losses_of_all_scales_are_added_and_collected():
-    logits = {"merged": tf.constant(random_logits()), "0.50": tf.constant(random_logits(3))}
-    labels = tf.constant(random_labels())
-    total = softmax_cross_entropy.loss(
-        logits, labels, num_classes=CLASSES, ignore_label=IGNORE, global_step=None
-    )
-    with tf.Session() as session:
-        each, value = session.run([tf.losses.get_losses(), total])
-    assert len(each) == 2
-    assert value == pytest.approx(sum(each), rel=1e-6)
-
-
-def test_a_loss_that_is_not_a_number_is_not_hidden():
-    logits = random_logits()
-    logits[0, 0, 0] = np.nan
-    assert np.isnan(loss_and_gradient(logits, random_labels())[0])
-
-
 def test_no_tensor_holds_one_hot_labels():
     size, classes = 33, 50
     logits = tf.zeros([1, 5, 5, classes])
     labels = tf.zeros([1, size, size, 1], tf.int32)
-    softmax_cross_entropy.loss({"merged": logits}, labels, num_classes=classes, ignore_label=IGNORE)
+    objective.build({"merged": (logits, 1.0)}, labels, classes_of("multiclass", classes), Context())
     types = {operation.type for operation in tf.get_default_graph().get_operations()}
     assert "OneHot" not in types
