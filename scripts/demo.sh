@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes a data set, converts it, trains a small DeepLabV3 on it, evaluates it and writes reports.
+# Creates and converts a data set, trains a small DeepLabV3 on it, evaluates it and writes reports.
 #
 #   make demo
 #
-# Everything goes to demo/ in the checkout. The data is made once. A demo that was interrupted
-# goes on where it was; one that ended is kept, and the next goes to demo/run-2, demo/run-3...
+# All output is written to demo/ in the checkout. The data is created once. An interrupted demo
+# resumes; a finished one is kept, and the next one writes to demo/run-2, demo/run-3...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,14 +14,14 @@ records=demo/records
 
 say() { printf '\n===== %s\n' "$*"; }
 
-run() { # shows a command as it could be typed, then runs it
+run() { # prints a command in copyable form, then runs it
   printf '$'
   printf ' %s' "$@"
   printf '\n'
   "$@"
 }
 
-numbers() { # numbers FILE: the line of a metrics.json that people compare
+numbers() { # numbers FILE: prints the main scores of a metrics.json
   "$python" - "$1" <<'END'
 import json
 import sys
@@ -38,7 +38,7 @@ for ((number = 2; ; number++)); do
   run_folder=demo/run-$number
 done
 
-# The network's settings come from the options.json beside the checkpoint.
+# The network options come from the options.json beside the checkpoint.
 evaluation=(--checkpoint_dir="$run_folder" --dataset_dir="$records" "--eval_crop_size=129,129")
 
 say "1 of 5: a synthetic data set in PASCAL VOC layout"
@@ -52,7 +52,7 @@ run "$python" -m datasets.convert pascal_voc \
   --class_table="$data/classes.json" \
   --output_dir="$records"
 
-say "3 of 5: training, from the backbone of the checkpoint in docs/results"
+say "3 of 5: training, with the backbone of the checkpoint in docs/results"
 run "$python" train_npu.py --mode=train \
   --dataset_dir="$records" \
   --train_logdir="$run_folder" \
@@ -73,7 +73,7 @@ run "$python" train_npu.py --mode=train \
 say "4 of 5: evaluation at one scale"
 run "$python" eval.py "${evaluation[@]}"
 
-say "5 of 5: evaluation at three scales, mirrored too"
+say "5 of 5: evaluation at three scales, flipped"
 run "$python" eval.py "${evaluation[@]}" --eval_logdir="$run_folder/eval_scales" \
   --eval_scales=0.75 --eval_scales=1.0 --eval_scales=1.25 --add_flipped_images
 
@@ -81,13 +81,13 @@ cat <<END
 
 ===== Done in $SECONDS s
 One scale:               $(numbers "$run_folder/eval/metrics.json")
-Three scales, mirrored:  $(numbers "$run_folder/eval_scales/metrics.json")
+Three scales, flipped:   $(numbers "$run_folder/eval_scales/metrics.json")
 
 Open in a browser:
   $PWD/$run_folder/eval/report.html
   $PWD/$run_folder/eval_scales/report.html
 
-With your own images and masks (README.md says more):
+With your own images and masks (see README.md):
   $python -m datasets.convert pascal_voc --help
   $python train_npu.py --dataset_dir=RECORDS --train_logdir=runs/first
   $python eval.py --checkpoint_dir=runs/first --dataset_dir=RECORDS

@@ -1,17 +1,16 @@
 #!/usr/bin/env bash
-# Makes, or reuses, the virtual environment of one TensorFlow version.
+# Creates or reuses the virtual environment of one TensorFlow version.
 #
 #   scripts/environment.sh 2.21                 .venv         on Python 3.11
 #   scripts/environment.sh 2.6                  .venv-tf2.6   on Python 3.9
 #   scripts/environment.sh 1.15                 .venv-tf1.15  on Python 3.7
 #   scripts/environment.sh gpu                  .venv-gpu     TensorFlow 2.21 with CUDA on Python 3.11
-#   scripts/environment.sh --interpreter 2.6    prints the Python it would use; makes nothing
+#   scripts/environment.sh --interpreter 2.6    only prints the Python it would use
 #
-# An environment that was made from the same pins is reused as it is. One that was made from other
-# pins, or never finished, is made anew. PYTHON311, PYTHON39 and PYTHON37 name an interpreter that
-# is to be used instead of the one found.
+# An environment with the same pins is reused. One with different pins, or an incomplete one, is
+# rebuilt. PYTHON311, PYTHON39 and PYTHON37 override the interpreter found.
 #
-# Exit status: 0 the environment is there, 2 wrong argument, 3 no such interpreter, 1 anything else.
+# Exit status: 0 the environment is ready, 2 wrong argument, 3 no such interpreter, 1 anything else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +19,7 @@ fail() { # fail STATUS MESSAGE
   exit "$1"
 }
 
-works() { # works PYTHON VERSION: it runs, is of that version and can make environments
+works() { # works PYTHON VERSION: it runs, has that version and can create environments
   [[ "$("$1" -c 'import ensurepip, sys, venv; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" == "$2" ]]
 }
 
@@ -31,10 +30,10 @@ find_python() { # find_python VERSION: prints an interpreter, or prints nothing 
       echo "${!variable}"
       return
     fi
-    echo "Error: $variable=${!variable} is no Python $version that can make environments." >&2
+    echo "Error: $variable=${!variable} is not a Python $version that can create environments." >&2
     return 3
   fi
-  # pyenv's command of this name may be there without a version behind it, so each one is tried.
+  # pyenv's shim of this name may exist without an installed version, so each candidate is tried.
   while read -r candidate; do
     if works "$candidate" "$version"; then
       echo "$candidate"
@@ -47,7 +46,11 @@ find_python() { # find_python VERSION: prints an interpreter, or prints nothing 
   return 1
 }
 
-progress() { # shows of pip's output what a waiting person wants to know
+pins_of() { # pins_of FILE...: their pins; a changed comment rebuilds nothing
+  grep -hvE '^(#|$)' "$@"
+}
+
+progress() { # reduces pip's output to progress lines
   awk '
     /^(Collecting|Processing) / {
       name = $2; sub(/.*\//, "", name)
@@ -59,8 +62,8 @@ progress() { # shows of pip's output what a waiting person wants to know
 make_environment() { # make_environment FOLDER VERSION PYTHON FILE...
   local folder=$1 version=$2 python=$3 started=$SECONDS log="$1.log"
   shift 3
-  echo "Making $folder: TensorFlow $version on $("$python" --version 2>&1), from $*."
-  echo "  This happens once; it takes one to five minutes and up to 2 GB."
+  echo "Creating $folder: TensorFlow $version on $("$python" --version 2>&1), from $*."
+  echo "  This is done once; it takes one to five minutes and up to 2 GB."
   rm -rf "$folder"
   mkdir "$folder"
   touch "$folder/incomplete"
@@ -68,18 +71,18 @@ make_environment() { # make_environment FOLDER VERSION PYTHON FILE...
   if ! {
     "$python" -m venv "$folder" &&
       "${pip[@]}" install -r requirements/installer.txt &&
-      # The files pin everything, so nothing is left to resolve; the check proves it.
+      # The files pin every package, so no resolution is needed; pip check verifies that.
       "${pip[@]}" install --no-deps "${@/#/-r}" &&
       "${pip[@]}" check
   } 2>&1 | tee "$log" | progress; then
     tail -n 20 "$log" >&2
     rm -rf "$folder"
-    fail 1 "$folder could not be made (above is the end of $log); once that is mended, run the same command again."
+    fail 1 "could not create $folder (see the end of $log above); fix the problem and run the same command again."
   fi
   mv "$log" "$folder/install.log"
   cat "$@" >"$folder/pins.txt"
   rm "$folder/incomplete"
-  echo "Made $folder in $((SECONDS - started)) s ($(du -sh "$folder" | cut -f1))."
+  echo "Created $folder in $((SECONDS - started)) s ($(du -sh "$folder" | cut -f1))."
 }
 
 only_interpreter=false
@@ -92,7 +95,7 @@ case "${1:-}" in
   2.6) folder=.venv-tf2.6 python_version=3.9 ;;
   1.15) folder=.venv-tf1.15 python_version=3.7 ;;
   gpu) folder=.venv-gpu python_version=3.11 ;;
-  *) fail 2 "'${1:-}' is no TensorFlow version with an environment; say 2.21, 2.6, 1.15 or gpu." ;;
+  *) fail 2 "'${1:-}' is not a TensorFlow version with an environment; use 2.21, 2.6, 1.15 or gpu." ;;
 esac
 pins="requirements/tf$1.txt"
 [[ "$1" == gpu ]] && pins=requirements/gpu.txt
@@ -104,20 +107,21 @@ if $only_interpreter; then
 fi
 
 status=0
-# Two commands at once (two terminals, make -j) make an environment once.
+# Concurrent commands (two terminals, make -j) create an environment once.
 exec 9<"$pins"
 if command -v flock >/dev/null; then flock 9; fi
 
 if [[ -e "$folder" && ! -e "$folder/pins.txt" && ! -e "$folder/incomplete" ]]; then
-  fail 1 "$folder was not made by scripts/environment.sh; move it away and run the same command again."
+  fail 1 "$folder was not created by scripts/environment.sh; move it away and run the same command again."
 fi
-if [[ ! -e "$folder/incomplete" ]] && cat "${files[@]}" | cmp -s - "$folder/pins.txt" && works "$folder/bin/python" "$python_version"; then
+if [[ ! -e "$folder/incomplete" ]] &&
+  cmp -s <(pins_of "${files[@]}") <(pins_of "$folder/pins.txt") && works "$folder/bin/python" "$python_version"; then
   exit 0
 fi
 python=$(find_python "$python_version") || status=$?
 if ((status == 3)); then
   exit 3
 elif ((status != 0)); then
-  fail 3 "TensorFlow $1 needs Python $python_version with its venv module, which was not found; install it, or name it: PYTHON${python_version/./}=/path/to/python."
+  fail 3 "TensorFlow $1 needs Python $python_version with its venv module, which was not found; install it, or set PYTHON${python_version/./}=/path/to/python."
 fi
 make_environment "$folder" "$1" "$python" "${files[@]}"

@@ -1,15 +1,15 @@
-# What the scripts of this folder share; each of them sources it and calls one or two functions.
+# Shared code of the scripts in this folder; each sources it and calls one or two functions.
 #
 #   DEVICE=npu|cpu|gpu   device (--device=... does the same); npu if unset
-#   DEVICES=N            processes, one device each; the recipe's number if unset, 1 without an NPU
+#   DEVICES=N            processes, one device each; the recipe's number if unset, 1 on other devices than NPUs
 #   RANK_TABLE=FILE      HCCL rank table for several NPUs; scripts/8p.json if unset
-#   CHECKPOINT=PREFIX    checkpoint to test or export, instead of the recipe's newest
-#   PYTHON=FILE          interpreter; .venv/bin/python if it is there, else python3
-#   DRY_RUN=1            show the commands, run nothing
+#   CHECKPOINT=PREFIX    checkpoint to test or export instead of the newest of the recipe
+#   PYTHON=FILE          interpreter; .venv/bin/python if it exists, else python3
+#   DRY_RUN=1            only print the commands
 #
-# Flags on a script's command line win over the recipe's; a list flag such as --atrous_rates replaces
-# the recipe's list. Nothing is ever deleted: a training that ended is kept, one that was interrupted
-# goes on.
+# Flags on a script's command line override the recipe; a list flag such as --atrous_rates replaces
+# the recipe's list. Nothing is ever deleted: a finished training is kept, an interrupted one
+# resumes.
 # shellcheck shell=bash
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -26,20 +26,20 @@ fail() { # fail STATUS MESSAGE
   exit "$1"
 }
 
-run() { # shows a command as it could be typed, then runs it
+run() { # prints a command in copyable form, then runs it
   printf '$'
   printf ' %q' "$@"
   printf '\n'
   [[ -n "${DRY_RUN:-}" ]] || "$@"
 }
 
-name_of() { # name_of FLAG: its name, without dashes and value; --no of a negated flag stays
+name_of() { # name_of FLAG: its name without dashes and value; the no of a negated flag stays
   local name=${1%%=*}
   name=${name#-}
   echo "${name#-}"
 }
 
-recipe() { # recipe NAME: the flags of recipes/NAME.flags and of what it includes, one a line
+recipe() { # recipe NAME: the flags of recipes/NAME.flags and its included files, one per line
   local line
   while IFS= read -r line || [[ -n "$line" ]]; do
     case "$line" in
@@ -50,7 +50,7 @@ recipe() { # recipe NAME: the flags of recipes/NAME.flags and of what it include
   done <"scripts/recipes/$1.flags"
 }
 
-merged() { # merged RECIPES FLAG...: the recipes' flags, then the given ones; fills the array flags
+merged() { # merged RECIPES FLAG...: sets the array flags to the recipes' flags, then the given ones
   local names=$1 name line flag
   shift
   flags=()
@@ -60,14 +60,14 @@ merged() { # merged RECIPES FLAG...: the recipes' flags, then the given ones; fi
   done
   for name in $names; do
     while IFS= read -r line; do
-      # A flag that is repeated in a recipe would be appended to, not replaced.
+      # Without this, a repeated flag would extend the recipe's list instead of replacing it.
       [[ -n "${given[$(name_of "$line")]:-}" ]] || flags+=("$line")
     done < <(recipe "$name")
   done
   flags+=("$@")
 }
 
-choose_device() { # choose_device NUMBER FLAG...: sets device, and devices to NUMBER unless said otherwise
+choose_device() { # choose_device NUMBER FLAG...: sets device, and devices (NUMBER by default)
   local number=$1 flag previous=''
   shift
   device=${DEVICE:-npu}
@@ -79,11 +79,11 @@ choose_device() { # choose_device NUMBER FLAG...: sets device, and devices to NU
   devices=${DEVICES:-$number}
   if [[ "$device" != npu && -z "${DEVICES:-}" && "$number" != 1 ]]; then
     devices=1
-    say "One process on $device; the recipe is for $number NPUs. DEVICES=N starts N."
+    say "Starting one process on $device; the recipe is for $number NPUs. Set DEVICES=N to start N."
   fi
 }
 
-start() { # start RESULT PROGRAM FLAG...: runs a program on devices devices of kind device
+start() { # start RESULT PROGRAM FLAG...: runs a program on $devices devices of kind $device
   local result=$1
   shift
   if [[ "$device" != npu && "$devices" == 1 ]]; then
@@ -124,11 +124,11 @@ newest() { # newest RESULT...: the newest checkpoint of these results
   if [[ -z "$found" && -n "${DRY_RUN:-}" ]]; then
     found=${folders[0]}/model.ckpt-STEP.index
   fi
-  [[ -n "$found" ]] || fail 1 "no checkpoint in ${folders[*]}; train first, or name one: CHECKPOINT=PREFIX."
+  [[ -n "$found" ]] || fail 1 "no checkpoint in ${folders[*]}; train first, or set CHECKPOINT=PREFIX."
   echo "${found%.index}"
 }
 
-network_of() { # network_of VARIANT CHECKPOINT: recipes of its network, where no options.json says it
+network_of() { # network_of VARIANT CHECKPOINT: recipes of its network if it has no options.json
   [[ -e "$(dirname "$2")/options.json" ]] || echo "network $1"
 }
 

@@ -1,10 +1,10 @@
-# What the acceptance scripts of the Ascend model zoo share: their arguments, and what they print.
+# Shared code of the acceptance scripts of the Ascend model zoo: their arguments and their output.
 #
 #   test/train_performance_1p.sh --data_path=RECORDS [--precision_mode=MODE] [--over_dump=True]
 #       [--data_dump_flag=True] [--data_dump_step=STEPS] [--profiling=True] [--autotune=True]
 #       [--bind_core=0|1] [-- FLAGS of train_npu.py...]
 #
-# Results of the training go to a folder of their own in results/acceptance/; logs and the summary to
+# The training writes to a new folder in results/acceptance/; logs and the summary are written to
 # test/output/0/. DEVICE=cpu runs without an NPU.
 # shellcheck shell=bash
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
@@ -38,17 +38,17 @@ parse() { # parse ARGUMENT...: sets data_path, options (flags of train_npu.py)
         options+=("$@")
         break
         ;;
-      *) fail 2 "$1 is no argument of this script; --help shows them, flags of train_npu.py come behind --." ;;
+      *) fail 2 "$1 is not an argument of this script; --help lists them, and flags of train_npu.py follow after --." ;;
     esac
     shift
   done
   [[ -z "$dump_step" ]] || options+=(--npu_dump_step="$dump_step")
-  [[ -n "$data_path" ]] || fail 2 "--data_path is missing; name the folder of the TFRecords."
-  [[ -d "$data_path" ]] || fail 1 "--data_path=$data_path is no folder."
+  [[ -n "$data_path" ]] || fail 2 "--data_path is missing; set it to the folder of the TFRecords."
+  [[ -d "$data_path" ]] || fail 1 "--data_path=$data_path is not a folder."
   options+=(--dataset_dir="$(cd "$data_path" && pwd)")
 }
 
-value_of() { # value_of FLAG: its last value among the recipe's flags and the given ones
+value_of() { # value_of FLAG: its last value in the array flags
   local flag found=''
   for flag in "${flags[@]}"; do
     [[ "$flag" == "--$1="* ]] && found=${flag#*=}
@@ -56,11 +56,11 @@ value_of() { # value_of FLAG: its last value among the recipe's flags and the gi
   echo "$found"
 }
 
-last_of() { # last_of COLUMN LOG: number of a column of the log's last line of training
+last_of() { # last_of COLUMN LOG: the number in a column of the last training line of a log
   awk -v column="$1" '/^step: /{value = $column} END {sub(/.*:/, "", value); print value}' "$2"
 }
 
-acceptance() { # acceptance full|performance NUMBER ARGUMENT...: trains on NUMBER devices and sums up
+acceptance() { # acceptance full|performance NUMBER ARGUMENT...: trains on NUMBER devices and writes a summary
   local kind=$1 number=$2 suffix=acc started=$SECONDS
   shift 2
   [[ "$kind" == full ]] || suffix=perf
@@ -73,7 +73,7 @@ acceptance() { # acceptance full|performance NUMBER ARGUMENT...: trains on NUMBE
   ((number > 1)) || recipe=1p_s8
   result=acceptance/${number}p_$kind-$(date +%Y%m%d-%H%M%S)
   local shortened=()
-  # Two loops behind the one that compiles the network are enough to see how fast it is.
+  # Two loops after the first one, which compiles the network, are enough to measure the speed.
   if [[ "$kind" == performance ]]; then
     shortened=(--iterations_per_loop=100 --display_every=100 --training_number_of_steps=300)
   fi
@@ -90,7 +90,7 @@ acceptance() { # acceptance full|performance NUMBER ARGUMENT...: trains on NUMBE
   summary "$suffix" "$last" $((SECONDS - started))
 }
 
-summary() { # summary acc|perf RESULT SECONDS: evaluates after acc, prints the block, writes the files
+summary() { # summary acc|perf RESULT SECONDS: for acc also evaluates; prints the result, writes the files
   local suffix=$1 result=$2 seconds=$3 log=results/$2/0/training.log accuracy=None
   local batch case fps loss step_time
   batch=$(value_of train_batch_size)
@@ -120,7 +120,7 @@ summary() { # summary acc|perf RESULT SECONDS: evaluates after acc, prints the b
   echo "E2E Training Duration sec : $seconds"
 }
 
-accuracy_of() { # accuracy_of RESULT: mIoU at six scales of its newest checkpoint
+accuracy_of() { # accuracy_of RESULT: mIoU of its newest checkpoint at six scales
   CHECKPOINT='' evaluate resnet_101_beta ms "$1" "${options[@]}" >"$output/eval_0.log" 2>&1 ||
     fail 1 "the evaluation failed; see $output/eval_0.log."
   sed -n 's/.*"miou": \([0-9.]*\).*/\1/p' "results/$1/0/eval_ms/metrics.json" | head -n 1

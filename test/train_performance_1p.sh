@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Trains the model zoo's network on one device for a short while, for its speed.
+# Trains the model zoo's network on one device for a short time to measure its speed.
 source "$(dirname "$0")/acceptance.sh"
 acceptance performance 1 "$@"

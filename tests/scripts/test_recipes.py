@@ -153,7 +153,7 @@ def test_the_second_round_starts_from_the_first_whatever_the_first_starts_from()
             (),
             "train_npu.py --mode=train --train_logdir=results/s8/r1/0 --device=cpu",
         ),
-        ({}, ("--device=cpu",), "One process on cpu; the recipe is for 8 NPUs"),
+        ({}, ("--device=cpu",), "DEVICES=N"),
         ({}, ("--device", "cpu"), "--device=cpu --rank=1"),
     ],
 )
@@ -165,9 +165,8 @@ def test_device_and_number_of_processes_can_be_chosen(environment, arguments, sh
 def test_without_a_result_it_is_said():
     result = run("test_ms_flip.sh", DEVICE="cpu")
     assert result.returncode == 1
-    assert (
-        "Error: no checkpoint in results/s8/r2/0 results/1p_s8/r1/0; train first" in result.stderr
-    )
+    assert "results/s8/r2/0 results/1p_s8/r1/0" in result.stderr
+    assert "CHECKPOINT=PREFIX" in result.stderr
 
 
 def test_a_named_checkpoint_is_taken():
@@ -280,8 +279,8 @@ def test_a_full_acceptance_ends_with_the_accuracy(checkout, records, devices):
     ("arguments", "status", "message"),
     [
         ((), 2, "--data_path is missing"),
-        (("--data_path=absent",), 1, "--data_path=absent is no folder"),
-        (("--speed=fast",), 2, "--speed=fast is no argument of this script"),
+        (("--data_path=absent",), 1, "--data_path=absent"),
+        (("--speed=fast",), 2, "--speed=fast"),
     ],
 )
 def test_an_acceptance_script_refuses_what_it_does_not_know(checkout, arguments, status, message):
