@@ -208,7 +208,7 @@ def _evaluate(flagged: _Flagged, prefixes, logdir: str) -> dict:
     finally:
         backend.stop()
     settings = _settings(options, data_options, windows, info)
-    summary = results.summary(result, info, settings, backend.name)
+    summary = results.summary(result, settings, backend.name)
     if backend.is_chief:
         _publish(result, summary, logdir, info, joined[0], options)
     return summary
@@ -264,7 +264,7 @@ def _measure(members, options, data_options, windows, info, num_images, backend)
             spec=members[0].spec,
             options=options,
             crop_size=data_options.eval_size,
-            info=info,
+            classes=info.classes,
             backend=backend,
             num_images=num_images,
             windows=windows,
@@ -287,9 +287,9 @@ def _publish(result, summary, logdir, info, joined, options):
         logging.warning("%s", notice)
     page = None
     if options.report:
-        page = report_page.page(result, summary, info, joined.model, joined.saved, notices)
-    results.write(logdir, summary, result.confusion, page, results.tag_of(options))
-    log.message(results.table(summary))
+        page = report_page.page(result, summary, info.classes, joined.model, joined.saved, notices)
+    results.write(logdir, summary, result, page, classes=info.classes, options=options)
+    log.message(results.table(summary, result, info.classes))
     log.message(f"Results are in {logdir}.")
 
 

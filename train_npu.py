@@ -376,7 +376,7 @@ def _evaluation(sections, eval_options, info, backend):
             spec=sections["model"],
             options=options,
             crop_size=data_options.eval_size,
-            info=info,
+            classes=info.classes,
             backend=backend,
             num_images=num_images,
         )

@@ -231,7 +231,7 @@ def _ours(prefix, spec, options, data_options, crop, backend) -> tuple:
         spec=spec,
         options=options,
         crop_size=crop,
-        info=info,
+        classes=info.classes,
         backend=backend,
     )
     return result.seconds, result.processor_seconds

@@ -115,6 +115,27 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
+    def is_ignored(self, labels: tf.Tensor, classes: ClassSet) -> tf.Tensor:
+        """Returns where labels are marked as ignored, bool in their shape."""
+
+    @abc.abstractmethod
+    def is_label(self, labels: tf.Tensor, classes: ClassSet) -> tf.Tensor:
+        """Returns where labels are among those that a prediction can have, bool in their shape."""
+
+    def channel_names(self, classes: ClassSet) -> tuple:
+        """Returns the name of the class of each channel."""
+        return classes.names[-self.channels(classes.count) :]
+
+    @abc.abstractmethod
+    def planes(self, labels: tf.Tensor, num_classes: int) -> tf.Tensor:
+        """Returns where each channel's class is set, bool [N, h, w, channels].
+
+        Args:
+          labels: In the shape of predicted ones.
+          num_classes: Number of classes.
+        """
+
+    @abc.abstractmethod
     def loss_at_chance(self, num_classes: int) -> float:
         """Returns the cross entropy per target of a network that knows nothing."""
 
@@ -136,15 +157,19 @@ class _Exclusive(Task):
 
     is_exclusive = True
 
+    def is_ignored(self, labels, classes):
+        # Labels are never negative.
+        return tf.equal(labels, -1 if classes.ignore_label is None else classes.ignore_label)
+
+    def is_label(self, labels, classes):
+        return (labels >= 0) & (labels < classes.count)
+
     def _weights(self, labels, classes, label_weights):
         """Returns which labels are not ignored, and their weights; zero for no class."""
-        if classes.ignore_label is None:
-            counted = tf.ones_like(labels, tf.float32)
-        else:
-            counted = tf.cast(tf.not_equal(labels, classes.ignore_label), tf.float32)
+        counted = tf.cast(tf.logical_not(self.is_ignored(labels, classes)), tf.float32)
         if label_weights is None:
             return counted, counted
-        is_class = (labels >= 0) & (labels < classes.count)
+        is_class = self.is_label(labels, classes)
         label = tf.where(is_class, labels, tf.zeros_like(labels))
         of_class = tf.gather(tf.constant(label_weights, tf.float32), label)
         return counted, counted * tf.cast(is_class, tf.float32) * of_class
@@ -184,6 +209,9 @@ class _Multiclass(_Exclusive):
             labels, counted, weights, lambda: tf.one_hot(tf.squeeze(labels, 3), classes.count)
         )
 
+    def planes(self, labels, num_classes):
+        return tf.equal(labels[..., tf.newaxis], tf.range(num_classes))
+
     def loss_at_chance(self, num_classes):
         return math.log(num_classes)
 
@@ -221,7 +249,7 @@ class _Sigmoid(Task):
 class _Binary(_Sigmoid, _Exclusive):
     name = "binary"
     monitor = "iou"
-    measures = ("per_class", "confusion")
+    measures = ("object", "confusion")
 
     def channels(self, num_classes):
         return 1
@@ -231,8 +259,11 @@ class _Binary(_Sigmoid, _Exclusive):
 
     def targets(self, labels, classes, label_weights=None):
         counted, weights = self._weights(labels, classes, label_weights)
-        is_class = tf.cast((labels >= 0) & (labels < classes.count), tf.float32)
+        is_class = tf.cast(self.is_label(labels, classes), tf.float32)
         return Targets(labels, counted * is_class, weights * is_class, lambda: _ones(labels))
+
+    def planes(self, labels, num_classes):
+        return tf.equal(labels, 1)[..., tf.newaxis]
 
     def _shaped(self, values):
         return values[..., 0]
@@ -242,7 +273,7 @@ class _Multilabel(_Sigmoid):
     name = "multilabel"
     is_exclusive = False
     monitor = "mean_iou_of_labels"
-    measures = ("per_class",)
+    measures = ("labels",)
 
     def channels(self, num_classes):
         return num_classes
@@ -250,12 +281,21 @@ class _Multilabel(_Sigmoid):
     def num_classes(self, channels):
         return channels
 
+    def is_ignored(self, labels, classes):
+        return tf.equal(labels, IGNORED)
+
+    def is_label(self, labels, classes):
+        return (labels >= 0) & (labels <= 1)
+
     def targets(self, labels, classes, label_weights=None):
         counted = tf.cast(tf.not_equal(labels, IGNORED), tf.float32)
         weights = counted
         if label_weights is not None:
             weights = counted * tf.constant(label_weights, tf.float32)
         return Targets(labels, counted, weights, lambda: _ones(labels))
+
+    def planes(self, labels, num_classes):
+        return tf.equal(labels, 1)
 
 
 def _ones(labels):

@@ -14,6 +14,7 @@ from datasets import class_names, raw_records
 from datasets.records import shards
 from options.data import DataOptions
 from utils import colormap, variants
+from utils.classes import ClassSet
 from utils.errors import OptionError, UserError
 from utils.files import write_text
 
@@ -40,6 +41,11 @@ class DatasetInfo:
     colors: tuple[tuple[int, int, int], ...]
     ignore_label: int
     splits: dict
+
+    @property
+    def classes(self) -> ClassSet:
+        """The classes."""
+        return ClassSet(self.class_names, self.colors, self.ignore_label, name=self.name)
 
 
 def default_colors(num_classes: int) -> tuple:

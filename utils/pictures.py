@@ -14,6 +14,8 @@ from PIL import Image
 # How strongly class colours cover the image below them.
 _OPACITY = 0.65
 _WRONG = (235, 40, 70)
+# Of labels [h, w, classes].
+_IGNORED = 255
 _JPEG_QUALITY = 86
 # Width in pixels of the stripes over labels that are no class.
 _STRIPE = 6
@@ -41,8 +43,8 @@ def shrunk(image, labels, predictions, *, longest_side: int) -> tuple:
 
     Args:
       image: uint8 [h, w, 3].
-      labels: Integers [h, w].
-      predictions: Integers [h, w].
+      labels: Integers [h, w], or [h, w, classes].
+      predictions: Integers of the same shape.
       longest_side: Pixels of the longer side at most.
     """
     size = _fitting_size(image.shape[:2], longest_side)
@@ -55,24 +57,42 @@ def panels(image, labels, predictions, *, colors, ignore_label: int) -> Panels:
 
     Args:
       image: uint8 [h, w, 3].
-      labels: Integers [h, w], class ids or ignore_label.
-      predictions: Integers [h, w], class ids.
+      labels: Integers: [h, w] of class ids or ignore_label, or [h, w, classes] of 0, 1 or 255
+        (ignored) where a pixel may have several classes.
+      predictions: Integers of the same shape.
       colors: (red, green, blue) by class id.
       ignore_label: Label of pixels that do not count.
     """
     image = np.asarray(image, np.float32)
-    ignored = labels == ignore_label
-    palette = np.zeros([max(256, len(colors), ignore_label + 1), 3], np.float32)
-    palette[: len(colors)] = colors
-
-    truth = _blend(image, palette[labels])
+    if labels.ndim == 3:
+        ignored = np.all(labels == _IGNORED, axis=2)
+        wrong = np.any((labels != predictions) & (labels != _IGNORED), axis=2)
+    else:
+        ignored = labels == ignore_label
+        wrong = (labels != predictions) & ~ignored
+    truth = _blend(image, _painted(image, labels, colors))
     truth[ignored] = _blend(image, 255.0)[ignored]
     grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2) * 0.45
     error = np.where(ignored[..., np.newaxis], _blend(grey, 255.0), grey)
-    wrong = (labels != predictions) & ~ignored
     error[wrong] = _blend(grey, np.asarray(_WRONG, np.float32), 0.9)[wrong]
-    views = (image, truth, _blend(image, palette[predictions]), error)
+    views = (image, truth, _blend(image, _painted(image, predictions, colors)), error)
     return Panels(*(_jpeg(view) for view in views))
+
+
+def _painted(image, labels, colors):
+    """Returns the colour of each pixel's class, or the mean colour of several classes.
+
+    A pixel without any class keeps the colour that it has in the image.
+    """
+    colors = np.asarray(colors, np.float32)
+    if labels.ndim == 2:
+        palette = np.zeros([max(256, len(colors)), 3], np.float32)
+        palette[: len(colors)] = colors
+        return palette[labels]
+    is_set = labels == 1
+    number = is_set.sum(axis=2, keepdims=True)
+    mean = is_set.astype(np.float32) @ colors / np.maximum(number, 1)
+    return np.where(number > 0, mean, image)
 
 
 def overlay(image, labels, *, colors, ignore_label: int, longest_side: int) -> tuple:

@@ -11,17 +11,15 @@ import dataclasses
 import importlib.util
 import os
 
-from utils import charts
 from utils.errors import UserError
 from utils.pictures import Panels
 
 _TEMPLATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
-_CONFUSIONS = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class Headline:
-    """One of the large numbers at the top: its name, its text, and a few words below."""
+    """One of the large numbers at the top: its name, its text and a note below."""
 
     name: str
     value: str
@@ -44,30 +42,33 @@ class Settings:
 
 
 @dataclasses.dataclass(frozen=True)
+class Column:
+    """A column of the table of classes.
+
+    Attributes:
+      title: Its title.
+      is_share: Whether it holds shares, written in per cent, instead of scores.
+    """
+
+    title: str
+    is_share: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class ClassRow:
-    """The scores of one class; None where a score is not defined.
+    """A class and its scores.
 
     Attributes:
       id: Its id.
       name: Its name.
       color: (red, green, blue).
-      iou: Intersection over union.
-      precision: Share of predicted pixels that are right.
-      recall: Share of labelled pixels that are found.
-      f1: Harmonic mean of both.
-      share: Share of all labelled pixels.
-      boundary_iou: IoU near boundaries, None also where it was not measured.
+      values: One per column, None where it is not defined.
     """
 
     id: int
     name: str
     color: tuple
-    iou: float | None
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    share: float
-    boundary_iou: float | None = None
+    values: tuple
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,19 +77,36 @@ class Sample:
 
     Attributes:
       name: Its name.
-      miou: Mean IoU over the classes in this image.
-      accuracy: Share of its pixels that are right.
-      mistakes: (label name, predicted name, share of the image's pixels), largest first.
+      score_name: Name of its score.
+      score: By which images are ranked.
+      facts: Further results as short texts.
       panels: The pictures.
       classes: Ids of the classes that are labelled or predicted in it, the largest first.
     """
 
     name: str
-    miou: float
-    accuracy: float
-    mistakes: tuple
+    score_name: str
+    score: float
+    facts: tuple
     panels: Panels
     classes: tuple = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A section with a drawing.
+
+    Attributes:
+      anchor: Its id on the page.
+      title: Its title.
+      template: The file of utils/templates that draws it, from `content`.
+      content: Plain data.
+    """
+
+    anchor: str
+    title: str
+    template: str
+    content: dict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,12 +119,12 @@ class Report:
       headlines: The large numbers; the first is the largest.
       notices: Sentences that a reader must not miss.
       charts: Line charts; None entries are left out.
+      columns: The columns of the table of classes; by the first one they are ranked.
       classes: The classes by id.
-      confusion: Integers [classes, classes], rows are labels.
       samples: (title, samples) groups of images, in the order of the page.
+      figures: Further sections.
       settings: Tables of settings.
       footer: (name, text): where the numbers come from.
-      reliability: The reliability diagram, None if calibration was not measured.
     """
 
     title: str
@@ -114,12 +132,12 @@ class Report:
     headlines: tuple
     notices: tuple
     charts: tuple
+    columns: tuple
     classes: tuple
-    confusion: object
     samples: tuple
+    figures: tuple
     settings: tuple
     footer: tuple
-    reliability: charts.Reliability | None = None
 
 
 def check_available():
@@ -141,37 +159,37 @@ def page(template: str, **values) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        score=_score, percent=_percent, data_uri=_data_uri, css_color=_css_color
+        score=score, percent=percent, data_uri=_data_uri, css_color=_css_color
     )
     return environment.get_template(template).render(**values)
 
 
 def render(report: Report) -> str:
     """Returns the page as HTML."""
-    names = [row.name for row in report.classes]
+    known = [row.values[0] for row in report.classes if row.values[0] is not None]
     return page(
         "report.html.j2",
         report=report,
         charts=[chart for chart in report.charts if chart is not None],
         ranked=sorted(report.classes, key=_rank),
-        heat_map=charts.heat_map(report.confusion, names),
-        confusions=charts.confusions(report.confusion, names, _CONFUSIONS),
-        measured=[row for row in report.classes if row.iou is not None],
-        absent=[row.name for row in report.classes if row.iou is None],
-        has_boundaries=any(row.boundary_iou is not None for row in report.classes),
+        measured=len(known),
+        mean=sum(known) / len(known) if known else None,
+        absent=[row.name for row in report.classes if row.values[0] is None],
     )
 
 
 def _rank(row: ClassRow):
     """Sorts the best class first, and classes without a score last."""
-    return (row.iou is None, -(row.iou or 0.0), row.id)
+    score = row.values[0]
+    return (score is None, -(score or 0.0), row.id)
 
 
-def _score(value) -> str:
+def score(value) -> str:
+    """Returns a score with four decimals, a dash for None."""
     return "\u2013" if value is None else f"{value:.4f}"
 
 
-def _percent(value) -> str:
+def percent(value) -> str:
     """Returns a share with the digits that matter: 12.3 %, 0.04 %."""
     if value is None:
         return "\u2013"

@@ -6,67 +6,83 @@ Memory is bounded: of each kept image only its small pictures stay, however larg
 from __future__ import annotations
 
 import dataclasses
+import functools
 import heapq
 import random
 
-import numpy as np
-
-from core.metrics import confusion as metrics
-from utils import charts
+from core.metrics import ImageScore
+from utils import pictures
+from utils.classes import ClassSet
+from utils.compat import tf
 from utils.report import Sample
 
-_MISTAKES = 3
+# Longest side of a picture in the report: sharp on a screen, small in the file.
+_PICTURE_SIDE = 400
 
 
-class Samples:
-    """Sees every image of a split once and keeps the ones worth showing."""
+def fetches(batch, pixels, prediction) -> list:
+    """Returns the tensors of a batch that pictures need: images, labels, predictions."""
+    # Class ids, or 0, 1 and 255. All images are copied, though only a few are kept.
+    small = (tf.cast(values, tf.uint8) for values in (pixels.labels, prediction.labels))
+    return [tf.cast(batch["image"], tf.uint8), *small]
 
-    def __init__(self, class_names, *, worst: int = 8, best: int = 2, at_random: int = 4):
+
+def drawing(values, index: int, size, classes: ClassSet):
+    """Keeps one image of a batch, small; returns a function that draws its panels.
+
+    Args:
+      values: What was fetched.
+      index: Its place in the batch.
+      size: Its (height, width); the rest is padding.
+      classes: The classes.
+    """
+    height, width = size
+    kept = pictures.shrunk(
+        *(array[index, :height, :width] for array in values), longest_side=_PICTURE_SIDE
+    )
+    return functools.partial(
+        pictures.panels, *kept, colors=classes.colors, ignore_label=classes.ignore_label
+    )
+
+
+class Examples:
+    """Considers every image of a split once and keeps the ones worth showing."""
+
+    def __init__(self, *, worst: int = 8, best: int = 2, at_random: int = 4):
         """Makes an empty collection.
 
         Args:
-          class_names: Class names by id.
-          worst: How many images with the lowest mIoU to keep.
+          worst: How many images with the lowest scores to keep.
           best: How many with the highest.
           at_random: How many at random; the choice is the same in each evaluation.
         """
-        self._class_names = class_names
         self._worst = _Extremes(worst)
         self._best = _Extremes(best)
         self._random = _Reservoir(at_random)
 
-    def add(self, name: str, confusion, draw):
+    def add(self, name: str, score: ImageScore | None, draw):
         """Considers an image.
 
         Args:
           name: Its name.
-          confusion: Integers [classes, classes] of this image, rows are labels.
+          score: Its result; None where nothing in it is labelled.
           draw: Called at most once, only if the image is kept; returns what `groups` calls to
             get its `utils.pictures.Panels`, so that nothing is drawn that is not shown.
         """
-        miou = metrics.mean_iou(confusion)
-        if miou is None:
-            # Nothing in it is labelled.
+        if score is None:
             return
         takers = [
             keep
             for keep, wanted in (
-                (self._worst, self._worst.wants(-miou)),
-                (self._best, self._best.wants(miou)),
+                (self._worst, self._worst.wants(-score.value)),
+                (self._best, self._best.wants(score.value)),
                 (self._random, self._random.wants()),
             )
             if wanted
         ]
         if not takers:
             return
-        sample = Sample(
-            name=name,
-            miou=miou,
-            accuracy=metrics.pixel_accuracy(confusion),
-            mistakes=_mistakes(confusion, self._class_names),
-            panels=draw(),
-            classes=_present(confusion),
-        )
+        sample = Sample(name, score.name, score.value, score.facts, draw(), score.classes)
         for keep in takers:
             keep.put(sample)
 
@@ -131,19 +147,3 @@ class _Reservoir:
             self.kept.append(sample)
         else:
             self.kept[self._place] = sample
-
-
-def _present(confusion) -> tuple:
-    """Returns the ids of the classes in an image, those with the most pixels first."""
-    pixels = np.sum(confusion, axis=0) + np.sum(confusion, axis=1)
-    order = np.argsort(-pixels, kind="stable")
-    return tuple(int(label) for label in order if pixels[label])
-
-
-def _mistakes(confusion, class_names) -> tuple:
-    """Returns (label name, predicted name, share of the image's pixels), largest first."""
-    total = int(np.sum(confusion))
-    return tuple(
-        (label, predicted, pixels / total)
-        for label, predicted, pixels, _ in charts.confusions(confusion, class_names, _MISTAKES)
-    )

@@ -1,21 +1,21 @@
-"""Fills the HTML report with what an evaluation measured and what is known of the training."""
+"""Fills the HTML report with the results of an evaluation and the options of the training."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 
+from core import task as tasks
 from core.checkpoints import restore
 from core.evaluation.evaluator import Result
+from core.runs import records
 from options.network import NetworkSpec
 from options.saved import SavedOptions, as_text
 from utils import charts, report
-from utils.errors import UserError
+from utils.classes import ClassSet
 
-_CURVES_FILE = "metrics.jsonl"
 _BLUE, _ORANGE, _GREEN = "#1f5fbf", "#d9822b", "#2f8f5b"
-# What one asks first about a training; the rest is in the folded table.
+# The options to show first; the rest is in a folded table.
 _TRAINING = (
     "train_split",
     "train_batch_size",
@@ -33,7 +33,7 @@ _TRAINING = (
 def page(
     result: Result,
     summary: dict,
-    info,
+    classes: ClassSet,
     spec: NetworkSpec,
     saved: SavedOptions,
     notices=(),
@@ -43,7 +43,7 @@ def page(
     Args:
       result: The evaluation.
       summary: Its `results.summary`.
-      info: The data set: name, class_names, colors.
+      classes: The classes.
       spec: The network that was evaluated.
       saved: The options saved beside the checkpoint.
       notices: Sentences that a reader must not miss.
@@ -53,17 +53,17 @@ def page(
     """
     settings = summary["settings"]
     content = report.Report(
-        title=f"{info.name}: {spec.options.model_variant} on split {settings['eval_split']}",
+        title=f"{classes.name}: {spec.options.model_variant} on split {settings['eval_split']}",
         subtitle=f"{_of_what(result)}, {result.num_images} images, {_how(settings)}",
-        headlines=_headlines(summary),
+        headlines=_headlines(result, summary),
         notices=tuple(notices),
-        charts=_charts(restore.run_of(result.checkpoint), result.step),
-        classes=_classes(summary, info),
-        confusion=result.confusion,
+        charts=_charts(restore.run_of(result.checkpoint), result, classes),
+        columns=tuple(report.Column(column.title, column.is_share) for column in result.columns()),
+        classes=_classes(result, classes),
         samples=result.samples,
+        figures=tuple(figure for measure in result.measures for figure in measure.figures()),
         settings=_settings(settings, spec, saved),
         footer=_footer(summary, saved),
-        reliability=_reliability(summary),
     )
     return report.render(content)
 
@@ -89,23 +89,12 @@ def _how(settings: dict) -> str:
     return text
 
 
-def _headlines(summary: dict) -> tuple:
-    classes, counted = len(summary["classes"]), len(summary["classes_in_mean"])
-    over = f"all {classes} classes" if counted == classes else f"{counted} of {classes} classes"
+def _headlines(result: Result, summary: dict) -> tuple:
     return (
-        report.Headline("mIoU", f"{summary['miou']:.4f}", f"mean over {over}"),
-        report.Headline(
-            "pixel accuracy", f"{summary['pixel_accuracy']:.4f}", "share of pixels right"
+        *(
+            report.Headline(score.name, report.score(score.value), score.note)
+            for score in result.headlines()
         ),
-        report.Headline(
-            "mean accuracy", f"{summary['mean_accuracy']:.4f}", "mean recall of classes"
-        ),
-        report.Headline(
-            "frequency-weighted IoU",
-            f"{summary['frequency_weighted_iou']:.4f}",
-            "weighted by pixels",
-        ),
-        *_further_headlines(summary),
         report.Headline(
             "images",
             f"{summary['num_images']:,}",
@@ -114,53 +103,21 @@ def _headlines(summary: dict) -> tuple:
     )
 
 
-def _reliability(summary: dict):
-    measured = summary["calibration"]
-    return charts.reliability(measured["bins"]) if measured else None
-
-
-def _further_headlines(summary: dict) -> list:
-    """Returns the numbers that are measured on request."""
-    found = []
-    edges, sure = summary["boundary"], summary["calibration"]
-    if edges:
-        note = f"within {100 * edges['width']:g} % of the diagonal"
-        for name, key in (("boundary IoU", "boundary_iou"), ("boundary F1", "boundary_f1")):
-            value = edges[key]
-            text = "\u2013" if value is None else f"{value:.4f}"
-            found.append(report.Headline(name, text, note))
-    if sure:
-        note = f"expected, {len(sure['bins'])} bins"
-        found.append(report.Headline("calibration error", f"{sure['ece']:.4f}", note))
-    return found
-
-
-def _classes(summary: dict, info) -> tuple:
-    edges = (summary["boundary"] or {}).get("boundary_iou_per_class")
-    total = sum(row["labelled"] for row in summary["classes"])
+def _classes(result: Result, classes: ClassSet) -> tuple:
+    columns = [column.values for column in result.columns()]
     return tuple(
-        report.ClassRow(
-            id=row["id"],
-            name=row["name"],
-            color=info.colors[row["id"]],
-            iou=row["iou"],
-            precision=row["precision"],
-            recall=row["recall"],
-            f1=row["f1"],
-            share=row["labelled"] / total,
-            boundary_iou=edges[row["id"]] if edges else None,
-        )
-        for row in summary["classes"]
+        report.ClassRow(index, name, color, tuple(values[index] for values in columns))
+        for index, (name, color) in enumerate(zip(classes.names, classes.colors))
     )
 
 
-def _charts(folder: str, step: int | None) -> tuple:
+def _charts(folder: str, result: Result, classes: ClassSet) -> tuple:
     """Returns the curves of the training that left `metrics.jsonl` in the folder, if any."""
-    records = read_curves(os.path.join(folder, _CURVES_FILE))
-    marker = None if step is None else (step, "evaluated")
+    found = records.read(folder)
+    marker = None if result.step is None else (result.step, "evaluated")
 
     def curve(key, name, color):
-        points = tuple((record["step"], record.get(key)) for record in records)
+        points = tuple((record["step"], record.get(key)) for record in found)
         return charts.Curve(name, color, points)
 
     losses = [
@@ -168,39 +125,14 @@ def _charts(folder: str, step: int | None) -> tuple:
         curve("loss", "without regularisation", _ORANGE),
     ]
     rate = [curve("learning_rate", "learning rate", _GREEN)]
-    scores = [curve("eval_miou", "evaluated while training", _BLUE)]
+    monitor = tasks.of(classes).monitor
+    scores = [curve(f"eval_{monitor}", "evaluated while training", _BLUE)]
+    (title,) = [score.name for score in result.headlines() if score.key == monitor]
     return (
         charts.line_chart("Loss", "step", losses, marker=marker),
-        charts.line_chart("mIoU", "step", scores, marker=marker),
+        charts.line_chart(title, "step", scores, marker=marker),
         charts.line_chart("Learning rate", "step", rate, marker=marker),
     )
-
-
-def read_curves(path: str) -> list:
-    """Returns the records of `metrics.jsonl`, none where there is no file.
-
-    A last line without its end is left out: a training that is running may be writing it.
-
-    Raises:
-      UserError: If a line is damaged.
-    """
-    if not os.path.exists(path):
-        return []
-    records = []
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith("\n"):
-                break
-            try:
-                record = json.loads(line)
-                record["step"] + 0
-            except (ValueError, KeyError, TypeError) as error:
-                raise UserError(
-                    f"line {number} of {path} is no record with a step; mend or remove the file, "
-                    "it is only needed for the curves."
-                ) from error
-            records.append(record)
-    return records
 
 
 def _settings(settings: dict, spec: NetworkSpec, saved: SavedOptions) -> tuple:

@@ -1,6 +1,6 @@
-"""Checkpoints to answer with: images of any size in, probabilities out, outside of any graph.
+"""Predicts images of any size with one or several checkpoints, outside of any graph.
 
-The way for programs, and for whoever needs windows or several checkpoints:
+For programs, for windows and for several checkpoints:
 
     member = Member("RUN/model.ckpt-30000", spec)
     with Predictor([member], num_classes=21, scales=(0.75, 1.0, 1.25), flip=True) as predictor:
@@ -22,6 +22,7 @@ from core.architectures.deeplab import logits as logits_layer
 from core.checkpoints import restore as checkpoint
 from core.inference import tta
 from core.inference.windows import Windows, blended_rows
+from core.task import MULTICLASS, Task
 from core.training import step
 from options.network import NetworkSpec
 from utils import image_ops
@@ -49,6 +50,8 @@ class Predictor:
         members,
         *,
         num_classes: int,
+        task: Task = MULTICLASS,
+        threshold=0.5,
         scales=(1.0,),
         flip: bool = False,
         crop_size=None,
@@ -60,6 +63,8 @@ class Predictor:
         Args:
           members: The networks, at least one; all predict the same classes.
           num_classes: Number of classes.
+          task: Their task.
+          threshold: What a probability must exceed, in tasks that have one.
           scales: Factors on the input size.
           flip: Whether each scale is run on the mirrored images too.
           crop_size: (height, width) that images are padded to at the bottom and right, with the
@@ -73,7 +78,14 @@ class Predictor:
         self._crop_size = crop_size
         self._windows = windows
         self._num_classes = num_classes
-        self._settings = {"scales": tuple(scales), "flip": flip}
+        self._task = task
+        self._threshold = threshold
+        self._settings = {
+            "task": task,
+            "threshold": threshold,
+            "scales": tuple(scales),
+            "flip": flip,
+        }
         self._networks = []
         try:
             for member in members:
@@ -83,7 +95,7 @@ class Predictor:
             raise
 
     def _open(self, member, session_config) -> _Network:
-        check_classes(member.checkpoint_path, self._num_classes)
+        check_classes(member.checkpoint_path, self._num_classes, task=self._task)
         window = None
         with tf.Graph().as_default() as graph:
             whole = self._end(member.spec, self._crop_size)
@@ -108,7 +120,7 @@ class Predictor:
         )
 
     def probabilities(self, image) -> np.ndarray:
-        """Returns float32 [h, w, classes] of an image [h, w, 3] in 0..255, at its size.
+        """Returns float32 [h, w, channels] of an image [h, w, 3] in 0..255, at its size.
 
         Raises:
           UserError: If the image is larger than `crop_size`, and windows are not used.
@@ -116,12 +128,14 @@ class Predictor:
         return np.concatenate(list(self._rows(image)))
 
     def labels(self, image) -> np.ndarray:
-        """Returns the most probable class of each pixel, int32 [h, w]; see `probabilities`."""
+        """Returns the labels of an image, int32, [h, w] or [h, w, classes]; see `probabilities`."""
         image = self._checked(image)
         if len(self._networks) == 1 and not self._cuts(image):
-            # The device finds the largest faster, and does without the softmax where it can.
+            # The device decides faster, and without the probabilities where it can.
             return next(self._networks[0].whole(image, self._crop_size, "labels"))
-        return np.concatenate([rows.argmax(2).astype(np.int32) for rows in self._rows(image)])
+        return np.concatenate(
+            [self._task.decide_array(rows, self._threshold) for rows in self._rows(image)]
+        )
 
     def _rows(self, image):
         """Yields the mean of the networks' probabilities from top to bottom."""
@@ -191,18 +205,22 @@ class _Network:
         return self.session.run(getattr(prediction, what), {placeholder: images})
 
 
-def check_classes(path: str, num_classes: int, whose: str = "the data set"):
+def check_classes(
+    path: str, num_classes: int, whose: str = "the data set", task: Task = MULTICLASS
+):
     """Raises UserError if a checkpoint's last layer is for another number of classes.
 
     Args:
       path: Prefix of the checkpoint.
       num_classes: The number it must have.
       whose: What has that number, for the message.
+      task: The task of the classes.
     """
     biases = checkpoint.shapes(path).get(f"logits/{logits_layer.OUTPUT}/biases")
-    if biases is not None and biases[-1] != num_classes:
+    if biases is not None and biases[-1] != task.channels(num_classes):
         raise UserError(
-            f"checkpoint {path} predicts {biases[-1]} classes, but {whose} has "
-            f"{num_classes}; pass the data set that it was trained on, or mend the class "
-            "count in dataset.json or --num_classes."
+            f"checkpoint {path} has {biases[-1]} outputs per pixel, but {whose} has {num_classes} "
+            f"classes ({task.name}), which take {task.channels(num_classes)}; pass the data set "
+            "and --task that it was trained with, or fix the class count in dataset.json or "
+            "--num_classes."
         )

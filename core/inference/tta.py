@@ -13,9 +13,11 @@ and no padding is seen.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 from core import layers, network
+from core.task import MULTICLASS, Task
 from options.network import NetworkSpec
 from utils.compat import tf
 
@@ -24,22 +26,12 @@ class Prediction(NamedTuple):
     """What a network says of a batch of images, at their size.
 
     Attributes:
-      labels: int32 [N, h, w].
-      probabilities: float32 [N, h, w, classes], summing to one.
+      labels: int32, [N, h, w] of exclusive classes, [N, h, w, classes] of others (`core.task`).
+      probabilities: float32 [N, h, w, channels], those of exclusive classes summing to one.
     """
 
     labels: tf.Tensor
     probabilities: tf.Tensor
-
-
-def labels(images, spec, num_classes, **settings) -> tf.Tensor:
-    """Returns the most probable class of each pixel, int32 [N, h, w]; see `predict`."""
-    return predict(images, spec, num_classes, **settings).labels
-
-
-def probabilities(images, spec, num_classes, **settings) -> tf.Tensor:
-    """Returns the probability of each class, float32 [N, h, w, num_classes]; see `predict`."""
-    return predict(images, spec, num_classes, **settings).probabilities
 
 
 def predict(
@@ -47,6 +39,8 @@ def predict(
     spec: NetworkSpec,
     num_classes: int,
     *,
+    task: Task = MULTICLASS,
+    threshold=0.5,
     scales=(1.0,),
     flip: bool = False,
     crop_size=None,
@@ -60,6 +54,8 @@ def predict(
       images: [N, h, w, 3] float32, 0..255, not normalised.
       spec: The network.
       num_classes: Number of classes.
+      task: The task.
+      threshold: What a probability must exceed, in tasks that have one.
       scales: Factors on the input size.
       flip: Whether each scale is run on the mirrored images too.
       crop_size: (height, width) of the images, as for `network.logits`.
@@ -67,8 +63,11 @@ def predict(
     Raises:
       OptionError: If the network cannot be built.
     """
+    network_logits = functools.partial(
+        _logits, channels=task.channels(num_classes), crop_size=crop_size
+    )
     if tuple(scales) == (1.0,) and not flip:
-        return _one_run(images, spec, num_classes, crop_size)
+        return _one_run(network_logits, images, spec, task, threshold)
     size = layers.spatial_size(images)
     total = outputs = None
     for scale in scales:
@@ -76,28 +75,38 @@ def predict(
         if tuple(scales) != (1.0,):
             scaled = spec.replace(image_pyramid=(scale,))
         # One scale after the other: side by side they would need the sum of their memory. The next
-        # waits for the network only: resizing and softmax, bound by memory, run beside it.
+        # waits for the network only: resizing and activation, bound by memory, run beside it.
         with tf.control_dependencies([] if outputs is None else [outputs]):
             inputs = tf.concat([images, _mirrored(images)], 0) if flip else tf.identity(images)
-        outputs = network.logits(inputs, scaled, num_classes, crop_size=crop_size)[network.MERGED]
+        outputs = network_logits(inputs, scaled)
         for part in _unmirrored(outputs, flip):
-            part = tf.nn.softmax(layers.resize_bilinear(part, size))
+            part = task.activate(layers.resize_bilinear(part, size))
             total = part if total is None else total + part
     mean = total / float(len(scales) * (2 if flip else 1))
-    return Prediction(tf.argmax(mean, 3, output_type=tf.int32), mean)
+    return Prediction(task.decide(mean, threshold), mean)
 
 
-def _one_run(images, spec, num_classes, crop_size):
+def _logits(images, spec, *, channels, crop_size):
+    return network.logits(images, spec, channels, crop_size=crop_size)[network.MERGED]
+
+
+def _one_run(network_logits, images, spec, task, threshold):
     size = layers.spatial_size(images)
-    logits = network.logits(images, spec, num_classes, crop_size=crop_size)[network.MERGED]
+    logits = network_logits(images, spec)
     if spec.options.prediction_with_upsampled_logits:
         logits = layers.resize_bilinear(logits, size)
-        return Prediction(tf.argmax(logits, 3, output_type=tf.int32), tf.nn.softmax(logits))
-    coarse = tf.argmax(logits, 3, output_type=tf.int32)
+        return Prediction(task.decide_logits(logits, threshold), task.activate(logits))
+    coarse = task.decide_logits(logits, threshold)
     return Prediction(
-        tf.squeeze(layers.resize_nearest(tf.expand_dims(coarse, 3), size), 3),
-        layers.resize_bilinear(tf.nn.softmax(logits), size),
+        _resized_labels(coarse, size),
+        layers.resize_bilinear(task.activate(logits), size),
     )
+
+
+def _resized_labels(labels, size):
+    if labels.shape.ndims == 4:
+        return layers.resize_nearest(labels, size)
+    return tf.squeeze(layers.resize_nearest(tf.expand_dims(labels, 3), size), 3)
 
 
 def _mirrored(images):

@@ -22,8 +22,77 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.metrics import confusion
+from core.metrics import Column, Measure, Score, mean_of_known, ratios
 from utils.compat import tf
+from utils.errors import OptionError
+
+
+class Boundary(Measure):
+    """Boundary IoU and boundary F1 of exclusive classes; measured with `--boundary_width`."""
+
+    name = "boundary"
+
+    def __init__(self, task, classes, options):
+        """Starts at zero."""
+        if not task.is_exclusive:
+            raise OptionError(
+                f"--boundary_width={options.boundary_width:g} needs exclusive classes, but the "
+                f"task is {task.name}; leave it out."
+            )
+        self._width = options.boundary_width
+        # Rows: labelled, predicted, hits; sum of F1, images.
+        self.sums = np.zeros([5, classes.count], np.float64)
+
+    @classmethod
+    def is_wanted(cls, task, options):
+        """Whether boundaries have a width."""
+        return options.boundary_width > 0
+
+    def fetches(self, pixels, prediction):
+        """Counts by image and class."""
+        return count(
+            pixels.labels,
+            prediction.labels,
+            pixels.counted,
+            pixels.heights,
+            pixels.widths,
+            num_classes=self.sums.shape[1],
+            width=self._width,
+        )
+
+    def add(self, values, index):
+        """Adds the regions and the F1 of an image."""
+        own = Counts(*(np.asarray(array[index], np.float64) for array in values))
+        self.sums[:3] += (own.labelled, own.predicted, own.hits)
+        present = (own.label_contour > 0) | (own.predicted_contour > 0)
+        recall = own.label_found / np.maximum(own.label_contour, 1)
+        precision = own.predicted_right / np.maximum(own.predicted_contour, 1)
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+        self.sums[3] += np.where(present, f1, 0.0)
+        self.sums[4] += present
+
+    def scores(self):
+        """Returns the scores by class and their means."""
+        return {"boundary": scores(self.sums, self._width)}
+
+    @classmethod
+    def without(cls):
+        """Returns its entry where it was not measured."""
+        return {"boundary": None}
+
+    def headlines(self):
+        """Returns the means over the classes."""
+        found = scores(self.sums, self._width)
+        note = f"within {100 * self._width:g} % of the diagonal"
+        return (
+            Score("boundary_iou", "boundary IoU", found["boundary_iou"], note),
+            Score("boundary_f1", "boundary F1", found["boundary_f1"], note),
+        )
+
+    def columns(self):
+        """Returns the boundary IoU of each class."""
+        found = scores(self.sums, self._width)
+        return (Column("boundary IoU", found["boundary_iou_per_class"]),)
 
 
 class Counts(NamedTuple):
@@ -54,7 +123,7 @@ def count(labels, predictions, counted, heights, widths, *, num_classes: int, wi
     Args:
       labels: int32 [N, h, w].
       predictions: int32 [N, h, w], 0 to num_classes - 1.
-      counted: bool [N, h, w], from `metrics.count`.
+      counted: bool [N, h, w], whether a pixel counts.
       heights: int32 [N], rows of each image; those below are padding.
       widths: int32 [N], columns of each image.
       num_classes: Number of classes.
@@ -163,40 +232,23 @@ def _matches(contour, predicted_contour, distance):
     return found & (contour >= 0), right & (predicted_contour >= 0)
 
 
-class Totals:
-    """Adds up the counts of a split."""
-
-    def __init__(self, num_classes: int):
-        """Starts at zero."""
-        # Rows: labelled, predicted, hits; sum of F1, images.
-        self.sums = np.zeros([5, num_classes], np.float64)
-
-    def add(self, counts: Counts, index: int):
-        """Adds one image of a batch."""
-        own = Counts(*(np.asarray(array[index], np.float64) for array in counts))
-        self.sums[:3] += (own.labelled, own.predicted, own.hits)
-        present = (own.label_contour > 0) | (own.predicted_contour > 0)
-        recall = own.label_found / np.maximum(own.label_contour, 1)
-        precision = own.predicted_right / np.maximum(own.predicted_contour, 1)
-        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-        self.sums[3] += np.where(present, f1, 0.0)
-        self.sums[4] += present
-
-
 def scores(sums, width: float) -> dict:
     """Returns the scores as plain values; None for a class that has no boundary.
 
     Args:
-      sums: Of `Totals`.
+      sums: Of `Boundary`.
       width: Share of the diagonal.
     """
     labelled, predicted, hits, f1, images = np.asarray(sums)
-    iou = confusion.ratios(hits, labelled + predicted - hits)
-    by_image = confusion.ratios(f1, images)
+    iou = ratios(hits, labelled + predicted - hits)
+    by_image = ratios(f1, images)
     return {
         "width": width,
-        "boundary_iou": confusion.mean_of_known(iou),
+        "boundary_iou": mean_of_known(iou),
         "boundary_iou_per_class": iou,
-        "boundary_f1": confusion.mean_of_known(by_image),
+        "boundary_f1": mean_of_known(by_image),
         "boundary_f1_per_class": by_image,
     }
+
+
+VARIANTS = {"boundary": Boundary}

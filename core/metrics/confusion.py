@@ -1,4 +1,4 @@
-"""One streaming confusion matrix, and everything that is read off it.
+"""One streaming confusion matrix, and every score that follows from it.
 
 The device counts one small matrix per image; the host adds them up in int64, so that no data set
 is too large to be counted exactly. Rows are labels, columns are predictions. Ignored pixels,
@@ -10,80 +10,140 @@ mean. A class that is only predicted has IoU 0 and counts.
 
 from __future__ import annotations
 
-import dataclasses
-from typing import NamedTuple
-
 import numpy as np
 
+from core.metrics import (
+    ImageScore,
+    Measure,
+    Score,
+    degenerate,
+    largest_first,
+    mean_of_known,
+    ratios,
+)
+from core.metrics.class_scores import ClassScores, of_counts
+from utils import charts, report
 from utils.compat import tf
 
-
-class Counts(NamedTuple):
-    """What a batch adds, as tensors; one entry per image.
-
-    Attributes:
-      confusion: int32 [N, classes, classes].
-      counted: bool [N, h, w], the pixels in it.
-      bad_pixels: int32 [N], pixels whose label is neither a class nor the ignore label.
-      bad_label: int32 [N], the largest such label, 0 where there is none.
-    """
-
-    confusion: tf.Tensor
-    counted: tf.Tensor
-    bad_pixels: tf.Tensor
-    bad_label: tf.Tensor
+# Confusions that a report lists: of the whole split, and of one image.
+_CONFUSIONS = 10
+_MISTAKES = 3
 
 
-def count(
-    labels: tf.Tensor,
-    predictions: tf.Tensor,
-    *,
-    num_classes: int,
-    ignore_label: int,
-    heights: tf.Tensor,
-    widths: tf.Tensor,
-    valid: tf.Tensor,
-) -> Counts:
+class Confusion(Measure):
+    """The confusion matrix of exclusive classes: mean IoU, accuracies, scores of each class."""
+
+    name = "confusion"
+    keys = ("miou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou")
+    files = ("confusion_matrix.csv",)
+
+    def __init__(self, task, classes, options):
+        """Starts at zero."""
+        self._names = classes.names
+        self.sums = np.zeros([classes.count, classes.count], np.int64)
+
+    def fetches(self, pixels, prediction):
+        """Counts one matrix per image."""
+        return count(pixels.labels, prediction.labels, pixels.counted, num_classes=len(self.sums))
+
+    def add(self, values, index):
+        """Adds the matrix of an image."""
+        self.sums += values[index]
+
+    def scores(self):
+        """Returns everything that follows from the matrix."""
+        scores = class_scores(self.sums)
+        return {
+            "miou": scores.mean_iou,
+            **scores.entries(self._names),
+            "pixel_accuracy": pixel_accuracy(self.sums),
+            "mean_accuracy": mean_accuracy(self.sums),
+            "frequency_weighted_iou": frequency_weighted_iou(self.sums),
+        }
+
+    def headlines(self):
+        """Returns the means over the classes."""
+        scores = class_scores(self.sums)
+        return (
+            Score("miou", "mIoU", scores.mean_iou, scores.note),
+            Score(
+                "pixel_accuracy",
+                "pixel accuracy",
+                pixel_accuracy(self.sums),
+                "share of pixels right",
+            ),
+            Score(
+                "mean_accuracy",
+                "mean accuracy",
+                mean_accuracy(self.sums),
+                "mean recall of classes",
+            ),
+            Score(
+                "frequency_weighted_iou",
+                "frequency-weighted IoU",
+                frequency_weighted_iou(self.sums),
+                "weighted by pixels",
+            ),
+        )
+
+    def columns(self):
+        """Returns the scores of each class."""
+        return class_scores(self.sums).columns(self.sums.sum())
+
+    def figures(self):
+        """Returns the picture of the matrix."""
+        content = {
+            "heat_map": charts.heat_map(self.sums, self._names),
+            "confusions": charts.confusions(self.sums, self._names, _CONFUSIONS),
+        }
+        return (report.Figure("confusion", "Confusion matrix", "confusion.html.j2", content),)
+
+    def tables(self):
+        """Returns the matrix with labels as rows and predictions as columns."""
+        rows = [[name, *row] for name, row in zip(self._names, self.sums.tolist())]
+        return {"confusion_matrix.csv": [["label", *self._names], *rows]}
+
+    def image_score(self, values, index):
+        """Returns the mean IoU over the classes in an image, and its largest mistakes."""
+        own = values[index]
+        miou = mean_iou(own)
+        if miou is None:
+            return None
+        mistakes = [
+            f"{label} \u2192 {predicted} {report.percent(pixels / own.sum())}"
+            for label, predicted, pixels, _ in charts.confusions(own, self._names, _MISTAKES)
+        ]
+        facts = [f"{report.percent(pixel_accuracy(own))} of pixels right"]
+        facts += [f"mistakes: {', '.join(mistakes)}"] if mistakes else []
+        pixels = own.sum(axis=0) + own.sum(axis=1)
+        return ImageScore("mIoU", miou, tuple(facts), largest_first(pixels))
+
+    def progress(self):
+        """Returns the mean IoU so far."""
+        return {"mIoU": mean_iou(self.sums)}
+
+    def problem(self):
+        """Describes predictions of one class for nearly all pixels."""
+        return degenerate.describe(self.sums, self._names)
+
+
+def count(labels, predictions, counted, *, num_classes: int) -> tf.Tensor:
     """Counts the pixels of a batch by label and prediction, exactly.
 
     Args:
       labels: int32 [N, h, w].
       predictions: int32 [N, h, w], 0 to num_classes - 1.
+      counted: bool [N, h, w]; labels of these pixels are classes.
       num_classes: Number of classes.
-      ignore_label: Label of pixels that do not count.
-      heights: int32 [N], rows of each image; those below are padding.
-      widths: int32 [N], columns of each image; those to the right are padding.
-      valid: [N], 0 for an image that only fills up the batch.
+
+    Returns:
+      int32 [N, classes, classes].
     """
-    inside = _inside(labels, heights, widths, valid)
-    labelled = inside & tf.not_equal(labels, ignore_label)
-    is_class = (labels >= 0) & (labels < num_classes)
-    bad = labelled & tf.logical_not(is_class)
-    return Counts(
-        confusion=_confusion(labels, predictions, labelled & is_class, num_classes),
-        counted=labelled & is_class,
-        bad_pixels=tf.reduce_sum(tf.cast(bad, tf.int32), axis=[1, 2]),
-        bad_label=tf.reduce_max(tf.where(bad, labels, tf.zeros_like(labels)), axis=[1, 2]),
-    )
-
-
-def _inside(labels, heights, widths, valid):
-    """Returns bool [N, h, w]: whether a pixel belongs to an image that counts."""
-    shape = tf.shape(labels)
-    rows = tf.range(shape[1])[tf.newaxis, :, tf.newaxis] < heights[:, tf.newaxis, tf.newaxis]
-    columns = tf.range(shape[2])[tf.newaxis, tf.newaxis, :] < widths[:, tf.newaxis, tf.newaxis]
-    return tf.logical_and(
-        tf.logical_and(rows, columns), tf.cast(valid, tf.bool)[:, tf.newaxis, tf.newaxis]
-    )
-
-
-def _confusion(labels, predictions, counted, num_classes):
-    """Returns int32 [N, classes, classes] over the pixels that count."""
     cells = num_classes * num_classes
     images = tf.shape(labels)[0]
     image = tf.range(images)[:, tf.newaxis, tf.newaxis]
     index = image * cells + labels * num_classes + predictions
-    # Everything else goes to one cell behind the last, which is cut off: shapes stay static, as
+    # Everything else goes to one cell after the last, which is cut off: shapes stay static, as
     # devices want them. The counts are integers; float32 would be exact up to 2^24 pixels only.
     total = images * cells
     index = tf.where(counted, index, tf.zeros_like(index) + total)
@@ -93,42 +153,13 @@ def _confusion(labels, predictions, counted, num_classes):
     return tf.reshape(counts[:-1], [images, num_classes, num_classes])
 
 
-@dataclasses.dataclass(frozen=True)
-class ClassScores:
-    """The scores of each class, lists by class id; None where a score is not defined.
-
-    Attributes:
-      iou: Intersection over union.
-      precision: Share of the predicted pixels that are right.
-      recall: Share of the labelled pixels that are found; the accuracy of the class.
-      f1: Harmonic mean of both.
-      labelled: Pixels with that label.
-      predicted: Pixels with that prediction.
-    """
-
-    iou: list
-    precision: list
-    recall: list
-    f1: list
-    labelled: list
-    predicted: list
-
-
 def class_scores(confusion) -> ClassScores:
     """Returns the scores of each class.
 
     Args:
-      confusion: Integers [classes, classes], rows are labels.
+      confusion: Integers [classes, classes], rows are labels, as in all functions here.
     """
-    hits, labelled, predicted = _marginals(confusion)
-    return ClassScores(
-        iou=iou_per_class(confusion),
-        precision=ratios(hits, predicted),
-        recall=ratios(hits, labelled),
-        f1=ratios(2 * hits, labelled + predicted),
-        labelled=labelled.tolist(),
-        predicted=predicted.tolist(),
-    )
+    return of_counts(*_marginals(confusion))
 
 
 def iou_per_class(confusion) -> list:
@@ -139,9 +170,6 @@ def iou_per_class(confusion) -> list:
 
 def mean_iou(confusion) -> float | None:
     """Returns the mean IoU over classes with a nonzero union, None without any pixel.
-
-    Args:
-      confusion: Integers [classes, classes], rows are labels, as in all functions here.
 
     Source: TensorFlow's `tf.metrics.mean_iou`, which answers 0 for no pixel at all.
     """
@@ -177,15 +205,4 @@ def _marginals(confusion):
     return np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
 
 
-def ratios(numerators, denominators) -> list:
-    """Returns the quotients as numbers, None where the denominator is zero."""
-    return [
-        float(numerator) / float(denominator) if denominator else None
-        for numerator, denominator in zip(numerators, denominators)
-    ]
-
-
-def mean_of_known(values) -> float | None:
-    """Returns the mean of the values that are not None, None if there are none."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+VARIANTS = {"confusion": Confusion}

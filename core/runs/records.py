@@ -34,8 +34,8 @@ def append(folder: str, record: dict):
         ) from error
 
 
-def read(folder: str, step: int) -> list:
-    """Returns the records up to a step; a line that a killed process wrote half is left out.
+def read(folder: str, step: int | None = None) -> list:
+    """Returns the records up to a step, by default all; an incomplete last line is left out.
 
     Raises:
       UserError: If a line is damaged.
@@ -44,7 +44,8 @@ def read(folder: str, step: int) -> list:
     if not os.path.exists(path):
         return []
     with open(path, encoding="utf-8") as file:
-        return [record for _, record in _parsed(file, path) if record["step"] <= step]
+        found = [record for _, record in _parsed(file, path)]
+    return [record for record in found if step is None or record["step"] <= step]
 
 
 def drop_after(folder: str, step: int):
@@ -72,6 +73,6 @@ def _parsed(lines, path: str):
             record["step"] + 0
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"line {number} of {path} is no record with a step; mend or remove the file."
+                f"line {number} of {path} is no record with a step; fix or remove the file."
             ) from error
         yield line, record

@@ -11,6 +11,8 @@ from PIL import Image
 from utils import charts, pictures, report
 from utils.errors import UserError
 
+COLUMNS = (report.Column("IoU"), report.Column("recall"), report.Column("pixels", is_share=True))
+
 
 def _panels(ignore_label=255):
     random = np.random.RandomState(0)
@@ -28,8 +30,13 @@ def _panels(ignore_label=255):
 def _report(classes=3, names=None, **changes):
     names = names or [f"thing {index}" for index in range(classes)]
     confusion = np.eye(classes, dtype=np.int64) * 90 + 10
+    content = {
+        "heat_map": charts.heat_map(confusion, names),
+        "confusions": charts.confusions(confusion, names, 10),
+    }
+    figure = report.Figure("confusion", "Confusion matrix", "confusion.html.j2", content)
     rows = [
-        report.ClassRow(index, name, (index % 256, 1, 2), 0.25, 0.5, 0.75, 0.6, 1 / classes)
+        report.ClassRow(index, name, (index % 256, 1, 2), (0.25, 0.5, 1 / classes))
         for index, name in enumerate(names)
     ]
     content = {
@@ -38,9 +45,10 @@ def _report(classes=3, names=None, **changes):
         "headlines": (report.Headline("mIoU", "0.6123", "over all"),),
         "notices": (),
         "charts": (),
+        "columns": COLUMNS,
         "classes": tuple(rows),
-        "confusion": confusion,
         "samples": (),
+        "figures": (figure,),
         "settings": (report.Settings("Evaluation", (("eval_split", "val"),)),),
         "footer": (("device", "cpu"),),
     }
@@ -73,7 +81,7 @@ class _Page(html.parser.HTMLParser):
 
 
 def test_the_page_needs_nothing_else():
-    sample = report.Sample("a.png", 0.1, 0.9, (("x", "y", 0.1),), _panels())
+    sample = report.Sample("a.png", "mIoU", 0.1, ("90 % right",), _panels())
     text = report.render(_report(samples=(("Worst images", (sample,)),)))
     page = _Page(text)
     assert page.tags.count("img") == 4
@@ -85,7 +93,7 @@ def test_the_page_needs_nothing_else():
 
 def test_names_cannot_break_the_page():
     evil = '</td><script>alert("x")</script>&'
-    sample = report.Sample(evil, 0.1, 0.9, ((evil, evil, 0.1),), _panels())
+    sample = report.Sample(evil, evil, 0.1, (evil,), _panels())
     chart = charts.line_chart(evil, evil, [charts.Curve(evil, "#000", ((0, 1), (1, 2)))])
     text = report.render(
         _report(
@@ -114,7 +122,7 @@ def test_any_number_of_classes_fits(classes):
 
 def test_with_many_classes_each_image_names_those_that_it_shows():
     for classes, legends in ((40, 1), (41, 2)):
-        sample = report.Sample("a", 0.1, 0.9, (), _panels(), tuple(range(classes)))
+        sample = report.Sample("a", "mIoU", 0.1, (), _panels(), tuple(range(classes)))
         text = report.render(_report(classes, samples=(("Worst images", (sample,)),)))
         assert text.count('class="legend"') == legends
         assert ("and 25 smaller ones" in text) == (legends == 2)
@@ -129,9 +137,9 @@ def test_a_missing_package_is_found_before_the_work(monkeypatch):
 
 def test_classes_are_ranked_and_those_without_a_score_come_last():
     rows = [
-        report.ClassRow(0, "low", (0, 0, 0), 0.1, 0.2, 0.3, 0.4, 0.5),
-        report.ClassRow(1, "none", (0, 0, 0), None, None, None, None, 0.0),
-        report.ClassRow(2, "high", (0, 0, 0), 0.9, 0.9, 0.9, 0.9, 0.5),
+        report.ClassRow(0, "low", (0, 0, 0), (0.1, 0.2, 0.5)),
+        report.ClassRow(1, "none", (0, 0, 0), (None, None, 0.0)),
+        report.ClassRow(2, "high", (0, 0, 0), (0.9, 0.9, 0.5)),
     ]
     text = report.render(_with_rows(rows))
     table = text[text.index('id="class-table"') :]
@@ -279,7 +287,7 @@ def test_wrong_pixels_are_red_and_ignored_ones_are_bleached():
 
 
 def test_colours_are_written_for_css():
-    text = report.render(_with_rows([report.ClassRow(0, "a", (255, 128, 0), *[0.5] * 5)]))
+    text = report.render(_with_rows([report.ClassRow(0, "a", (255, 128, 0), (0.5,) * 3)]))
     assert re.search(r"background:#ff8000", text)
 
 
@@ -295,25 +303,51 @@ def test_a_reliability_diagram_shows_the_bins_that_have_pixels():
     assert y + height == drawn.bottom
     assert hover == "confidence 75.0 %: 50.0 % right (100.00 % of the pixels)"
     assert drawn.marks[0][1] == pytest.approx(drawn.top + 0.25 * (drawn.bottom - drawn.top))
-    text = report.render(_report(reliability=drawn))
+    figure = report.Figure("calibration", "Calibration", "calibration.html.j2", {"diagram": drawn})
+    text = report.render(_report(figures=(figure,)))
     assert 'href="#calibration"' in text
     assert hover in text
     _Page(text)
     assert "calibration" not in report.render(_report())
 
 
-def test_boundary_scores_have_a_column_if_they_were_measured():
-    row = report.ClassRow(0, "a", (0, 0, 0), 0.5, 0.5, 0.5, 0.5, 1.0, boundary_iou=0.4321)
+def test_columns_hold_scores_and_shares():
+    row = report.ClassRow(0, "a", (0, 0, 0), (0.5, 0.4321, 0.125))
     text = report.render(_with_rows([row]))
     assert "0.4321" in text
+    assert "12.5 %" in text
+    for column in COLUMNS:
+        assert f"<button>{column.title}</button>" in text
     _Page(text)
-    assert "boundary IoU" not in report.render(_report())
 
 
 def test_absent_classes_are_named():
     rows = [
-        report.ClassRow(0, "here", (0, 0, 0), 0.1, 0.2, 0.3, 0.4, 1.0),
-        report.ClassRow(1, "never seen", (0, 0, 0), None, None, None, None, 0.0),
+        report.ClassRow(0, "here", (0, 0, 0), (0.1, 0.2, 1.0)),
+        report.ClassRow(1, "never seen", (0, 0, 0), (None, None, 0.0)),
     ]
     text = " ".join(report.render(_with_rows(rows)).split())
     assert "not part of the mean: never seen." in text
+
+
+def test_several_classes_of_a_pixel_are_drawn_in_their_mean_colour():
+    labels = np.zeros([48, 48, 2], np.int64)
+    labels[16:, :, 0] = 1
+    labels[32:, :, 1] = 1
+    labels[40:] = 255
+    predictions = labels.copy()
+    predictions[:8, :, 1] = 1
+    panels = pictures.panels(
+        np.full([48, 48, 3], 100, np.uint8),
+        *(labels, predictions),
+        colors=[(0, 0, 240), (240, 0, 0)],
+        ignore_label=255,
+    )
+    truth, error = _decoded(panels.truth), _decoded(panels.error)
+    assert np.abs(truth[12, 24] - 100).max() < 5
+    assert truth[24, 24].argmax() == 2
+    assert abs(truth[36, 24, 0] - truth[36, 24, 2]) < 5
+    assert truth[44, 24].min() > 150
+    assert error[4, 24, 0] > 200
+    assert error[24, 24].max() < 60
+    assert error[44, 24].min() > 150

@@ -11,8 +11,6 @@ import dataclasses
 import numpy as np
 from absl import logging
 
-from core.evaluation import degenerate
-from core.metrics import confusion as metrics
 from core.runs import records as run_records
 from core.training import best_checkpoint, interruption, intervals
 from core.training.step import TrainStep
@@ -110,18 +108,10 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
         # The other ranks wait until the chief has saved.
         self._backend.sum_over_ranks(np.zeros([1], np.int64))
         result = self._evaluation.run(best_checkpoint.of_step(folder, step))
-        scores = metrics.class_scores(result.confusion)
-        miou = metrics.mean_iou(result.confusion)
-        record = {
-            "step": step,
-            "eval_split": self._evaluation.split,
-            "eval_miou": miou,
-            "eval_pixel_accuracy": metrics.pixel_accuracy(result.confusion),
-            "eval_mean_accuracy": metrics.mean_accuracy(result.confusion),
-            "eval_iou_per_class": scores.iou,
-        }
+        record = {"step": step, "eval_split": self._evaluation.split, **result.record()}
+        miou = record["eval_miou"]
         if not self._history:
-            self._warn_of_collapse(result.confusion)
+            self._warn_of_problem(result)
         is_best = not self._history or miou > max(miou for _, miou in self._history)
         if self._log is not None:
             # The record comes last: where it is missing, all of this is done again.
@@ -130,8 +120,8 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
             self._log.add_evaluation(record, self._evaluation.class_names, is_best)
         self._history.append((step, miou))
 
-    def _warn_of_collapse(self, confusion):
-        problem = degenerate.describe(confusion, self._evaluation.class_names)
+    def _warn_of_problem(self, result):
+        problem = result.problem()
         if problem and self._backend.is_chief:
             logging.warning("First evaluation: %s", problem)
 

@@ -142,9 +142,9 @@ def predicted_labels(setting, files):
     """Returns the predicted labels of each image file, at the image's size."""
     output_stride, crop, scales, flip = SETTINGS[setting]
     images = tf.placeholder(tf.float32, [1, crop, crop, 3])
-    labels = tta.labels(
+    labels = tta.predict(
         images, options_at(output_stride), CLASSES, scales=scales, flip=flip, crop_size=(crop, crop)
-    )
+    ).labels
     predictions = []
     with restored_session() as session:
         for path in files.values():

@@ -1,15 +1,15 @@
 """One pass over a split, and the files it leaves."""
 
 import csv
+import dataclasses
 import json
 import threading
-import types
 
 import numpy as np
 import pytest
 
 from core import network
-from core.evaluation import evaluator, report_page, results
+from core.evaluation import evaluator, passes, report_page, results
 from core.inference import tta
 from core.inference.predictor import Member
 from core.inference.windows import Windows
@@ -21,18 +21,17 @@ from options.device import DeviceOptions
 from options.evaluation import EvalOptions
 from options.network import NetworkSpec
 from tests.golden.logits import load_weights
+from utils.classes import ClassSet
 from utils.compat import slim, tf
 from utils.errors import UserError
 
 MODEL = NetworkSpec.of(depth_multiplier=0.25, aspp_convs_filters=16)
 CROP = (33, 49)
 CLASSES = 4
-INFO = types.SimpleNamespace(
+CLASS_SET = ClassSet(
+    ("sky", "road", "tree, tall", "never"),
+    ((1, 2, 3), (200, 0, 0), (0, 200, 0), (0, 0, 200)),
     name="tiny",
-    num_classes=CLASSES,
-    class_names=("sky", "road", "tree, tall", "never"),
-    colors=((1, 2, 3), (200, 0, 0), (0, 200, 0), (0, 0, 200)),
-    ignore_label=255,
 )
 
 
@@ -89,17 +88,23 @@ def checkpoint(tmp_path_factory):
     return prefix
 
 
-def _run(checkpoint, images, batch_size=1, info=INFO, num_images=None, **options):
+def _run(checkpoint, images, batch_size=1, classes=CLASS_SET, num_images=None, **options):
     return evaluator.run(
         _make_batches(images, batch_size),
         checkpoint_path=checkpoint,
         spec=MODEL,
         options=EvalOptions(eval_batch_size=batch_size, **options),
         crop_size=CROP,
-        info=info,
+        classes=classes,
         backend=Backend(DeviceOptions()),
         num_images=num_images,
     )
+
+
+def _confusion(result):
+    """Returns the confusion matrix of a result."""
+    (measure,) = [measure for measure in result.measures if measure.name == "confusion"]
+    return measure.sums
 
 
 @pytest.fixture
@@ -109,7 +114,7 @@ def sees_sky_only(monkeypatch):
     def prediction(images, *unused_arguments, **unused_settings):
         return tta.Prediction(tf.zeros(tf.shape(images)[:3], tf.int32), None)
 
-    monkeypatch.setattr(evaluator.tta, "predict", prediction)
+    monkeypatch.setattr(passes.tta, "predict", prediction)
 
 
 def _by_hand(checkpoint, images, **settings):
@@ -117,7 +122,7 @@ def _by_hand(checkpoint, images, **settings):
     confusion = np.zeros([CLASSES, CLASSES], np.int64)
     with tf.Graph().as_default(), tf.Session() as session:
         image = tf.placeholder(tf.float32, [1, *CROP, 3])
-        labels = tta.labels(image, MODEL, CLASSES, crop_size=CROP, **settings)
+        labels = tta.predict(image, MODEL, CLASSES, crop_size=CROP, **settings).labels
         tf.train.Saver(slim.get_model_variables()).restore(session, checkpoint)
         for index in range(len(images["valid"])):
             size = slice(images["height"][index]), slice(images["width"][index])
@@ -134,9 +139,9 @@ def test_every_image_is_counted_once_in_any_batch_size(checkpoint):
     assert np.count_nonzero(expected.sum(axis=0)) > 1
     for batch_size in (1, 2):
         result = _run(checkpoint, images, batch_size, num_images=5)
-        np.testing.assert_array_equal(result.confusion, expected)
+        np.testing.assert_array_equal(_confusion(result), expected)
         assert result.num_images == 5
-    assert result.confusion.dtype == np.int64
+    assert _confusion(result).dtype == np.int64
     assert result.step == 7
 
 
@@ -145,8 +150,8 @@ def test_scales_and_flip_reach_the_predictions(checkpoint):
     result = _run(checkpoint, images, 2, eval_scales=(0.5, 1.0), add_flipped_images=True)
     expected = _by_hand(checkpoint, images, scales=(0.5, 1.0), flip=True)
     # Other batch sizes may round otherwise.
-    assert np.abs(result.confusion - expected).sum() <= 0.002 * expected.sum()
-    assert np.any(result.confusion != _by_hand(checkpoint, images))
+    assert np.abs(_confusion(result) - expected).sum() <= 0.002 * expected.sum()
+    assert np.any(_confusion(result) != _by_hand(checkpoint, images))
 
 
 @pytest.mark.usefixtures("sees_sky_only")
@@ -155,7 +160,8 @@ def test_pictures_are_kept_only_if_a_report_is_wanted(checkpoint):
     ((title, samples),) = result.samples
     assert title == "Worst images"
     assert {sample.name for sample in samples} == {"image_0", "image_1", "image_2"}
-    assert [sample.miou for sample in samples] == sorted(sample.miou for sample in samples)
+    scores = [sample.score for sample in samples]
+    assert scores == sorted(scores)
     assert _run(checkpoint, _images(3), report=False).samples == ()
 
 
@@ -182,9 +188,9 @@ def test_a_split_without_labels_cannot_be_measured(checkpoint):
 
 
 def test_another_number_of_classes_is_a_sentence(checkpoint):
-    info = types.SimpleNamespace(**{**vars(INFO), "num_classes": 3})
-    with pytest.raises(UserError, match="predicts 4 classes, but data set tiny has 3"):
-        _run(checkpoint, _images(1), info=info)
+    classes = ClassSet(CLASS_SET.names[:3], name="tiny")
+    with pytest.raises(UserError, match="4 outputs .* data set tiny has 3 classes"):
+        _run(checkpoint, _images(1), classes=classes)
 
 
 def test_a_checkpoint_of_another_network_is_a_sentence(checkpoint):
@@ -195,7 +201,7 @@ def test_a_checkpoint_of_another_network_is_a_sentence(checkpoint):
             spec=NetworkSpec.of(depth_multiplier=0.5, aspp_convs_filters=16),
             options=EvalOptions(),
             crop_size=CROP,
-            info=INFO,
+            classes=CLASS_SET,
             backend=Backend(DeviceOptions()),
         )
 
@@ -228,9 +234,9 @@ SETTINGS = {
 def test_the_files_of_an_evaluation_agree(result, tmp_path, capsys):
     folder = tmp_path / "eval"
     with results.prepared(str(folder)):
-        summary = results.summary(result, INFO, SETTINGS, "cpu")
-    results.write(str(folder), summary, result.confusion, "<html>", "miou_1.0")
-    results.write(str(folder), summary, result.confusion, None, "miou_1.0")
+        summary = results.summary(result, SETTINGS, "cpu")
+    for page in ("<html>", None):
+        results.write(str(folder), summary, result, page, classes=CLASS_SET, options=EvalOptions())
 
     written = json.loads((folder / "metrics.json").read_text())
     assert written == json.loads(json.dumps(summary))
@@ -240,12 +246,12 @@ def test_the_files_of_an_evaluation_agree(result, tmp_path, capsys):
     assert written["iou_per_class"][3] is None or written["iou_per_class"][3] == 0.0
     ious = [iou for iou in written["iou_per_class"] if iou is not None]
     assert written["miou"] == pytest.approx(np.mean(ious))
-    assert [row["name"] for row in written["classes"]] == list(INFO.class_names)
+    assert [row["name"] for row in written["classes"]] == list(CLASS_SET.names)
 
     with open(folder / "confusion_matrix.csv", newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["label", *INFO.class_names]
-    assert np.array_equal([row[1:] for row in rows[1:]], result.confusion.astype(str))
+    assert rows[0] == ["label", *CLASS_SET.names]
+    assert np.array_equal([row[1:] for row in rows[1:]], _confusion(result).astype(str))
     with open(folder / "metrics.csv", newline="") as file:
         table = list(csv.DictReader(file))
     assert float(table[1]["iou"]) == written["iou_per_class"][1]
@@ -265,17 +271,18 @@ def test_the_files_of_an_evaluation_agree(result, tmp_path, capsys):
 
 
 def test_a_class_without_pixels_is_null_and_nan_and_not_in_the_mean(tmp_path):
-    confusion = np.diag([5, 5, 0, 0])
-    confusion[0, 1] = 5
-    only = evaluator.Result(confusion, 1, (), "run/model.ckpt", None, 1.0)
-    summary = results.summary(only, INFO, SETTINGS, "cpu")
+    (measure,) = evaluator.create_measures(CLASS_SET, EvalOptions())
+    measure.sums[:] = np.diag([5, 5, 0, 0])
+    measure.sums[0, 1] = 5
+    only = evaluator.Result((measure,), 1, (), "run/model.ckpt", None, 1.0)
+    summary = results.summary(only, SETTINGS, "cpu")
     assert summary["iou_per_class"] == [0.5, 0.5, None, None]
     assert summary["miou"] == 0.5
     assert summary["classes_in_mean"] == [0, 1]
-    results.write(str(tmp_path), summary, confusion, None, "miou_1.0")
+    results.write(str(tmp_path), summary, only, None, classes=CLASS_SET, options=EvalOptions())
     assert "eval/miou_1.0_class_2 : nan\n" in (tmp_path / "training.log").read_text()
-    text = results.table(summary)
-    assert "(over 2 of 4 classes)" in text
+    text = results.table(summary, only, CLASS_SET)
+    assert "over 2 of 4 classes" in text
     assert "NaN" not in (tmp_path / "metrics.json").read_text()
 
 
@@ -284,7 +291,8 @@ def test_a_class_without_pixels_is_null_and_nan_and_not_in_the_mean(tmp_path):
     [((1.0,), False, "miou_1.0"), ((0.5, 1.75), True, "miou_0.5_1.75_flipped")],
 )
 def test_log_lines_are_named_as_the_reference_names_them(scales, flip, tag):
-    assert results.tag_of(EvalOptions(eval_scales=scales, add_flipped_images=flip)) == tag
+    options = EvalOptions(eval_scales=scales, add_flipped_images=flip)
+    assert results.tag_of(options, CLASS_SET) == tag
 
 
 def test_a_folder_that_cannot_be_written_is_refused_beforehand(tmp_path):
@@ -295,9 +303,9 @@ def test_a_folder_that_cannot_be_written_is_refused_beforehand(tmp_path):
 
 
 def _page(result, folder, notices=()):
-    summary = results.summary(result, INFO, SETTINGS, "cpu")
+    summary = results.summary(result, SETTINGS, "cpu")
     saved = saved_options.load(str(folder))
-    return report_page.page(result, summary, INFO, MODEL, saved, notices)
+    return report_page.page(result, summary, CLASS_SET, MODEL, saved, notices)
 
 
 def test_the_report_tells_results_settings_and_training(result, checkpoint):
@@ -325,18 +333,10 @@ def test_the_report_tells_results_settings_and_training(result, checkpoint):
 
 
 def test_the_report_does_without_options_and_curves(result, tmp_path):
-    alone = evaluator.Result(
-        result.confusion, 5, result.samples, str(tmp_path / "model.ckpt"), None, 2.0
-    )
+    alone = dataclasses.replace(result, checkpoint=str(tmp_path / "model.ckpt"), step=None)
     text = _page(alone, tmp_path)
     assert 'id="training"' not in text
     assert "not stored in the checkpoint" in text
-
-
-def test_damaged_curves_are_named(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"loss": 3}\n')
-    with pytest.raises(UserError, match="line 2 of"):
-        report_page.read_curves(str(tmp_path / "metrics.jsonl"))
 
 
 @pytest.fixture(scope="module")
@@ -358,7 +358,7 @@ def _measured(checkpoint, images, batch_size=1, **arguments):
             "spec": MODEL,
             "options": EvalOptions(eval_batch_size=batch_size, calibration_bins=5),
             "crop_size": CROP,
-            "info": INFO,
+            "classes": CLASS_SET,
             "backend": Backend(DeviceOptions()),
             **arguments,
         },
@@ -369,11 +369,12 @@ def test_the_mean_of_a_checkpoint_and_itself_is_that_checkpoint(sure_checkpoint)
     images = _images(3)
     one = _measured(sure_checkpoint, images, 2)
     twice = _measured(sure_checkpoint, images, 2, others=(Member(sure_checkpoint, MODEL),))
-    assert np.abs(twice.confusion - one.confusion).sum() <= 0.002 * one.confusion.sum()
+    assert np.abs(_confusion(twice) - _confusion(one)).sum() <= 0.002 * _confusion(one).sum()
     assert twice.num_images == 3
     assert twice.checkpoints == (sure_checkpoint, sure_checkpoint)
-    assert twice.calibration["ece"] == pytest.approx(one.calibration["ece"], abs=1e-3)
-    assert sum(item["share"] for item in one.calibration["bins"]) == pytest.approx(1.0)
+    assert twice.monitored("ece") == pytest.approx(one.monitored("ece"), abs=1e-3)
+    bins = one.scores()["calibration"]["bins"]
+    assert sum(item["share"] for item in bins) == pytest.approx(1.0)
 
 
 def test_windows_of_the_whole_image_see_what_the_whole_image_shows(sure_checkpoint):
@@ -381,13 +382,13 @@ def test_windows_of_the_whole_image_see_what_the_whole_image_shows(sure_checkpoi
     options = EvalOptions(eval_batch_size=2, boundary_width=0.03)
     whole = _measured(sure_checkpoint, images, options=options)
     windows = _measured(sure_checkpoint, images, options=options, windows=Windows(CROP, 0.2, 1))
-    assert np.abs(windows.confusion - whole.confusion).sum() <= 0.002 * whole.confusion.sum()
-    assert windows.boundary["boundary_iou"] == pytest.approx(
-        whole.boundary["boundary_iou"], abs=5e-3
+    assert np.abs(_confusion(windows) - _confusion(whole)).sum() <= 0.002 * _confusion(whole).sum()
+    assert windows.monitored("boundary_iou") == pytest.approx(
+        whole.monitored("boundary_iou"), abs=5e-3
     )
     cut = _measured(sure_checkpoint, images, options=options, windows=Windows((17, 33), 0.2))
-    assert cut.confusion.sum() == whole.confusion.sum()
-    assert np.any(cut.confusion != whole.confusion)
+    assert _confusion(cut).sum() == _confusion(whole).sum()
+    assert np.any(_confusion(cut) != _confusion(whole))
 
 
 def test_what_runs_side_by_side_is_complete_and_in_order():
@@ -404,9 +405,9 @@ def test_what_runs_side_by_side_is_complete_and_in_order():
             both.wait()
         return number
 
-    assert sorted(evaluator._ahead(fetch, at_once=2)) == list(range(7))
+    assert sorted(passes._ahead(fetch, at_once=2)) == list(range(7))
     swapped = [(1, "b"), (0, "a"), (2, "c"), (4, "e"), (3, "d")]
-    assert list(evaluator._in_order(swapped)) == list("abcde")
+    assert list(passes._in_order(swapped)) == list("abcde")
 
 
 @pytest.mark.parametrize(("side", "scales", "at_once"), [(65, (1.0, 1.75), 2), (1025, (2.0,), 1)])
@@ -414,8 +415,7 @@ def test_only_small_batches_run_side_by_side(side, scales, at_once):
     images = tf.zeros([1, side, side, 3])
     backend = backends.create(DeviceOptions(device="cpu"))
     options = EvalOptions(eval_scales=scales)
-    assert evaluator._runs_at_once(images, options, backend) == at_once
+    assert passes._runs_at_once(images, options, backend) == at_once
     assert (
-        evaluator._runs_at_once(tf.placeholder(tf.float32, [1, None, None, 3]), options, backend)
-        == 1
+        passes._runs_at_once(tf.placeholder(tf.float32, [1, None, None, 3]), options, backend) == 1
     )

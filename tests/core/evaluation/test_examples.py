@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from core.evaluation.examples import Samples
+from core.evaluation.examples import Examples
+from core.metrics import ImageScore
 
 
-def _confusion(right, wrong=None):
-    wrong = 100 - right if wrong is None else wrong
-    return np.array([[right, wrong], [0, 0]])
+def _score(value):
+    return ImageScore("mIoU", value, (), ())
 
 
 def _groups(scores, **sizes):
     """Adds an image per score; returns title -> names."""
-    samples = Samples(("road", "tree"), **sizes)
+    examples = Examples(**sizes)
     drawn = []
     for index, score in enumerate(scores):
         name = f"{index}:{score}"
@@ -22,9 +22,9 @@ def _groups(scores, **sizes):
             drawn.append(name)
             return lambda: name
 
-        samples.add(name, _confusion(score), draw)
-    groups = {title: [sample.name for sample in found] for title, found in samples.groups()}
-    return groups, drawn, samples.groups()
+        examples.add(name, _score(score), draw)
+    groups = {title: [sample.name for sample in found] for title, found in examples.groups()}
+    return groups, drawn, examples.groups()
 
 
 def test_the_worst_come_first_and_the_best_last():
@@ -59,30 +59,16 @@ def test_only_few_images_of_a_long_split_are_drawn():
     assert len(drawn) == len(set(drawn)) < 150
 
 
-def test_a_sample_tells_its_scores_and_its_largest_mistakes():
-    samples = Samples(("road", "tree", "car"))
-    samples.add("a", [[80, 15, 0], [3, 0, 2], [0, 0, 0]], lambda: lambda: "drawn")
-    ((_, (sample,)),) = samples.groups()
-    assert sample.accuracy == 0.8
-    assert sample.miou == pytest.approx(80 / 98 / 3)
-    assert sample.mistakes == (
-        ("road", "tree", 0.15),
-        ("tree", "road", 0.03),
-        ("tree", "car", 0.02),
-    )
+def test_an_image_without_a_score_is_left_out():
+    examples = Examples()
+    examples.add("a", None, pytest.fail)
+    assert examples.groups() == ()
+
+
+def test_a_sample_keeps_its_result():
+    examples = Examples()
+    examples.add("a", ImageScore("IoU", 0.25, ("80 % right",), (2, 0)), lambda: lambda: "drawn")
+    ((_, (sample,)),) = examples.groups()
+    assert (sample.score_name, sample.score, sample.facts) == ("IoU", 0.25, ("80 % right",))
+    assert sample.classes == (2, 0)
     assert sample.panels == "drawn"
-
-
-def test_an_image_without_a_labelled_pixel_is_left_out():
-    samples = Samples(("road", "tree"))
-    samples.add("a", _confusion(0, 0), pytest.fail)
-    assert samples.groups() == ()
-
-
-def test_a_sample_knows_its_classes_the_largest_first():
-    samples = Samples(("road", "tree", "sky", "car"))
-    confusion = np.zeros([4, 4], np.int64)
-    confusion[2, 2], confusion[0, 3] = 5, 1
-    samples.add("a", confusion, lambda: lambda: None)
-    ((_, (sample,)),) = samples.groups()
-    assert sample.classes == (2, 0, 3)

@@ -68,14 +68,14 @@ def run_flexible(exported, image, salt=""):
 def predicted(exported, prepared):
     """Returns the network's probabilities of a prepared image, float32 [h, w, 3]."""
     with tf.Graph().as_default(), tf.Session() as session:
-        probabilities = tta.probabilities(
+        probabilities = tta.predict(
             tf.constant(prepared[np.newaxis]),
             exported.spec,
             exported.num_classes,
             scales=exported.scales,
             flip=exported.flip,
             crop_size=exported.crop_size,
-        )
+        ).probabilities
         golden_logits.load_weights(session)
         return session.run(probabilities)[0]
 

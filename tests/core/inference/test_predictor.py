@@ -39,7 +39,7 @@ def _image(height, width, seed=0):
 def _in_graph(member, image, **settings):
     with tf.Graph().as_default(), tf.Session() as session:
         images = tf.constant(image[np.newaxis].astype(np.float32))
-        outputs = tta.probabilities(images, member.spec, CLASSES, **settings)
+        outputs = tta.predict(images, member.spec, CLASSES, **settings).probabilities
         tf.train.Saver().restore(session, member.checkpoint_path)
         return session.run(outputs)[0]
 
@@ -114,7 +114,7 @@ def test_an_image_above_the_budget_is_the_blend_of_its_windows(members):
 
 
 def test_a_checkpoint_of_other_classes_or_another_network_is_a_sentence(members):
-    with pytest.raises(UserError, match="predicts 4 classes, but the data set has 21"):
+    with pytest.raises(UserError, match="4 outputs .* has 21 classes"):
         Predictor(members[:1], num_classes=21)
     wrong = Member(members[0].checkpoint_path, RESNET)
     with pytest.raises(UserError, match="does not fit the network"):

@@ -55,9 +55,9 @@ def test_probabilities_sum_to_one_and_labels_are_the_largest(settings):
 
 
 def test_several_scales_are_averaged_with_equal_weights():
-    together = tta.probabilities(_images(), _options(), scales=(0.5, 1.5), **_SETTINGS)
+    together = tta.predict(_images(), _options(), scales=(0.5, 1.5), **_SETTINGS).probabilities
     alone = [
-        tta.probabilities(_images(), _options(), scales=(scale,), **_SETTINGS)
+        tta.predict(_images(), _options(), scales=(scale,), **_SETTINGS).probabilities
         for scale in (0.5, 1.5)
     ]
     together, *alone = _run([together, *alone])
@@ -73,14 +73,16 @@ def test_of_several_scales_logits_are_resized_and_not_probabilities():
         logits = network.logits(_images(), scaled, _CLASSES, crop_size=_SIZE)[network.MERGED]
         logits = tf.image.resize_bilinear(logits, _SIZE, align_corners=True)
         expected += tf.nn.softmax(logits) / 2
-    actual = tta.probabilities(_images(), options, scales=(0.5, 1.0), **_SETTINGS)
+    actual = tta.predict(_images(), options, scales=(0.5, 1.0), **_SETTINGS).probabilities
     np.testing.assert_allclose(*_run([actual, expected]), atol=1e-5)
 
 
 def test_a_flip_averages_the_image_and_its_mirror_image_also_at_scale_one():
     images, mirrored = _images(), tf.reverse(_images(), [2])
-    flipped = tta.probabilities(images, _options(), flip=True, **_SETTINGS)
-    parts = [tta.probabilities(item, _options(), **_SETTINGS) for item in (images, mirrored)]
+    flipped = tta.predict(images, _options(), flip=True, **_SETTINGS).probabilities
+    parts = [
+        tta.predict(item, _options(), **_SETTINGS).probabilities for item in (images, mirrored)
+    ]
     flipped, plain, mirror = _run([flipped, *parts])
     np.testing.assert_allclose(flipped, (plain + mirror[:, :, ::-1]) / 2, atol=1e-5)
 
@@ -89,14 +91,14 @@ def test_one_scale_uses_the_pyramid_of_the_network():
     options = _options(image_pyramid=(0.5, 1.0))
     logits = network.logits(_images(), options, _CLASSES, crop_size=_SIZE)[network.MERGED]
     expected = tf.image.resize_bilinear(logits, _SIZE, align_corners=True)
-    actual = tta.probabilities(_images(), options, **_SETTINGS)
+    actual = tta.predict(_images(), options, **_SETTINGS).probabilities
     actual, expected = _run([actual, expected])
     np.testing.assert_allclose(actual, _softmax(expected), atol=1e-5)
 
 
 def test_several_scales_take_the_place_of_the_pyramid():
     predictions = [
-        tta.probabilities(_images(), options, scales=(0.5, 1.0), **_SETTINGS)
+        tta.predict(_images(), options, scales=(0.5, 1.0), **_SETTINGS).probabilities
         for options in (_options(), _options(image_pyramid=(0.75, 1.0)))
     ]
     np.testing.assert_allclose(*_run(predictions), atol=1e-6)
@@ -126,7 +128,7 @@ def test_images_of_any_size_can_be_predicted_without_a_crop_size():
 
 
 def test_all_runs_share_their_variables():
-    tta.labels(_images(), _options(), **_SETTINGS)
+    tta.predict(_images(), _options(), **_SETTINGS)
     count = len(tf.global_variables())
-    tta.labels(_images(), _options(), scales=(0.5, 1.0, 1.5), flip=True, **_SETTINGS)
+    tta.predict(_images(), _options(), scales=(0.5, 1.0, 1.5), flip=True, **_SETTINGS)
     assert len(tf.global_variables()) == count

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from core.metrics import boundary, confusion
+from core.inference import tta
+from core.metrics import boundary, pixels
+from core.task import MULTICLASS
+from options.evaluation import EvalOptions
+from utils.classes import ClassSet, default_names
 from utils.compat import tf
 
 CLASSES = 3
@@ -23,20 +27,21 @@ def _maps(seed):
 def _run(labels, predictions, width, heights=None, widths=None):
     labels, predictions = np.stack(labels), np.stack(predictions)
     number = len(labels)
-    heights = np.int32(heights or [SIZE[0]] * number)
-    widths = np.int32(widths or [SIZE[1]] * number)
-    inputs = [tf.constant(value) for value in (labels, predictions)]
-    sizes = {"heights": tf.constant(heights), "widths": tf.constant(widths)}
-    counted = confusion.count(
-        *inputs, num_classes=CLASSES, ignore_label=255, valid=tf.ones([number]), **sizes
-    ).counted
-    counts = boundary.count(*inputs, counted, num_classes=CLASSES, width=width, **sizes)
+    batch = {
+        "label": tf.constant(labels[..., np.newaxis]),
+        "height": tf.constant(np.int32(heights or [SIZE[0]] * number)),
+        "width": tf.constant(np.int32(widths or [SIZE[1]] * number)),
+        "valid": tf.ones([number]),
+    }
+    classes = ClassSet(default_names(CLASSES))
+    known, _ = pixels.of_batch(batch, MULTICLASS, classes)
+    measure = boundary.Boundary(MULTICLASS, classes, EvalOptions(boundary_width=width))
+    prediction = tta.Prediction(tf.constant(predictions), None)
     with tf.Session() as session:
-        counts = session.run(counts)
-    totals = boundary.Totals(CLASSES)
+        counts = session.run(measure.fetches(known, prediction))
     for index in range(number):
-        totals.add(counts, index)
-    return boundary.scores(totals.sums, width)
+        measure.add(counts, index)
+    return measure.scores()["boundary"]
 
 
 def _region(ids, of_class, distance):

@@ -13,7 +13,7 @@ def _sums(labels, predictions, confidences, counted, bins=4):
         for value in (labels, predictions, np.float32(confidences), counted)
     ]
     with tf.Session() as session:
-        return session.run(calibration.count(*inputs, bins=bins))
+        return session.run(calibration.count(*inputs, bins=bins))[0]
 
 
 def test_pixels_are_sorted_by_the_probability_of_their_class():

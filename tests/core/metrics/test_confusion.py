@@ -4,24 +4,31 @@ import numpy as np
 import pytest
 
 from core.metrics import confusion as metrics
+from core.metrics import pixels
+from core.task import MULTICLASS
+from utils.classes import ClassSet, default_names
 from utils.compat import tf
 
 
 def _count(labels, predictions, num_classes, ignore_label=255, sizes=None, valid=None):
-    labels = np.asarray(labels, np.int32)
+    known, bad = _known(np.asarray(labels, np.int32), num_classes, ignore_label, sizes, valid)
+    predictions = tf.constant(np.asarray(predictions, np.int32))
+    confusion = metrics.count(known.labels, predictions, known.counted, num_classes=num_classes)
+    with tf.Session() as session:
+        return session.run([confusion, bad.pixels, bad.label])
+
+
+def _known(labels, num_classes, ignore_label=255, sizes=None, valid=None):
     images, height, width = labels.shape
     sizes = [(height, width)] * images if sizes is None else sizes
-    counts = metrics.count(
-        tf.constant(labels),
-        tf.constant(np.asarray(predictions, np.int32)),
-        num_classes=num_classes,
-        ignore_label=ignore_label,
-        heights=tf.constant([size[0] for size in sizes]),
-        widths=tf.constant([size[1] for size in sizes]),
-        valid=tf.constant([1.0] * images if valid is None else valid),
-    )
-    with tf.Session() as session:
-        return session.run([counts.confusion, counts.bad_pixels, counts.bad_label])
+    batch = {
+        "label": tf.constant(labels[..., np.newaxis]),
+        "height": tf.constant([size[0] for size in sizes]),
+        "width": tf.constant([size[1] for size in sizes]),
+        "valid": tf.constant([1.0] * images if valid is None else valid),
+    }
+    classes = ClassSet(default_names(num_classes), ignore_label=ignore_label)
+    return pixels.of_batch(batch, MULTICLASS, classes)
 
 
 def _by_hand(labels, predictions, num_classes, ignore_label=255):
@@ -80,18 +87,10 @@ def test_labels_that_are_no_class_are_reported_by_image():
 
 
 def test_what_counts_is_known_pixel_by_pixel():
-    labels = tf.constant([[[0, 1, 2, 255], [9, 0, 1, 2]]])
-    counts = metrics.count(
-        labels,
-        tf.zeros_like(labels),
-        num_classes=3,
-        ignore_label=255,
-        heights=tf.constant([2]),
-        widths=tf.constant([3]),
-        valid=tf.constant([1.0]),
-    )
+    labels = np.int32([[[0, 1, 2, 255], [9, 0, 1, 2]]])
+    known, _ = _known(labels, 3, sizes=[(2, 3)])
     with tf.Session() as session:
-        counted = session.run(counts.counted)
+        counted = session.run(known.counted)
     # Neither the ignored pixel, nor one of no class, nor padding.
     assert counted.tolist() == [[[True, True, True, False], [False, True, True, False]]]
 
@@ -105,16 +104,11 @@ def test_counts_stay_exact_where_float32_would_not():
 
 def test_the_graph_has_neither_float64_nor_nan():
     size = tf.placeholder(tf.int32, [2])
-    labels = tf.placeholder(tf.int32, [2, 8, 8])
-    metrics.count(
-        labels,
-        labels,
-        num_classes=3,
-        ignore_label=255,
-        heights=size,
-        widths=size,
-        valid=tf.placeholder(tf.float32, [2]),
-    )
+    labels = tf.placeholder(tf.int32, [2, 8, 8, 1])
+    valid = tf.placeholder(tf.float32, [2])
+    batch = {"label": labels, "height": size, "width": size, "valid": valid}
+    known, _ = pixels.of_batch(batch, MULTICLASS, ClassSet(default_names(3)))
+    metrics.count(known.labels, known.labels, known.counted, num_classes=3)
     for operation in tf.get_default_graph().get_operations():
         for tensor in operation.outputs:
             assert tensor.dtype.base_dtype not in (tf.float64, tf.complex64), tensor.name

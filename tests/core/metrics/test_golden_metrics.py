@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from core.metrics import confusion as metrics
+from core.metrics import pixels
+from core.task import MULTICLASS
 from tests.golden import rules
 from tests.resources import golden_json
+from utils.classes import ClassSet, default_names
 from utils.compat import tf
 
 KINDS = ("plain", "absent", "single", "all_ignored")
@@ -35,19 +38,20 @@ def _batch(seed, kind):
 def _confusion(seed, kind):
     """Counts four batches in the graph and adds them up."""
     placeholders = [tf.placeholder(tf.int32, [1, *_SIZE]) for _ in range(2)]
-    counts = metrics.count(
-        *placeholders,
-        num_classes=21,
-        ignore_label=255,
-        heights=tf.constant([_SIZE[0]]),
-        widths=tf.constant([_SIZE[1]]),
-        valid=tf.constant([1.0]),
-    )
+    labels, predictions = placeholders
+    batch = {
+        "label": labels[..., tf.newaxis],
+        "height": tf.constant([_SIZE[0]]),
+        "width": tf.constant([_SIZE[1]]),
+        "valid": tf.constant([1.0]),
+    }
+    known, _ = pixels.of_batch(batch, MULTICLASS, ClassSet(default_names(21)))
+    counts = metrics.count(known.labels, predictions, known.counted, num_classes=21)
     total = np.zeros([21, 21], np.int64)
     with tf.Session() as session:
         for index in range(4):
             feed = dict(zip(placeholders, _batch(seed + index, kind)))
-            total += session.run(counts.confusion, feed)[0]
+            total += session.run(counts, feed)[0]
     return total
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 
-import numpy as np
 import pytest
 
 from core.checkpoints import restore
@@ -16,8 +15,10 @@ from core.training.hooks.log_training import LogTraining
 from core.training.hooks.save_checkpoints import SaveCheckpoints
 from deployment import backend as backends
 from options.device import DeviceOptions
+from options.evaluation import EvalOptions
 from options.training import TrainOptions
 from tests.small_steps import step_of
+from utils.classes import ClassSet
 from utils.compat import tf
 from utils.errors import Interrupted, UserError
 
@@ -40,8 +41,9 @@ class _Scores:
         if step == self._interrupt_at:
             os.kill(os.getpid(), signal.SIGTERM)
         right = self._scores[step]
-        confusion = np.array([[right, 100 - right], [100 - right, right]], np.int64)
-        return evaluator.Result(confusion, 1, (), path, step, 1.0)
+        (measure,) = evaluator.create_measures(ClassSet(("a", "b")), EvalOptions())
+        measure.sums[:] = [[right, 100 - right], [100 - right, right]]
+        return evaluator.Result((measure,), 1, (), path, step, 1.0)
 
 
 def _train(folder, scores, steps=10, **options):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.evaluation import degenerate
+from core.metrics import degenerate
 
 NAMES = ("road", "sky", "car")
 

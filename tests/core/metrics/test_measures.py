@@ -1,0 +1,161 @@
+"""What every measure of the registry must do, and the scores of labels by threshold."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from core.evaluation.evaluator import MEASURES, create_measures
+from core.inference import tta
+from core.metrics import pixels
+from core.task import IGNORED, TASKS
+from options.evaluation import EvalOptions
+from utils import report
+from utils.classes import ClassSet
+from utils.compat import tf
+from utils.errors import OptionError
+
+PLAIN = EvalOptions()
+ALL = EvalOptions(boundary_width=0.1, calibration_bins=4)
+COUNT = {"multiclass": 3, "binary": 2, "multilabel": 3}
+
+
+def class_set(task):
+    return ClassSet(tuple("abc")[: COUNT[task]], task=task, name="tiny")
+
+
+def batch_of(task, images=3, size=(9, 11), seed=0):
+    """Returns a batch of random labels, and its prediction."""
+    classes, random = class_set(task.name), np.random.RandomState(seed)
+    last = [1] if task.is_exclusive else [classes.count]
+    labels = random.randint(0, classes.count if task.is_exclusive else 2, [images, *size, *last])
+    labels[random.uniform(size=labels.shape) < 0.1] = IGNORED
+    channels = task.channels(classes.count)
+    probabilities = random.uniform(size=[images, *size, channels]).astype(np.float32)
+    batch = {
+        "label": labels.astype(np.int32),
+        "height": np.int32([size[0]] * images),
+        "width": np.int32([size[1]] * images),
+        "valid": np.float32([1] * images),
+    }
+    return batch, tta.Prediction(task.decide_array(probabilities), probabilities)
+
+
+def measured(task, options=PLAIN, seed=0):
+    """Returns the measures of a batch, and what they fetched."""
+    classes = class_set(task.name)
+    batch, prediction = batch_of(task, seed=seed)
+    found = create_measures(classes, options)
+    with tf.Graph().as_default(), tf.Session() as session:
+        tensors = {name: tf.constant(value) for name, value in batch.items()}
+        known, _ = pixels.of_batch(tensors, task, classes)
+        predicted = tta.Prediction(*map(tf.constant, prediction))
+        values = session.run([measure.fetches(known, predicted) for measure in found])
+    for measure, own in zip(found, values):
+        for index in range(len(batch["valid"])):
+            measure.add(own, index)
+    return found, values
+
+
+def options_for(task):
+    return ALL if task.is_exclusive else dataclasses.replace(ALL, boundary_width=0.0)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_measure_is_found_by_its_name(name):
+    assert MEASURES[name].name == name
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_the_measures_of_a_task_come_first_and_have_its_monitor(task):
+    classes = class_set(task.name)
+    assert tuple(m.name for m in create_measures(classes, EvalOptions())) == task.measures
+    found, _ = measured(task, options_for(task))
+    assert tuple(measure.name for measure in found[: len(task.measures)]) == task.measures
+    headlines = {score.key: score.value for measure in found for score in measure.headlines()}
+    assert 0 < headlines[task.monitor] < 1
+    assert {"miou", "iou", "mean_iou_of_labels"} & set(headlines)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_what_a_measure_returns_can_be_shown(task):
+    found, values = measured(task, options_for(task))
+    count = COUNT[task.name]
+    for measure, own in zip(found, values):
+        scores = measure.scores()
+        assert set(measure.keys) | set(measure.without()) <= set(scores)
+        assert all(len(column.values) == count for column in measure.columns())
+        assert set(measure.tables()) == set(measure.files)
+        for score in measure.headlines():
+            assert score.value is None or 0 <= score.value <= 1
+        for figure in measure.figures():
+            assert report.page(figure.template, content=figure.content)
+        image = measure.image_score(own, 0)
+        assert image is None or 0 <= image.value <= 1
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_sums_over_ranks_are_those_of_all_images(task):
+    class Twice:
+        def sum_over_ranks(self, array):
+            return 2 * array
+
+    for measure in measured(task, options_for(task))[0]:
+        before = measure.sums.copy()
+        measure.sum_over_ranks(Twice())
+        np.testing.assert_array_equal(measure.sums, 2 * before)
+
+
+@pytest.mark.parametrize("name", ["binary", "multilabel"])
+def test_labels_by_threshold_are_counted_as_in_numpy(name):
+    task = TASKS[name]
+    (measure, *_), _ = measured(task)
+    batch, prediction = batch_of(task)
+    truth = batch["label"]
+    predicted = prediction.labels.reshape(truth.shape)
+    known = truth != IGNORED
+    ious = []
+    for channel in range(truth.shape[-1]):
+        hits, either = (
+            (combine(truth == 1, predicted == 1) & known)[..., channel].sum()
+            for combine in (np.logical_and, np.logical_or)
+        )
+        ious.append(hits / either)
+    (monitored,) = [s.value for s in measure.headlines() if s.key == task.monitor]
+    assert monitored == pytest.approx(np.mean(ious))
+    if name == "multilabel":
+        assert measure.scores()["iou_per_class"] == pytest.approx(ious)
+        accuracy = (truth == predicted)[known].mean()
+        assert measure.scores()["label_accuracy"] == pytest.approx(accuracy)
+
+
+def test_the_scores_of_an_object_are_those_of_the_confusion_matrix():
+    (of_object, confusion), _ = measured(TASKS["binary"])
+    expected = confusion.scores()["classes"][1]
+    assert of_object.scores() == {
+        name: pytest.approx(expected[name]) for name in ("iou", "precision", "recall", "f1")
+    }
+
+
+def test_a_label_that_is_nowhere_is_not_in_the_mean():
+    (measure,) = create_measures(class_set("multilabel"), EvalOptions())
+    measure.sums[:] = [[5, 0, 0], [5, 10, 0], [10, 0, 0], [100, 100, 100]]
+    assert measure.scores()["iou_per_class"] == [0.5, 0.0, None]
+    assert measure.scores()["mean_iou_of_labels"] == 0.25
+    assert measure.scores()["classes_in_mean"] == [0, 1]
+
+
+def test_labels_of_a_multilabel_batch_are_0_1_or_ignored():
+    task, classes = TASKS["multilabel"], class_set("multilabel")
+    batch, _ = batch_of(task)
+    batch["label"][1, 2, 3] = 7, 1, 2
+    with tf.Graph().as_default(), tf.Session() as session:
+        tensors = {name: tf.constant(value) for name, value in batch.items()}
+        bad = session.run(pixels.of_batch(tensors, task, classes)[1])
+    assert bad.pixels.tolist() == [0, 2, 0]
+    assert bad.label.tolist() == [0, 7, 0]
+
+
+def test_boundaries_need_exclusive_classes():
+    with pytest.raises(OptionError, match="--boundary_width=0.1.*multilabel"):
+        create_measures(class_set("multilabel"), ALL)
