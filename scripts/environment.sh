@@ -47,7 +47,7 @@ find_python() { # find_python VERSION: prints an interpreter, or prints nothing 
 }
 
 pins_of() { # pins_of FILE...: their pins; a changed comment rebuilds nothing
-  grep -hvE '^(#|$)' "$@"
+  grep -shvE '^(#|$)' "$@"
 }
 
 progress() { # reduces pip's output to progress lines
