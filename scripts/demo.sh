@@ -38,7 +38,7 @@ for ((number = 2; ; number++)); do
   run_folder=demo/run-$number
 done
 
-# The network options come from the options.json beside the checkpoint.
+# The network options come from the options.json next to the checkpoint.
 evaluation=(--checkpoint_dir="$run_folder" --dataset_dir="$records" "--eval_crop_size=129,129")
 
 say "1 of 5: a synthetic data set in PASCAL VOC layout"

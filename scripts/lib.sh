@@ -134,7 +134,7 @@ network_of() { # network_of VARIANT CHECKPOINT: recipes of its network if it has
 
 evaluate() { # evaluate VARIANT RECIPE RESULTS FLAG...: evaluates the newest checkpoint of the results
   local variant=$1 name=$2 checkpoint logdir
-  # shellcheck disable=SC2086 # RESULTS are several words.
+  # shellcheck disable=SC2086 # RESULTS is a list of words.
   checkpoint=$(newest $3)
   shift 3
   choose_device 1 "$@"
@@ -147,7 +147,7 @@ evaluate() { # evaluate VARIANT RECIPE RESULTS FLAG...: evaluates the newest che
 
 export_graph() { # export_graph VARIANT RECIPE RESULTS FLAG...: exports the newest checkpoint of the results
   local variant=$1 name=$2 checkpoint
-  # shellcheck disable=SC2086 # RESULTS are several words.
+  # shellcheck disable=SC2086 # RESULTS is a list of words.
   checkpoint=$(newest $3)
   shift 3
   merged "$(network_of "$variant" "$checkpoint") $name" "$@"
