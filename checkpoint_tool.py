@@ -58,7 +58,7 @@ def main(flag_values):
 
 
 def _show(path: str):
-    from core.checkpoints import restore
+    from core.checkpoints import names, restore
 
     shapes = restore.shapes(path)
     scopes = collections.OrderedDict()
@@ -66,7 +66,7 @@ def _show(path: str):
         size = 1
         for side in shapes[name]:
             size *= side
-        kind = name.split("/")[0] if restore.is_of_network(name) else "(optimizer and loop)"
+        kind = name.split("/")[0] if names.is_of_network(name) else "(optimizer and loop)"
         count, values = scopes.get(kind, (0, 0))
         scopes[kind] = (count + 1, values + size)
     print(f"{path}: {len(shapes)} tensors, step {restore.step_of(path)}")

@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 from absl import flags
 
 from common import Options, option
 from utils.errors import OptionError
 
-# The rows of core/training/optimizers.py and core/training/schedules.py, by name: flags are checked
-# before TensorFlow loads.
-OPTIMIZERS = ("momentum", "adam", "adamw", "sgd")
+
+class OptimizerRow(NamedTuple):
+    """What is known of an optimizer without TensorFlow; core/training/optimizers.py builds it.
+
+    Attributes:
+      slots: Names of the variables that it keeps for each weight.
+      scalars: Names of the variables that it keeps once.
+      has_decoupled_decay: Whether weight decay acts on the weights themselves, not through the
+        loss.
+      has_constant_rate: Whether its learning rate is --adam_learning_rate instead of the schedule.
+    """
+
+    slots: tuple = ()
+    scalars: tuple = ()
+    has_decoupled_decay: bool = False
+    has_constant_rate: bool = False
+
+
+_ADAM = OptimizerRow(slots=("Adam", "Adam_1"), scalars=("beta1_power", "beta2_power"))
+
+OPTIMIZERS = {
+    "momentum": OptimizerRow(slots=("Momentum",)),
+    "adam": _ADAM._replace(has_constant_rate=True),
+    "adamw": _ADAM._replace(has_decoupled_decay=True),
+    "sgd": OptimizerRow(),
+}
+
+# The names in the table of core/training/schedules.py.
 LEARNING_POLICIES = ("poly", "step", "cosine")
 
 
@@ -24,7 +50,7 @@ class OptimizerOptions(Options):
         "momentum",
         "The optimizer. adam uses --adam_learning_rate, the others --base_learning_rate with "
         "--learning_policy.",
-        choices=OPTIMIZERS,
+        choices=tuple(OPTIMIZERS),
     )
     momentum: float = option(
         flags.DEFINE_float, 0.9, "Momentum coefficient.", minimum=0.0, maximum=1.0
@@ -58,6 +84,11 @@ class OptimizerOptions(Options):
         "Maximum global gradient norm, measured before the multipliers; 0: no clipping.",
         minimum=0.0,
     )
+
+    @property
+    def row(self) -> OptimizerRow:
+        """What is known of the chosen optimizer."""
+        return OPTIMIZERS[self.optimizer]
 
 
 @dataclasses.dataclass(frozen=True)

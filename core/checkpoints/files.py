@@ -18,6 +18,7 @@ import shutil
 import numpy as np
 from absl import logging
 
+from core.checkpoints import names as tensor_names
 from core.checkpoints import restore
 from utils.compat import host_session, tf
 from utils.errors import UserError, reason_of
@@ -220,7 +221,7 @@ def write_compact(source: str, target: str) -> int:
     names = [
         name
         for name in sorted(opened.get_variable_to_shape_map())
-        if restore.is_of_network(name) or name == "global_step"
+        if tensor_names.is_of_network(name) or name == tensor_names.GLOBAL_STEP
     ]
     with restore.reading(source):
         tensors = [_in_half_precision(name, opened.get_tensor(name)) for name in names]

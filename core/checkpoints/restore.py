@@ -16,18 +16,14 @@ import os
 import re
 
 from core.architectures.deeplab import logits
-from core.training import ema
+from core.checkpoints import names as tensor_names
 from utils.compat import tf
 from utils.errors import UserError, reason_of
 
 PREFIX = "model.ckpt"
-# Folder in a run's folder with the checkpoint of the best evaluation, and what is said of it there.
+# Folder in a run's folder with the checkpoint of the best evaluation, and its scores.
 BEST_FOLDER = "best"
 BEST_FILE = "best.json"
-# Names that optimizers add behind a variable's name.
-_SLOT_SUFFIXES = ("/Momentum", "/Adam", "/Adam_1", ema.SUFFIX)
-# Tensors of the loop and of optimizers that belong to no variable.
-_LOOP_NAMES = ("global_step", "beta1_power", "beta2_power")
 _SHOWN_NAMES = 8
 
 
@@ -147,7 +143,7 @@ def averages_of(path: str) -> frozenset:
     Raises:
       UserError: If there is no readable checkpoint at the path, or none with averages.
     """
-    suffix = ema.SUFFIX
+    suffix = tensor_names.EMA_SUFFIX
     names = frozenset(name[: -len(suffix)] for name in shapes(path) if name.endswith(suffix))
     if not names:
         raise UserError(
@@ -228,10 +224,8 @@ def assign_op(matched: Match) -> tf.Operation:
     if not matched.loaded:
         return tf.no_op()
     dtypes = reader(matched.path).get_variable_to_dtype_map()
-    names = [
-        variable.op.name + (ema.SUFFIX if variable.op.name in matched.averages else "")
-        for variable in matched.loaded
-    ]
+    suffixes = dict.fromkeys(matched.averages, tensor_names.EMA_SUFFIX)
+    names = [variable.op.name + suffixes.get(variable.op.name, "") for variable in matched.loaded]
     with tf.device("/cpu:0"), tf.name_scope("restore"):
         values = tf.raw_ops.RestoreV2(
             prefix=matched.path,
@@ -388,8 +382,3 @@ def step_of(path: str) -> int | None:
         return None
     with reading(path):
         return int(opened.get_tensor("global_step"))
-
-
-def is_of_network(name: str) -> bool:
-    """Whether a tensor belongs to the network, not to the optimizer or the loop."""
-    return name not in _LOOP_NAMES and not name.endswith(_SLOT_SUFFIXES)

@@ -1,15 +1,13 @@
-"""Averages of the weights over training (exponential moving averages, EMA).
+"""Exponential moving averages (EMA) of the weights.
 
-An average lies in the checkpoint under TensorFlow's usual name, the variable's with
-`/ExponentialMovingAverage` behind it. Evaluation, prediction and export take the averages with
-`--use_ema`.
+An average is stored in the checkpoint under TensorFlow's usual name, the variable's followed by
+`/ExponentialMovingAverage`. Evaluation, prediction and export use it with `--use_ema`.
 """
 
 from __future__ import annotations
 
+from core.checkpoints import names
 from utils.compat import tf
-
-SUFFIX = "/ExponentialMovingAverage"
 
 
 def create(variables) -> list:
@@ -19,7 +17,7 @@ def create(variables) -> list:
     """
     return [
         tf.get_variable(
-            variable.op.name + SUFFIX,
+            variable.op.name + names.EMA_SUFFIX,
             variable.shape,
             initializer=tf.zeros_initializer(),
             trainable=False,
@@ -29,9 +27,9 @@ def create(variables) -> list:
 
 
 def decay_at(step: tf.Tensor, decay: float) -> tf.Tensor:
-    """Returns the weight of the old average in an update, a float32 scalar.
+    """Returns the decay of an update, the weight of the old average, a float32 scalar.
 
-    It is 0 in the first update, which makes the average the weights, and rises to its limit as
+    It is 0 in the first update, which copies the weights, and rises to its limit as
     made / (9 + made), so that a short run averages over what it has. (TensorFlow's rule for
     `num_updates` is the same, one update earlier.)
 
@@ -44,11 +42,11 @@ def decay_at(step: tf.Tensor, decay: float) -> tf.Tensor:
 
 
 def update(averages, variables, decay: tf.Tensor) -> tf.Operation:
-    """Returns an operation that moves the averages towards the variables' present values.
+    """Returns an operation that moves the averages towards the current values of the variables.
 
     Args:
       averages: From `create`.
-      variables: The variables that these are of, in their order.
+      variables: The averaged variables, in the same order.
       decay: float32 scalar in [0, 1], the weight of the old average; see `decay_at`.
     """
     return tf.group(

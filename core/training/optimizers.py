@@ -19,11 +19,10 @@ _HEAD_SCOPES = (
 
 
 class DecayingAdam(tf.train.AdamOptimizer):
-    """Adam that also makes weights smaller beside the gradients.
+    """Adam with decoupled weight decay.
 
-    The decay is a part of the update: who leaves out the update of a step, such as one that
-    overflowed, leaves it out too. Source: arXiv 1711.05101, algorithm 2, with the factor
-    learning_rate * weight_decay.
+    The decay is applied with the update, so a skipped (overflowed) step skips it too. Source: arXiv
+    1711.05101, algorithm 2, with the factor learning_rate * weight_decay.
     """
 
     def __init__(self, learning_rate: tf.Tensor, weight_decay: float, decaying, **settings):
@@ -31,8 +30,8 @@ class DecayingAdam(tf.train.AdamOptimizer):
 
         Args:
           learning_rate: float32 scalar.
-          weight_decay: Share of the learning rate by which weights become smaller in a step.
-          decaying: Names of the variables that do, without ":0".
+          weight_decay: Share of the learning rate by which weights shrink in a step.
+          decaying: Names of the variables that decay, without ":0".
           **settings: Of `tf.train.AdamOptimizer`.
         """
         super().__init__(learning_rate, **settings)
@@ -40,7 +39,7 @@ class DecayingAdam(tf.train.AdamOptimizer):
         self._decaying = frozenset(decaying)
 
     def apply_gradients(self, grads_and_vars, global_step=None, name=None):
-        """Returns the operation that makes weights smaller, then applies gradients as Adam."""
+        """Returns the operation that shrinks weights, then applies gradients as Adam does."""
         pairs = list(grads_and_vars)
         decayed = [
             tf.assign_sub(variable, self._factor * variable.read_value()).op
@@ -58,24 +57,33 @@ def create(
 
     Args:
       options: Which optimizer, and its numbers.
-      learning_rate: float32 scalar, `schedules.learning_rate(options, ...)`.
-      decaying: Names of the variables that weight decay makes smaller; with another optimizer than
-        adamw that is a part of their loss.
+      learning_rate: float32 scalar, `schedules.learning_rate(config, ...)`.
+      decaying: Names of the variables that decay, for optimizers whose decay is decoupled; for
+        others decay is a part of the loss.
     """
-    if options.optimizer == "sgd":
-        return tf.train.GradientDescentOptimizer(learning_rate)
-    if has_decoupled_decay(options) and options.weight_decay:
-        return DecayingAdam(
-            learning_rate, options.weight_decay, decaying, epsilon=options.adam_epsilon
-        )
-    if options.optimizer in ("adam", "adamw"):
-        return tf.train.AdamOptimizer(learning_rate, epsilon=options.adam_epsilon)
+    return BUILDERS[options.optimizer](options, learning_rate, decaying)
+
+
+def _momentum(options, learning_rate, unused_decaying):
     return tf.train.MomentumOptimizer(learning_rate, options.momentum)
 
 
-def has_decoupled_decay(options: OptimizerOptions) -> bool:
-    """Whether weight decay acts on the weights themselves and not through the loss."""
-    return options.optimizer == "adamw"
+def _adam(options, learning_rate, unused_decaying):
+    return tf.train.AdamOptimizer(learning_rate, epsilon=options.adam_epsilon)
+
+
+def _adamw(options, learning_rate, decaying):
+    decaying = decaying if options.weight_decay else ()
+    return DecayingAdam(learning_rate, options.weight_decay, decaying, epsilon=options.adam_epsilon)
+
+
+def _sgd(unused_options, learning_rate, unused_decaying):
+    return tf.train.GradientDescentOptimizer(learning_rate)
+
+
+# Name -> function (options, learning rate, names that decay) -> optimizer. What restore and the
+# schedule know of each is in options/optimization.py.
+BUILDERS = {"momentum": _momentum, "adam": _adam, "adamw": _adamw, "sgd": _sgd}
 
 
 def last_layer_scopes(logits_only: bool) -> tuple[str, ...]:

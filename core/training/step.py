@@ -95,7 +95,7 @@ def build(
     frozen.report(tf.trainable_variables())
     loss = _mean([part.loss for part in parts])
     decaying = _l2_terms(variables)
-    terms = {} if optimizers.has_decoupled_decay(config.optimizer) else decaying
+    terms = {} if config.optimizer.row.has_decoupled_decay else decaying
     reg_loss = tf.add_n(list(terms.values()) or [tf.constant(0.0)])
 
     optimizer = optimizers.create(config.optimizer, learning_rate, decaying)

@@ -7,18 +7,21 @@ import pathlib
 import numpy as np
 
 from core.training import schedules
+from options.optimization import LEARNING_POLICIES
 from options.training import TrainingSpec
 from utils.compat import tf
-
-# Not a value of --learning_policy: a schedule that only code can ask for.
-_MULTI_STEPS = "multi_steps"
+from utils.errors import OptionError
 
 
 def recompute(manifest: dict, unused_folder: pathlib.Path) -> dict:
-    """Returns the rates of case I as the array `caseI`; see the package's docstring."""
+    """Returns the rates of case I as the array `caseI`; see the package's docstring.
+
+    Left out are piecewise constant rates and a linear burn-in, which no option asks for.
+    """
     return {
         f"case{index}": rates(case["args"], manifest["steps"])
         for index, case in enumerate(manifest["cases"])
+        if is_supported(case["args"])
     }
 
 
@@ -27,6 +30,7 @@ def stored(manifest: dict) -> dict:
     return {
         f"case{index}": np.array(case["values"], np.float32)
         for index, case in enumerate(manifest["cases"])
+        if is_supported(case["args"])
     }
 
 
@@ -48,22 +52,14 @@ def rates(arguments: dict, steps) -> np.ndarray:
     return np.array(values, np.float32)
 
 
+def is_supported(arguments: dict) -> bool:
+    """Whether an option of the project asks for the schedule of these arguments."""
+    burn_in = arguments.get("slow_start_burnin_type", "none")
+    return burn_in == "none" and arguments["learning_policy"] in LEARNING_POLICIES
+
+
 def _rate(arguments, global_step):
-    burn_in = arguments.pop("slow_start_burnin_type", "none")
-    boundaries = arguments.pop("boundaries", None)
-    boundary_rates = arguments.pop("boundary_learning_rates", None)
-    if arguments["learning_policy"] != _MULTI_STEPS:
-        training = TrainingSpec.of(**arguments)
-        return schedules.learning_rate(training, global_step, burn_in=burn_in)
-    slow_start_step = arguments["slow_start_step"]
-    rate = schedules.piecewise(
-        tf.maximum(global_step - slow_start_step, 0), boundaries, boundary_rates
-    )
-    return schedules.slow_start(
-        rate,
-        global_step,
-        base=arguments["base_learning_rate"],
-        steps=slow_start_step,
-        start=arguments["slow_start_learning_rate"],
-        burn_in=burn_in,
-    )
+    if not is_supported(arguments):
+        raise OptionError(f"{arguments}: no option of the project asks for this schedule.")
+    del arguments["slow_start_burnin_type"]
+    return schedules.learning_rate(TrainingSpec.of(**arguments), global_step)

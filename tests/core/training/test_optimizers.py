@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from core.checkpoints import names
 from core.training import optimizers
-from options.optimization import OptimizerOptions
+from options.optimization import OPTIMIZERS, OptimizerOptions
 from utils.compat import tf
 
 HEAD = [
@@ -96,22 +97,29 @@ def test_adam_moves_by_its_rate_at_first():
         assert session.run(variable) == pytest.approx(0.99, abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "slots", "others"),
-    [
-        ("momentum", ["Momentum"], []),
-        ("sgd", [], []),
-        ("adam", ["Adam", "Adam_1"], ["beta1_power", "beta2_power"]),
-        ("adamw", ["Adam", "Adam_1"], ["beta1_power", "beta2_power"]),
-    ],
-)
-def test_slots_have_the_names_that_tensorflow_gives_them(optimizer, slots, others):
+def test_the_flag_names_every_optimizer():
+    assert list(optimizers.BUILDERS) == list(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_what_an_optimizer_keeps_has_the_names_of_its_row(optimizer):
     weights = tf.get_variable("logits/semantic/weights", [2])
     options = OptimizerOptions(optimizer=optimizer, weight_decay=0.1)
     made = optimizers.create(options, tf.constant(0.1), {weights.op.name})
     made.apply_gradients([(tf.ones([2]), weights)])
-    names = {variable.op.name for variable in tf.global_variables()} - {weights.op.name}
-    assert names == {*(f"{weights.op.name}/{slot}" for slot in slots), *others}
+    kept = {variable.op.name for variable in tf.global_variables()} - {weights.op.name}
+    row = OPTIMIZERS[optimizer]
+    assert kept == {*(f"{weights.op.name}/{slot}" for slot in row.slots), *row.scalars}
+    assert not any(names.is_of_network(name) for name in kept)
+
+
+def test_the_names_of_slots_stay_those_of_released_checkpoints():
+    slots = {name: row.slots for name, row in OPTIMIZERS.items()}
+    assert slots["momentum"] == ("Momentum",)
+    assert slots["adam"] == slots["adamw"] == ("Adam", "Adam_1")
+    assert names.is_of_network("logits/semantic/weights")
+    assert not names.is_of_network("logits/semantic/weights/ExponentialMovingAverage")
+    assert not names.is_of_network("global_step")
 
 
 def test_adamw_shrinks_what_decays_by_a_share_of_its_rate():
