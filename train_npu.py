@@ -165,9 +165,11 @@ def _classes(info) -> ClassSet:
 def _check_evaluation(sections, eval_options, info):
     """Raises OptionError or UserError if the run could not evaluate itself."""
     from core import network
+    from core.evaluation import evaluator
     from datasets.pipeline import input_fn
 
     data_options = sections["data"]
+    evaluator.check_monitor(_monitor(sections, info.classes), info.classes, eval_options)
     if eval_options.use_ema and not sections["train"].train.ema_decay:
         raise OptionError("--use_ema needs averages to evaluate; pass --ema_decay too.")
     network.check(sections["model"], crop_size=data_options.eval_size)
@@ -381,7 +383,15 @@ def _evaluation(sections, eval_options, info, backend):
             num_images=num_images,
         )
 
-    return Evaluation(run, options.eval_split, info.class_names)
+    monitor = _monitor(sections, info.classes)
+    return Evaluation(run, options.eval_split, info.class_names, monitor)
+
+
+def _monitor(sections, classes) -> str:
+    """Returns the name of the score that selects the best checkpoint."""
+    from core import task
+
+    return sections["train"].train.monitor or task.of(classes).monitor
 
 
 def _hooks(step, sections, eval_options, backend, info, run, skipped) -> list:

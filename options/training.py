@@ -133,6 +133,14 @@ class TrainOptions(Options):
         minimum=0,
         changeable=True,
     )
+    monitor: str | None = option(
+        flags.DEFINE_string,
+        None,
+        "Score that selects the best checkpoint and stops early: miou, pixel_accuracy, "
+        "boundary_iou (with --boundary_width) ...; unset: miou, in binary tasks iou, in "
+        "multi-label ones mean_iou_of_labels.",
+        changeable=True,
+    )
     save_summaries_secs: int = option(
         flags.DEFINE_integer,
         600,
@@ -200,6 +208,11 @@ class TrainOptions(Options):
             raise OptionError(
                 f"--early_stopping_patience={self.early_stopping_patience} counts evaluations; "
                 "pass --eval_interval_steps too."
+            )
+        if self.monitor and not self.eval_interval_steps:
+            raise OptionError(
+                f"--monitor={self.monitor} is a score of evaluations during training; pass "
+                "--eval_interval_steps too."
             )
         for name in ("eval_interval_steps", "milestone_steps"):
             if getattr(self, name) and not self.do_checkpoint:

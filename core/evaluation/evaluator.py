@@ -78,23 +78,33 @@ class Result:
         found = [column for measure in self.measures for column in measure.columns()]
         return tuple(sorted(found, key=lambda column: column.is_share))
 
-    def monitored(self, name: str) -> float | None:
-        """Returns the score that selects checkpoints.
+    def score(self, name: str) -> float | None:
+        """Returns a score by its key."""
+        return {score.key: score.value for score in self.headlines()}[name]
 
-        Raises:
-          OptionError: If there is no such score.
+    def record(self, monitor: str) -> dict:
+        """Returns the scores of an evaluation during training, as `metrics.jsonl` names them.
+
+        Args:
+          monitor: The score that selects checkpoints.
         """
-        found = {score.key: score.value for score in self.headlines()}
-        return variants.lookup(found, name, "--monitor")
-
-    def record(self) -> dict:
-        """Returns the scores of an evaluation while training, as `metrics.jsonl` names them."""
         scores = self.scores()
-        return {f"eval_{name}": scores[name] for name in [*single_scores(scores), "iou_per_class"]}
+        names = [*single_scores(scores), "iou_per_class"]
+        record = {f"eval_{name}": scores[name] for name in names}
+        return {f"eval_{monitor}": self.score(monitor), **record}
 
     def problem(self) -> str | None:
         """Returns what is obviously wrong with the predictions, None if nothing is."""
         return next(filter(None, (measure.problem() for measure in self.measures)), None)
+
+
+def check_monitor(name: str, classes: ClassSet, options: EvalOptions):
+    """Raises OptionError unless an evaluation has the score that training is to monitor."""
+    scores = [
+        score for measure in create_measures(classes, options) for score in measure.headlines()
+    ]
+    known = [score.key for score in scores if score.larger_is_better]
+    variants.lookup(dict.fromkeys(known), name, "--monitor of this evaluation")
 
 
 def single_scores(scores) -> list:

@@ -101,7 +101,7 @@ def write(
         for name, text in files.items():
             if text is not None:
                 write_text(os.path.join(folder, name), text)
-        overall = result.monitored(tasks.of(classes).monitor)
+        overall = result.score(tasks.of(classes).monitor)
         lines = _log_lines(summary["iou_per_class"], overall, tag_of(options, classes))
         run_log = log.RunLog(os.path.join(folder, LOG_FILE))
         for line in lines:

@@ -41,12 +41,14 @@ class Score(NamedTuple):
       name: Its name for people.
       value: The score; None where it is not defined.
       note: A few words that explain it.
+      larger_is_better: Whether a larger score is better; only such a score can be monitored.
     """
 
     key: str
     name: str
     value: float | None
     note: str
+    larger_is_better: bool = True
 
 
 class Column(NamedTuple):

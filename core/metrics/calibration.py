@@ -57,7 +57,8 @@ class Calibration(Measure):
     def headlines(self):
         """Returns the error."""
         note = f"expected, {self.sums.shape[1]} bins"
-        return (Score("ece", "calibration error", scores(self.sums)["ece"], note),)
+        error = scores(self.sums)["ece"]
+        return (Score("ece", "calibration error", error, note, larger_is_better=False),)
 
     def figures(self):
         """Returns the reliability diagram."""

@@ -7,6 +7,7 @@ that was interrupted, anywhere, decides what one without a break would.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 from absl import logging
@@ -18,6 +19,9 @@ from deployment.backend import Backend
 from options.training import TrainOptions
 from utils.compat import tf
 
+# Scores in the log line of an evaluation.
+_SHOWN = 2
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
@@ -27,11 +31,18 @@ class Evaluation:
       run: Called with a checkpoint's prefix, returns a `core.evaluation.evaluator.Result`.
       split: What it evaluates on.
       class_names: Names of the classes.
+      monitor: The score that selects the best checkpoint; larger is better.
     """
 
     run: object
     split: str
     class_names: tuple
+    monitor: str = "miou"
+
+    @property
+    def key(self) -> str:
+        """The name of the score in `metrics.jsonl`."""
+        return f"eval_{self.monitor}"
 
 
 class EvaluateWhileTraining(tf.train.SessionRunHook):
@@ -69,9 +80,9 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
         step = int(session.run(self._step.global_step))
         records = run_records.read(self._options.train_logdir, step)
         history = [
-            (record["step"], record["eval_miou"])
+            (record["step"], _known(record[self._evaluation.key]))
             for record in records
-            if record.get("eval_split") == self._evaluation.split
+            if record.get("eval_split") == self._evaluation.split and self._evaluation.key in record
         ]
         # Ranks that saw other records would end at other steps.
         self._history = self._backend.share("earlier evaluations", history)
@@ -108,17 +119,19 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
         # The other ranks wait until the chief has saved.
         self._backend.sum_over_ranks(np.zeros([1], np.int64))
         result = self._evaluation.run(best_checkpoint.of_step(folder, step))
-        record = {"step": step, "eval_split": self._evaluation.split, **result.record()}
-        miou = record["eval_miou"]
+        scores = result.record(self._evaluation.monitor)
+        record = {"step": step, "eval_split": self._evaluation.split, **scores}
+        score = _known(scores[self._evaluation.key])
         if not self._history:
             self._warn_of_problem(result)
-        is_best = not self._history or miou > max(miou for _, miou in self._history)
+        is_best = not self._history or score > max(past for _, past in self._history)
         if self._log is not None:
             # The record comes last: where it is missing, all of this is done again.
             if is_best:
                 best_checkpoint.keep(folder, record)
-            self._log.add_evaluation(record, self._evaluation.class_names, is_best)
-        self._history.append((step, miou))
+            shown = result.headlines()[:_SHOWN]
+            self._log.add_evaluation(record, shown, self._evaluation.class_names, is_best)
+        self._history.append((step, score))
 
     def _warn_of_problem(self, result):
         problem = result.problem()
@@ -130,19 +143,25 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
         patience = self._options.early_stopping_patience
         if not patience or not self._history:
             return False
-        best_miou = max(miou for _, miou in self._history)
-        best_at = next(place for place, (_, miou) in enumerate(self._history) if miou == best_miou)
+        scores = [score for _, score in self._history]
+        best_at = scores.index(max(scores))
         since = len(self._history) - 1 - best_at
         if since < patience:
             return False
         logging.info(
-            "mIoU on split %s has not risen above %.4f of step %d in %d evaluations "
+            "%s on split %s has not risen above %.4f of step %d in %d evaluations "
             "(--early_stopping_patience=%d): training ends early at step %d.",
+            self._evaluation.monitor,
             self._evaluation.split,
-            best_miou,
+            scores[best_at],
             self._history[best_at][0],
             since,
             patience,
             self._history[-1][0],
         )
         return True
+
+
+def _known(score: float | None) -> float:
+    """Returns a score; one that is not defined (no pixel to measure it on) is the worst."""
+    return -math.inf if score is None else score

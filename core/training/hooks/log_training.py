@@ -95,11 +95,12 @@ class LogTraining(tf.train.SessionRunHook):
                 self._clock[name] = (since[0], since[1] + waited)
             self._times[name].leave_out(waited)
 
-    def add_evaluation(self, record: dict, class_names, is_best: bool):
-        """Writes what an evaluation measured.
+    def add_evaluation(self, record: dict, shown, class_names, is_best: bool):
+        """Writes the scores of an evaluation.
 
         Args:
           record: Its record for `metrics.jsonl`.
+          shown: The `core.metrics.Score`s of the log line.
           class_names: Names of the classes.
           is_best: Whether no earlier evaluation was as good.
         """
@@ -112,11 +113,12 @@ class LogTraining(tf.train.SessionRunHook):
             if iou is not None:
                 scores[f"eval/iou/{name}"] = iou
         self._add_scalars(record["step"], scores)
-        self._log.line(
-            f"evaluation at step {record['step']} on {record['eval_split']}  "
-            f"mIoU {record['eval_miou']:.4f}  "
-            f"pixel accuracy {record['eval_pixel_accuracy']:.4f}" + ("  best" * is_best)
-        )
+        columns = [f"evaluation at step {record['step']} on {record['eval_split']}"]
+        columns += [
+            f"{score.name} " + ("-" if score.value is None else f"{score.value:.4f}")
+            for score in shown
+        ]
+        self._log.line("  ".join([*columns, *["best"] * is_best]))
         records.append(self._folder, record)
 
     def end(self, unused_session):

@@ -372,7 +372,7 @@ def test_the_mean_of_a_checkpoint_and_itself_is_that_checkpoint(sure_checkpoint)
     assert np.abs(_confusion(twice) - _confusion(one)).sum() <= 0.002 * _confusion(one).sum()
     assert twice.num_images == 3
     assert twice.checkpoints == (sure_checkpoint, sure_checkpoint)
-    assert twice.monitored("ece") == pytest.approx(one.monitored("ece"), abs=1e-3)
+    assert twice.score("ece") == pytest.approx(one.score("ece"), abs=1e-3)
     bins = one.scores()["calibration"]["bins"]
     assert sum(item["share"] for item in bins) == pytest.approx(1.0)
 
@@ -383,9 +383,7 @@ def test_windows_of_the_whole_image_see_what_the_whole_image_shows(sure_checkpoi
     whole = _measured(sure_checkpoint, images, options=options)
     windows = _measured(sure_checkpoint, images, options=options, windows=Windows(CROP, 0.2, 1))
     assert np.abs(_confusion(windows) - _confusion(whole)).sum() <= 0.002 * _confusion(whole).sum()
-    assert windows.monitored("boundary_iou") == pytest.approx(
-        whole.monitored("boundary_iou"), abs=5e-3
-    )
+    assert windows.score("boundary_iou") == pytest.approx(whole.score("boundary_iou"), abs=5e-3)
     cut = _measured(sure_checkpoint, images, options=options, windows=Windows((17, 33), 0.2))
     assert _confusion(cut).sum() == _confusion(whole).sum()
     assert np.any(_confusion(cut) != _confusion(whole))

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from core.evaluation.evaluator import MEASURES, create_measures
+from core.evaluation.evaluator import MEASURES, check_monitor, create_measures
 from core.inference import tta
 from core.metrics import pixels
 from core.task import IGNORED, TASKS
@@ -159,3 +159,11 @@ def test_labels_of_a_multilabel_batch_are_0_1_or_ignored():
 def test_boundaries_need_exclusive_classes():
     with pytest.raises(OptionError, match="--boundary_width=0.1.*multilabel"):
         create_measures(class_set("multilabel"), ALL)
+
+
+def test_a_score_that_is_not_measured_or_falls_cannot_be_monitored():
+    classes = class_set("multiclass")
+    check_monitor("boundary_iou", classes, ALL)
+    for name, options in (("boundary_iou", PLAIN), ("ece", ALL), ("iou", PLAIN)):
+        with pytest.raises(OptionError, match=f"{name} .*--monitor.*miou"):
+            check_monitor(name, classes, options)

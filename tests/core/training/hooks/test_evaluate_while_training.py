@@ -40,13 +40,15 @@ class _Scores:
         self.steps.append(step)
         if step == self._interrupt_at:
             os.kill(os.getpid(), signal.SIGTERM)
-        right = self._scores[step]
+        right, sky = self._scores[step], 100
+        if isinstance(right, tuple):
+            right, sky = right
         (measure,) = evaluator.create_measures(ClassSet(("a", "b")), EvalOptions())
-        measure.sums[:] = [[right, 100 - right], [100 - right, right]]
+        measure.sums[:] = [[right, sky - right], [100 - right, right]]
         return evaluator.Result((measure,), 1, (), path, step, 1.0)
 
 
-def _train(folder, scores, steps=10, **options):
+def _train(folder, scores, steps=10, monitor="miou", **options):
     folder.mkdir(exist_ok=True)
     (folder / "options.json").write_text("{}")
     options = TrainOptions(
@@ -68,7 +70,7 @@ def _train(folder, scores, steps=10, **options):
                 log,
                 SaveCheckpoints(str(folder), step, options),
                 EvaluateWhileTraining(
-                    step, options, Evaluation(scores, "val", ("a", "b")), backend, log
+                    step, options, Evaluation(scores, "val", ("a", "b"), monitor), backend, log
                 ),
             ],
             resume_from=found[-1] if found else None,
@@ -99,6 +101,15 @@ def test_the_best_checkpoint_stays_when_training_goes_on(tmp_path):
         "options.json",
     ]
     assert restore.step_of(restore.newest(str(tmp_path))) == 10
+
+
+def test_the_best_checkpoint_is_that_of_the_monitored_score(tmp_path):
+    # Right pixels of each class, and labelled pixels of the first: (accuracy, mean accuracy).
+    scores = _Scores({2: (60, 100), 4: (62, 300), 6: (61, 61)})
+    _train(tmp_path / "a", scores, steps=6, monitor="mean_accuracy")
+    assert restore.step_of(restore.best(str(tmp_path / "a"))) == 6
+    _train(tmp_path / "b", scores, steps=4, monitor="pixel_accuracy")
+    assert restore.step_of(restore.best(str(tmp_path / "b"))) == 2
 
 
 def test_the_end_of_training_is_evaluated_too(tmp_path):
