@@ -82,7 +82,7 @@ def _fit(options: ToolOptions, spec: NetworkSpec):
 
     network.check(spec)
     with tf.Graph().as_default():
-        network.logits(tf.zeros([1, 65, 65, 3]), spec, options.num_classes)
+        network.build(tf.zeros([1, 65, 65, 3]), spec, options.num_classes)
         matched = restore.match(options.checkpoint_path, step.network_variables())
     print(matched.report())
     matched.raise_if_unexpected("Pass the options of the checkpoint's network.")

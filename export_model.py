@@ -85,7 +85,8 @@ def export(
         restore.averages_of(path)
     # Only a folder given now: the one of the training may be gone, and is not needed.
     info = _dataset_info(data_options, given) if dataset_dir else None
-    num_classes = _num_classes(path, data_options, info, saved, given)
+    held = restore.num_outputs(path, network.architecture(spec).classifier)
+    num_classes = _num_classes(path, held, data_options, info, saved, given)
     samples, representative = _samples(options, data_options, info)
     with _started(device_options) as backend:
         return exporter.run(
@@ -183,18 +184,13 @@ def _dataset_info(data_options, given):
     return info.load(data_options, given)
 
 
-def _num_classes(path, data_options, info, saved, given) -> int:
+def _num_classes(path, held, data_options, info, saved, given) -> int:
     """Returns the number of classes: what is said of it must be what the checkpoint holds.
 
     Raises:
       OptionError: If nothing says it.
       UserError: If the checkpoint holds another number than is said.
     """
-    from core.architectures.deeplab import logits
-    from core.checkpoints import restore
-
-    biases = restore.shapes(path).get(f"logits/{logits.OUTPUT}/biases")
-    held = None if biases is None else biases[-1]
     if "num_classes" in given:
         stated, by = data_options.num_classes, "--num_classes"
     elif info is not None:

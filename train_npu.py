@@ -261,7 +261,7 @@ def _train_from(sections, eval_options, info, run, backend, resume_from, extra_h
         initial = (
             None
             if resume_from or not backend.restores
-            else starting.initial_weights(sections["train"])
+            else starting.initial_weights(sections["train"], sections["model"])
         )
         hooks = _hooks(step, sections, eval_options, backend, info, run, skipped)
         loop.run(

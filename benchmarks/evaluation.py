@@ -156,7 +156,7 @@ def _save_weights(prefix, spec, crop) -> str:
     from utils.compat import tf
 
     with tf.Graph().as_default():
-        network.logits(tf.zeros([1, *crop, 3]), spec, _CLASSES, crop_size=crop)
+        network.build(tf.zeros([1, *crop, 3]), spec, _CLASSES, crop_size=crop)
         with tf.Session() as session:
             session.run(tf.global_variables_initializer())
             tf.train.Saver().save(session, prefix, write_meta_graph=False)
@@ -202,7 +202,7 @@ def _bare(prefix, spec, crop, backend):
     with tf.Graph().as_default():
         # A variable: a constant's results could be folded.
         images = tf.Variable(tf.random.uniform([1, *crop, 3], 0, 255, seed=0), trainable=False)
-        outputs = network.logits(images, spec, _CLASSES, crop_size=crop)[network.MERGED]
+        outputs = network.build(images, spec, _CLASSES, crop_size=crop).logits
         restore = checkpoint.restore_op(prefix, step.network_variables())
         with tf.Session(config=backend.session_config()) as session:
             session.run([images.initializer, restore])
@@ -281,7 +281,7 @@ def _mean_of_all_runs(images, spec, options, crop):
         scaled = spec.replace(image_pyramid=(scale,))
         for mirrored in (False, True) if options.add_flipped_images else (False,):
             inputs = tf.reverse(images, [2]) if mirrored else images
-            outputs = network.logits(inputs, scaled, _CLASSES, crop_size=crop)[network.MERGED]
+            outputs = network.build(inputs, scaled, _CLASSES, crop_size=crop).logits
             outputs = tf.reverse(outputs, [2]) if mirrored else outputs
             parts.append(tf.nn.softmax(layers.resize_bilinear(outputs, crop)))
     return tf.add_n(parts) / float(len(parts))

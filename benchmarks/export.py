@@ -191,9 +191,9 @@ def _checkpoint(options: ExportLatencyOptions, image: np.ndarray):
         with tf.Graph().as_default() as part:
             # A variable: a constant's results could be folded.
             images = tf.Variable(tf.constant(image[np.newaxis], tf.float32), trainable=False)
-            logits = network.logits(
+            logits = network.build(
                 images, exported.options, exported.num_classes, crop_size=exported.crop_size
-            )[network.MERGED]
+            ).logits
             restore = checkpoint.restore_op(prefix, step.network_variables())
             bare = stack.enter_context(tf.Session(graph=part, config=config))
             bare.run([images.initializer, restore])

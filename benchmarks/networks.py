@@ -104,9 +104,9 @@ def _measure(options: NetworksOptions, spec: NetworkSpec) -> dict:
     found = {"variant": spec.options.model_variant}
     images = [1, *options.crop_size, 3]
     with tf.Graph().as_default() as graph:
-        outputs = network.logits(
+        outputs = network.build(
             tf.zeros(images), spec, options.num_classes, crop_size=options.crop_size
-        )[network.MERGED]
+        ).logits
         found["parameters"] = sum(
             variable.shape.num_elements() for variable in tf.trainable_variables()
         )

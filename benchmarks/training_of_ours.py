@@ -92,7 +92,7 @@ def _training_gflop(options, flag_values) -> float:
     with tf.Graph().as_default() as graph:
         images = tf.zeros([batch_size, *size, 3])
         spec = NetworkSpec.from_flags(flag_values)
-        network.logits(images, spec, NUM_CLASSES, crop_size=size)
+        network.build(images, spec, NUM_CLASSES, crop_size=size)
         counts = [networks.operations_of(operation) for operation in graph.get_operations()]
     counts = [count for count in counts if count]
     return (3 * sum(counts) - counts[0]) / 1e9

@@ -166,7 +166,7 @@ def save(prefix, options, num_classes, scope=""):
     prefix.parent.mkdir(parents=True, exist_ok=True)
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(0)
-        network.logits(tf.zeros([1, *CROP, 3]), options, num_classes)
+        network.build(tf.zeros([1, *CROP, 3]), options, num_classes)
         session.run(tf.global_variables_initializer())
         chosen = [item for item in tf.global_variables() if item.op.name.startswith(scope)]
         assert chosen, scope

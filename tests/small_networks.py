@@ -20,7 +20,7 @@ def save_checkpoint(folder, num_classes, options=SMALL, factor=1.0, averages=Fal
     """
     prefix = str(folder / "model.ckpt-1")
     with tf.Graph().as_default(), tf.Session() as session:
-        network.logits(tf.zeros([1, 33, 33, 3]), options, num_classes)
+        network.build(tf.zeros([1, 33, 33, 3]), options, num_classes)
         load_weights(session)
         logits = [item for item in tf.global_variables() if item.op.name.startswith("logits/")]
         if averages:
@@ -35,7 +35,7 @@ def save_run(folder, options, crop_size, class_names, steps, **run):
     """Makes a run's folder: checkpoints of random weights at some steps, and its options."""
     with tf.Graph().as_default():
         tf.set_random_seed(0)
-        network.logits(tf.zeros([1, *crop_size, 3]), options, len(class_names), crop_size=crop_size)
+        network.build(tf.zeros([1, *crop_size, 3]), options, len(class_names), crop_size=crop_size)
         step = tf.train.get_or_create_global_step()
         with tf.Session() as session:
             session.run(tf.global_variables_initializer())

@@ -279,7 +279,7 @@ def test_every_backbone_can_be_exported_in_every_format(variant, tmp_path):
         options = options.replace(decoder_output_stride=(8,))
     checkpoint_path = str(tmp_path / "model.ckpt")
     with tf.Graph().as_default(), tf.Session() as session:
-        network.logits(tf.zeros([1, 65, 65, 3]), options, 5, crop_size=(65, 65))
+        network.build(tf.zeros([1, 65, 65, 3]), options, 5, crop_size=(65, 65))
         golden_logits.load_weights(session)
         tf.train.Saver().save(session, checkpoint_path, write_meta_graph=False)
     formats = [*FORMATS[:3], "om"]

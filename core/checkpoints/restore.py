@@ -15,7 +15,6 @@ import json
 import os
 import re
 
-from core.architectures.deeplab import logits
 from core.checkpoints import names as tensor_names
 from utils.compat import tf
 from utils.errors import UserError, reason_of
@@ -241,17 +240,37 @@ def assign_op(matched: Match) -> tf.Operation:
         )
 
 
-def match_initial(path: str, variables, head_scopes, initialize_head: bool) -> Match:
+def num_outputs(path: str, classifier: str) -> int | None:
+    """Returns the number of channels of a checkpoint's classifier, None where it has none.
+
+    Args:
+      path: Prefix of a checkpoint.
+      classifier: Scope of the classifier, `Architecture.classifier`.
+
+    Raises:
+      UserError: If there is no readable checkpoint at the path.
+    """
+    found = shapes(path)
+    for name in ("biases", "weights"):
+        if f"{classifier}/{name}" in found:
+            return found[f"{classifier}/{name}"][-1]
+    return None
+
+
+def match_initial(
+    path: str, variables, head_scopes, classifier_scopes, initialize_head: bool
+) -> Match:
     """Matches the checkpoint that training starts from.
 
     A checkpoint without any variable of the head, such as one of ImageNet, leaves the head new; a
-    logits layer for another number of classes stays new; any other part of the head that is missing
+    classifier for another number of classes stays new; any other part of the head that is missing
     or has another shape is an error unless the head is excluded.
 
     Args:
       path: Prefix of a checkpoint.
       variables: The network's variables, without the optimizer's.
       head_scopes: Regular expressions of the head's variables.
+      classifier_scopes: Regular expressions of those that depend on the number of classes.
       initialize_head: Whether the head is taken from the checkpoint where it has one.
 
     Raises:
@@ -260,7 +279,7 @@ def match_initial(path: str, variables, head_scopes, initialize_head: bool) -> M
     stored = shapes(path)
     has_head = any(re.match(pattern, name) for pattern in head_scopes for name in stored)
     exclude = () if initialize_head and has_head else tuple(head_scopes)
-    matched = _without_other_classes(match(path, variables, exclude))
+    matched = _without_other_classes(match(path, variables, exclude), classifier_scopes)
     if has_head and initialize_head:
         remedy = (
             "If only the head differs, pass "
@@ -273,12 +292,13 @@ def match_initial(path: str, variables, head_scopes, initialize_head: bool) -> M
     return matched
 
 
-def _without_other_classes(matched: Match) -> Match:
-    """Returns a match in which a logits layer for another number of classes is new."""
+def _without_other_classes(matched: Match, classifier_scopes) -> Match:
+    """Returns a match in which a classifier for another number of classes is new."""
     other = tuple(
         row
         for row in matched.misshapen
-        if row[0].startswith(f"{logits.SCOPE}/") and list(row[1][:-1]) == list(row[2][:-1])
+        if any(re.match(pattern, row[0]) for pattern in classifier_scopes)
+        and list(row[1][:-1]) == list(row[2][:-1])
     )
     names = {name for name, _, _ in other}
     return dataclasses.replace(

@@ -163,9 +163,7 @@ def run(
     members = (Member(checkpoint_path, spec, options.use_ema), *others)
     task = tasks.of(classes)
     for member in members:
-        predictor.check_classes(
-            member.checkpoint_path, classes.count, f"data set {classes.name}", task
-        )
+        predictor.check_classes(member, classes.count, f"data set {classes.name}", task)
         if member.averaged:
             checkpoint.averages_of(member.checkpoint_path)
     totals = _Totals(create_measures(classes, options), classes, options.report)

@@ -18,7 +18,6 @@ import dataclasses
 import numpy as np
 
 from core import network
-from core.architectures.deeplab import logits as logits_layer
 from core.checkpoints import restore as checkpoint
 from core.inference import tta
 from core.inference.windows import Windows, blended_rows
@@ -95,7 +94,7 @@ class Predictor:
             raise
 
     def _open(self, member, session_config) -> _Network:
-        check_classes(member.checkpoint_path, self._num_classes, task=self._task)
+        check_classes(member, self._num_classes, task=self._task)
         window = None
         with tf.Graph().as_default() as graph:
             whole = self._end(member.spec, self._crop_size)
@@ -206,20 +205,21 @@ class _Network:
 
 
 def check_classes(
-    path: str, num_classes: int, whose: str = "the data set", task: Task = MULTICLASS
+    member: Member, num_classes: int, whose: str = "the data set", task: Task = MULTICLASS
 ):
-    """Raises UserError if a checkpoint's last layer is for another number of classes.
+    """Raises UserError if a checkpoint's classifier is for another number of classes.
 
     Args:
-      path: Prefix of the checkpoint.
+      member: The checkpoint and its network.
       num_classes: The number it must have.
       whose: What has that number, for the message.
       task: The task of the classes.
     """
-    biases = checkpoint.shapes(path).get(f"logits/{logits_layer.OUTPUT}/biases")
-    if biases is not None and biases[-1] != task.channels(num_classes):
+    path = member.checkpoint_path
+    held = checkpoint.num_outputs(path, network.architecture(member.spec).classifier)
+    if held is not None and held != task.channels(num_classes):
         raise UserError(
-            f"checkpoint {path} has {biases[-1]} outputs per pixel, but {whose} has {num_classes} "
+            f"checkpoint {path} has {held} outputs per pixel, but {whose} has {num_classes} "
             f"classes ({task.name}), which take {task.channels(num_classes)}; pass the data set "
             "and --task that it was trained with, or fix the class count in dataset.json or "
             "--num_classes."

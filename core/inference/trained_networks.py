@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from core.architectures.deeplab import logits as logits_layer
+from core import network
 from core.checkpoints import restore
 from core.inference.exported_model import ExportedModel
 from core.inference.predictor import Member, Predictor
@@ -28,10 +28,9 @@ class Trained:
     @property
     def num_classes(self) -> int | None:
         """Number of classes, None if neither the options nor the checkpoint say it."""
-        biases = restore.shapes(self.member.checkpoint_path).get(
-            f"logits/{logits_layer.OUTPUT}/biases"
-        )
-        return self.saved.section("run").get("num_classes") if biases is None else biases[-1]
+        classifier = network.architecture(self.member.spec).classifier
+        held = restore.num_outputs(self.member.checkpoint_path, classifier)
+        return self.saved.section("run").get("num_classes") if held is None else held
 
 
 def find(
@@ -115,7 +114,7 @@ class Checkpoints:
         """
         self.crop_size = None if windows is not None else crop_size
         self.can_turn = all(
-            member.spec.architecture.image_pooling_crop_size is None for member in members
+            network.architecture(member.spec).can_turn(member.spec) for member in members
         )
         self._make = lambda crop: Predictor(
             members, num_classes=num_classes, crop_size=crop, windows=windows, **settings

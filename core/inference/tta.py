@@ -58,7 +58,7 @@ def predict(
       threshold: What a probability must exceed, in tasks that have one.
       scales: Factors on the input size.
       flip: Whether each scale is run on the mirrored images too.
-      crop_size: (height, width) of the images, as for `network.logits`.
+      crop_size: (height, width) of the images, as for `network.build`.
 
     Raises:
       OptionError: If the network cannot be built.
@@ -69,6 +69,7 @@ def predict(
     if tuple(scales) == (1.0,) and not flip:
         return _one_run(network_logits, images, spec, task, threshold)
     size = layers.spatial_size(images)
+    align_corners = network.architecture(spec).align_corners
     total = outputs = None
     for scale in scales:
         scaled = spec
@@ -80,33 +81,34 @@ def predict(
             inputs = tf.concat([images, _mirrored(images)], 0) if flip else tf.identity(images)
         outputs = network_logits(inputs, scaled)
         for part in _unmirrored(outputs, flip):
-            part = task.activate(layers.resize_bilinear(part, size))
+            part = task.activate(layers.resize_bilinear(part, size, align_corners))
             total = part if total is None else total + part
     mean = total / float(len(scales) * (2 if flip else 1))
     return Prediction(task.decide(mean, threshold), mean)
 
 
 def _logits(images, spec, *, channels, crop_size):
-    return network.logits(images, spec, channels, crop_size=crop_size)[network.MERGED]
+    return network.build(images, spec, channels, crop_size=crop_size).logits
 
 
 def _one_run(network_logits, images, spec, task, threshold):
     size = layers.spatial_size(images)
+    align_corners = network.architecture(spec).align_corners
     logits = network_logits(images, spec)
     if spec.options.prediction_with_upsampled_logits:
-        logits = layers.resize_bilinear(logits, size)
+        logits = layers.resize_bilinear(logits, size, align_corners)
         return Prediction(task.decide_logits(logits, threshold), task.activate(logits))
     coarse = task.decide_logits(logits, threshold)
     return Prediction(
-        _resized_labels(coarse, size),
-        layers.resize_bilinear(task.activate(logits), size),
+        _resized_labels(coarse, size, align_corners),
+        layers.resize_bilinear(task.activate(logits), size, align_corners),
     )
 
 
-def _resized_labels(labels, size):
+def _resized_labels(labels, size, align_corners):
     if labels.shape.ndims == 4:
-        return layers.resize_nearest(labels, size)
-    return tf.squeeze(layers.resize_nearest(tf.expand_dims(labels, 3), size), 3)
+        return layers.resize_nearest(labels, size, align_corners)
+    return tf.squeeze(layers.resize_nearest(tf.expand_dims(labels, 3), size, align_corners), 3)
 
 
 def _mirrored(images):

@@ -368,26 +368,32 @@ def dropout(
         return inputs * (tf.cast(noise < keep_prob, inputs.dtype) / keep_prob)
 
 
-def resize_bilinear(images: tf.Tensor, size) -> tf.Tensor:
-    """Resizes [N, h, w, channels] with aligned corners, the DeepLab family's convention.
+def resize_bilinear(images: tf.Tensor, size, align_corners: bool = True) -> tf.Tensor:
+    """Resizes [N, h, w, channels].
 
     Args:
       images: Float images or features.
       size: Height and width, as numbers or a tensor [2]. At their own size images come back as
         they are.
+      align_corners: Whether the centers of the corner pixels stay where they are, the DeepLab
+        family's convention; else the edges of the image do (half-pixel centers).
     """
     if _is_static(size) and images.shape.as_list()[1:3] == list(size):
         return images
-    return tf.image.resize_bilinear(images, size, align_corners=True)
+    if align_corners:
+        return tf.image.resize_bilinear(images, size, align_corners=True)
+    return tf.image.resize_bilinear(images, size, half_pixel_centers=True)
 
 
 def _is_static(size) -> bool:
     return not isinstance(size, tf.Tensor) and not any(isinstance(side, tf.Tensor) for side in size)
 
 
-def resize_nearest(images: tf.Tensor, size) -> tf.Tensor:
-    """Resizes [N, h, w, channels] by nearest neighbour with aligned corners."""
-    return tf.image.resize_nearest_neighbor(images, size, align_corners=True)
+def resize_nearest(images: tf.Tensor, size, align_corners: bool = True) -> tf.Tensor:
+    """Resizes [N, h, w, channels] by nearest neighbor; see `resize_bilinear`."""
+    if align_corners:
+        return tf.image.resize_nearest_neighbor(images, size, align_corners=True)
+    return tf.image.resize_nearest_neighbor(images, size, half_pixel_centers=True)
 
 
 def scaled_size(size, scale: float):

@@ -10,27 +10,26 @@ import re
 
 from absl import logging
 
-from core.training import optimizers
+from core.architectures import Architecture
 from utils.errors import OptionError
-
-DECODER_SCOPES = ("decoder/",)
 
 
 class Frozen:
     """Tells which variables are frozen, by their names."""
 
-    def __init__(self, patterns, backbone_scope: str):
+    def __init__(self, patterns, backbone_scope: str, architecture: Architecture):
         """Makes the rule.
 
         Args:
           patterns: Each "backbone", "head" (all behind the backbone, the decoder included),
             "decoder", or a regular expression that matches names at their start.
           backbone_scope: Scope of the backbone's variables.
+          architecture: The architecture, which knows its head and its decoder.
         """
         named = {
             "backbone": (re.escape(backbone_scope) + "/",),
-            "head": optimizers.last_layer_scopes(logits_only=False),
-            "decoder": DECODER_SCOPES,
+            "head": architecture.last_layer_scopes(),
+            "decoder": architecture.decoder_scopes,
         }
         self._expressions = {
             pattern: [re.compile(part) for part in named.get(pattern, (pattern,))]

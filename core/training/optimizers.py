@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import re
 
-from core.architectures.deeplab import logits
+from core.architectures import Architecture
 from options.optimization import OptimizerOptions
 from utils.compat import tf
-
-_LOGITS_SCOPES = (f"{logits.SCOPE}/",)
-_HEAD_SCOPES = (
-    "image_pooling/",
-    r"aspp\d+(_depthwise|_pointwise)?/",
-    "concat_projection/",
-    "meta_architecture/",
-    "decoder/",
-)
 
 
 class DecayingAdam(tf.train.AdamOptimizer):
@@ -86,16 +77,7 @@ def _sgd(unused_options, learning_rate, unused_decaying):
 BUILDERS = {"momentum": _momentum, "adam": _adam, "adamw": _adamw, "sgd": _sgd}
 
 
-def last_layer_scopes(logits_only: bool) -> tuple[str, ...]:
-    """Returns regular expressions that match the names of the head's variables at their start.
-
-    Args:
-      logits_only: Whether only the logits layer counts as the head.
-    """
-    return _LOGITS_SCOPES if logits_only else _LOGITS_SCOPES + _HEAD_SCOPES
-
-
-def gradient_multiplier(name: str, options: OptimizerOptions) -> float:
+def gradient_multiplier(name: str, options: OptimizerOptions, architecture: Architecture) -> float:
     """Returns the factor of a variable's gradient.
 
     Biases of convolutions have `bias_multiplier` (a batch norm's beta does not), the head has
@@ -104,26 +86,28 @@ def gradient_multiplier(name: str, options: OptimizerOptions) -> float:
     Args:
       name: The variable's name, without ":0".
       options: The multipliers.
+      architecture: Knows what the head is.
     """
     factor = 1.0
     if name.split("/")[-1] == "biases":
         factor *= options.bias_multiplier
-    scopes = last_layer_scopes(options.last_layers_contain_logits_only)
+    scopes = architecture.last_layer_scopes(options.last_layers_contain_logits_only)
     if any(re.match(scope, name) for scope in scopes):
         factor *= options.last_layer_gradient_multiplier
     return factor
 
 
-def multiply_gradients(gradients, options: OptimizerOptions) -> list:
+def multiply_gradients(gradients, options: OptimizerOptions, architecture: Architecture) -> list:
     """Returns (gradient, variable) pairs with the gradients multiplied.
 
     Args:
       gradients: (gradient, variable) pairs; a gradient of None stays.
       options: The multipliers.
+      architecture: Knows what the head is.
     """
     multiplied = []
     for gradient, variable in gradients:
-        factor = gradient_multiplier(variable.op.name, options)
+        factor = gradient_multiplier(variable.op.name, options, architecture)
         # A factor of 1 adds no operation to the graph.
         if gradient is not None and factor != 1.0:
             gradient = gradient * factor

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from absl import logging
 
+from core import network
 from core.checkpoints import restore
-from core.training import optimizers, step
+from core.training import step
 from deployment.backend import Backend
+from options.network import NetworkSpec
 from options.training import TrainingSpec, TrainOptions
 from utils.errors import OptionError
 
@@ -22,8 +24,12 @@ def check_backend(options: TrainOptions, backend: Backend):
         raise OptionError(f"--sync_batch_norm is for CPU and GPU; leave it out on {backend.name}.")
 
 
-def initial_weights(config: TrainingSpec) -> restore.Match | None:
+def initial_weights(config: TrainingSpec, spec: NetworkSpec) -> restore.Match | None:
     """Returns how `--tf_initial_checkpoint` fits the network in the default graph, None without.
+
+    Args:
+      config: The training.
+      spec: The network.
 
     Raises:
       UserError: If a tensor is missing or has another shape.
@@ -31,10 +37,12 @@ def initial_weights(config: TrainingSpec) -> restore.Match | None:
     options = config.train
     if options.tf_initial_checkpoint is None:
         return None
+    architecture = network.architecture(spec)
     matched = restore.match_initial(
         options.tf_initial_checkpoint,
         step.network_variables(),
-        optimizers.last_layer_scopes(config.optimizer.last_layers_contain_logits_only),
+        architecture.last_layer_scopes(config.optimizer.last_layers_contain_logits_only),
+        architecture.classifier_scopes,
         options.initialize_last_layer,
     )
     logging.info("%s", matched.report())

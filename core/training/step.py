@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 
 from core import layers, network
 from core import task as tasks
+from core.architectures import Outputs
 from core.layers import recompute
 from core.losses import Context, objective
 from core.training import agreed_end, ema, freezing, gradients, optimizers, schedules, update
@@ -89,7 +91,10 @@ def build(
     """
     global_step = tf.train.get_or_create_global_step()
     learning_rate = schedules.learning_rate(config, global_step)
-    frozen = freezing.Frozen(config.train.freeze, network.backbone(spec.options).scope)
+    architecture = network.architecture(spec)
+    frozen = freezing.Frozen(
+        config.train.freeze, network.backbone(spec.options).scope, architecture
+    )
     parts, logits = _forward(images, labels, spec, config, classes, backend, frozen)
     variables = frozen.trained(tf.trainable_variables())
     frozen.report(tf.trainable_variables())
@@ -120,12 +125,15 @@ def build(
         bad_step=None,
         votes=votes,
     )
-    return _with_update(step, optimizer, config, backend)
+    return _with_update(step, optimizer, config, backend, architecture)
 
 
 def _forward(images, labels, spec, config, classes, backend, frozen) -> tuple:
     """Builds the network for each batch of a step; returns the batches' losses and logits."""
-    context = Context(config.loss, tf.train.get_global_step(), backend.average)
+    resize = functools.partial(
+        layers.resize_bilinear, align_corners=network.architecture(spec).align_corners
+    )
+    context = Context(config.loss, tf.train.get_global_step(), backend.average, resize)
     channels = tasks.of(classes).channels(classes.count)
     parts, logits = [], []
     for part_images, part_labels in zip(
@@ -133,9 +141,9 @@ def _forward(images, labels, spec, config, classes, backend, frozen) -> tuple:
         gradients.split(labels, config.train.accumulate_batches),
     ):
         with _arg_scope(config.train, backend, frozen):
-            logits.append(_logits(part_images, spec, config, channels))
-        outputs = {name: (value, 1.0) for name, value in logits[-1].items()}
-        loss = objective.build(outputs, part_labels, classes, context)
+            outputs = _outputs(part_images, spec, config, channels)
+        logits.append({name: value for name, (value, _) in outputs.supervised.items()})
+        loss = objective.build(outputs.supervised, part_labels, classes, context)
         parts.append(gradients.Part(part_images, loss))
     return parts, logits
 
@@ -167,16 +175,13 @@ def _arg_scope(options, backend, frozen):
         yield
 
 
-def _logits(images, spec, config, channels):
-    return network.logits(
-        images,
-        spec,
-        channels,
-        crop_size=images.shape.as_list()[1:3],
+def _outputs(images, spec, config, channels) -> Outputs:
+    mode = layers.Mode(
         is_training=True,
         fine_tune_batch_norm=config.train.fine_tune_batch_norm,
         weight_decay=config.optimizer.weight_decay,
     )
+    return network.build(images, spec, channels, mode, crop_size=images.shape.as_list()[1:3])
 
 
 def _mean(losses):
@@ -198,7 +203,7 @@ def _l2_terms(variables) -> dict:
     return {name: term for name, term in terms.items() if name in names}
 
 
-def _with_update(step, optimizer, config, backend) -> TrainStep:
+def _with_update(step, optimizer, config, backend, architecture) -> TrainStep:
     """Returns the step with its operation: all that changes weights, averages and global step."""
     variables = [variable for _, variable in step.gradients]
     averaged = [*variables, *_moving_averages()] if config.train.ema_decay else []
@@ -210,7 +215,8 @@ def _with_update(step, optimizer, config, backend) -> TrainStep:
         decay = ema.decay_at(step.global_step, config.train.ema_decay)
         with tf.control_dependencies([decay]):
             applied = optimizer.apply_gradients(
-                optimizers.multiply_gradients(clipped, options), global_step=step.global_step
+                optimizers.multiply_gradients(clipped, options, architecture),
+                global_step=step.global_step,
             )
         with tf.control_dependencies([applied]):
             return ema.update(averages, averaged, decay)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from core import layers, network
+from core.architectures import MERGED
 from core.backbones import resnet_v1
 from core.layers import convolution
 from options.network import NetworkSpec
@@ -27,9 +28,8 @@ def _images(*size, batch=1, seed=0):
     return tf.constant(values, tf.float32)
 
 
-def _logits(options, num_classes=5, **settings):
-    settings.setdefault("crop_size", _SIZE)
-    return network.logits(_images(*settings["crop_size"]), options, num_classes, **settings)
+def _build(options, channels=5, **mode):
+    return network.build(_images(), options, channels, layers.Mode(**mode), crop_size=_SIZE)
 
 
 def _shapes():
@@ -42,22 +42,26 @@ def _run(fetches, feeds=None):
         return session.run(fetches, feeds)
 
 
+def _values(outputs):
+    return _run({name: logits for name, (logits, _) in outputs.supervised.items()})
+
+
 # Shapes and sharing.
 
 
 def test_logits_have_the_stride_of_the_network_and_one_channel_per_class():
-    assert _logits(_options(), 7)[network.MERGED].shape.as_list() == [1, 5, 5, 7]
+    assert _build(_options(), 7).logits.shape.as_list() == [1, 5, 5, 7]
 
 
 def test_logits_behind_a_decoder_have_the_stride_of_the_decoder():
     finer = _options(output_stride=8, decoder_output_stride=(4,))
-    assert _logits(finer, 7)[network.MERGED].shape.as_list() == [1, 17, 17, 7]
+    assert _build(finer, 7).logits.shape.as_list() == [1, 17, 17, 7]
 
 
 def test_a_second_call_uses_the_same_variables_and_gives_the_same_logits():
-    first = _logits(_options())[network.MERGED]
+    first = _build(_options()).logits
     count = len(tf.global_variables())
-    second = _logits(_options())[network.MERGED]
+    second = _build(_options()).logits
     assert len(tf.global_variables()) == count
     np.testing.assert_array_equal(*_run([first, second]))
 
@@ -65,8 +69,8 @@ def test_a_second_call_uses_the_same_variables_and_gives_the_same_logits():
 def test_images_of_unknown_size_give_the_logits_of_the_known_size():
     options = _options(atrous_rates=(2,), decoder_output_stride=(4,), image_pyramid=(0.5, 1.0))
     images = tf.placeholder(tf.float32, [None, None, None, 3])
-    dynamic = network.logits(images, options, 5)[network.MERGED]
-    static = network.logits(_images(50, 75), options, 5)[network.MERGED]
+    dynamic = network.build(images, options, 5).logits
+    static = network.build(_images(50, 75), options, 5).logits
     with tf.Session() as session:
         load_weights(session)
         values = session.run(_images(50, 75))
@@ -75,14 +79,14 @@ def test_images_of_unknown_size_give_the_logits_of_the_known_size():
 
 
 def test_pooling_over_the_crop_equals_pooling_over_the_whole_feature_map():
-    with_crop = _logits(_options())[network.MERGED]
-    without = network.logits(_images(), _options(), 5)[network.MERGED]
+    with_crop = _build(_options()).logits
+    without = network.build(_images(), _options(), 5).logits
     np.testing.assert_allclose(*_run([with_crop, without]), atol=1e-4)
 
 
 def test_images_that_are_not_of_the_crop_size_are_refused():
     with pytest.raises(ValueError, match=r"Images are 65x65, but crop_size is \(33, 65\)"):
-        network.logits(_images(), _options(), 5, crop_size=(33, 65))
+        network.build(_images(), _options(), 5, crop_size=(33, 65))
 
 
 # Training and inference.
@@ -96,7 +100,7 @@ def test_dropout_is_looked_up_when_the_graph_is_built(monkeypatch):
         return inputs
 
     monkeypatch.setattr(layers, "dropout", identity)
-    _logits(_options(), is_training=True)
+    _build(_options(), is_training=True)
     assert seen == [([1, 5, 5, 8], 0.9, True)]
 
 
@@ -106,7 +110,7 @@ def test_dropout_is_looked_up_when_the_graph_is_built(monkeypatch):
 )
 def test_the_caller_of_a_training_graph_chooses_how_convolutions_are_made(formulation, expected):
     with slim.arg_scope([layers.conv2d], formulation=formulation):
-        _logits(_options(output_stride=16, multi_grid=(1, 1)), is_training=True)
+        _build(_options(output_stride=16, multi_grid=(1, 1)), is_training=True)
     operations = tf.get_default_graph().get_operations()
     dilations = {op.get_attr("dilations")[1] for op in operations if op.type == "Conv2D"}
     assert dilations == expected
@@ -114,7 +118,7 @@ def test_the_caller_of_a_training_graph_chooses_how_convolutions_are_made(formul
 
 def test_inference_always_has_native_atrous_convolutions():
     with slim.arg_scope([layers.conv2d], formulation=convolution.SPACE_TO_BATCH):
-        _logits(_options(output_stride=8))
+        _build(_options(output_stride=8))
     operations = tf.get_default_graph().get_operations()
     dilations = {op.get_attr("dilations")[1] for op in operations if op.type == "Conv2D"}
     assert dilations == {1, 2, 4}
@@ -130,12 +134,12 @@ def test_inference_always_has_native_atrous_convolutions():
     ],
 )
 def test_batch_norm_learns_only_in_training_and_when_it_is_not_frozen(settings, learns):
-    _logits(_options(), **settings)
+    _build(_options(), **settings)
     assert bool(tf.get_collection(tf.GraphKeys.UPDATE_OPS)) == learns
 
 
 def test_the_batch_norm_decay_is_that_of_the_head_only():
-    _logits(_options(batch_norm_decay=0.75), is_training=True, fine_tune_batch_norm=True)
+    _build(_options(batch_norm_decay=0.75), is_training=True, fine_tune_batch_norm=True)
     decays = {}
     for update in tf.get_collection(tf.GraphKeys.UPDATE_OPS):
         name = update.updated_variable.op.name
@@ -146,7 +150,7 @@ def test_the_batch_norm_decay_is_that_of_the_head_only():
 
 
 def test_without_weight_decay_nothing_is_regularised():
-    _logits(_options(), is_training=True)
+    _build(_options(), is_training=True)
     assert not tf.losses.get_regularization_losses()
 
 
@@ -154,23 +158,24 @@ def test_without_weight_decay_nothing_is_regularised():
 
 
 def test_a_pyramid_returns_each_scale_and_their_maximum():
-    outputs = _logits(_options(image_pyramid=(0.5, 1.0, 1.5)))
-    assert list(outputs) == ["0.50", "1.00", "1.50", "merged"]
-    values = _run(outputs)
+    outputs = _build(_options(image_pyramid=(0.5, 1.0, 1.5)))
+    assert list(outputs.supervised) == ["0.50", "1.00", "1.50", MERGED]
+    assert {weight for _, weight in outputs.supervised.values()} == {1.0}
+    values = _values(outputs)
     assert values["merged"].shape == (1, 7, 7, 5)
     scales = [values[key] for key in ("0.50", "1.00", "1.50")]
     np.testing.assert_array_equal(values["merged"], np.max(scales, axis=0))
 
 
 def test_a_pyramid_can_be_averaged():
-    values = _run(_logits(_options(image_pyramid=(0.5, 1.0), merge_method="avg")))
+    values = _values(_build(_options(image_pyramid=(0.5, 1.0), merge_method="avg")))
     assert values["merged"].shape == (1, 5, 5, 5)
     expected = (values["0.50"] + values["1.00"]) / 2
     np.testing.assert_allclose(values["merged"], expected, atol=1e-5)
 
 
 def test_a_pyramid_of_one_scale_has_merged_logits_only():
-    assert list(_logits(_options(image_pyramid=(0.5,)))) == [network.MERGED]
+    assert list(_build(_options(image_pyramid=(0.5,))).supervised) == [MERGED]
 
 
 # Heads.
@@ -178,7 +183,7 @@ def test_a_pyramid_of_one_scale_has_merged_logits_only():
 
 def test_separable_aspp_and_decoder_name_their_parts():
     options = _options(atrous_rates=(2,), decoder_output_stride=(4,), decoder_filters=6)
-    _logits(options)
+    _build(options)
     shapes = _shapes()
     assert shapes["aspp1_depthwise/depthwise_weights"] == [3, 3, 512, 1]
     assert shapes["aspp1_pointwise/weights"] == [1, 1, 512, 8]
@@ -191,7 +196,7 @@ def test_decoder_stages_behind_the_first_have_a_suffix():
     options = _options(
         model_variant="mobilenet_v2", decoder_output_stride=(8, 4), decoder_use_separable_conv=False
     )
-    assert _logits(options)[network.MERGED].shape.as_list() == [1, 17, 17, 5]
+    assert _build(options).logits.shape.as_list() == [1, 17, 17, 5]
     shapes = _shapes()
     assert shapes["decoder/feature_projection0/weights"] == [1, 1, 192, 48]
     assert shapes["decoder/decoder_conv0/decoder_conv0_1/weights"] == [3, 3, 56, 256]
@@ -206,7 +211,7 @@ def test_a_decoder_can_end_in_the_logits():
         decoder_output_is_logits=True,
         decoder_filters=5,
     )
-    _logits(options)
+    _build(options)
     names = [name for name in _shapes() if name.startswith(("decoder/", "logits/"))]
     assert names == [
         "decoder/feature_projection0/weights",
@@ -218,7 +223,7 @@ def test_a_decoder_can_end_in_the_logits():
 
 def test_squeeze_and_excitation_scales_by_the_image_level_branch():
     options = _options(aspp_with_squeeze_and_excitation=True, image_se_uses_qsigmoid=True)
-    _logits(options)
+    _build(options)
     graph = tf.get_default_graph()
     scale, outputs = graph.get_tensor_by_name("image_pooling/mul:0"), _head_output()
     before = graph.get_tensor_by_name("concat_projection/Relu:0")
@@ -238,7 +243,7 @@ def _head_output():
 
 def test_without_batch_norm_the_logits_of_all_rates_are_added():
     options = _options(aspp_with_batch_norm=False, atrous_rates=(2, 4), logits_kernel_size=3)
-    logits = _logits(options)[network.MERGED]
+    logits = _build(options).logits
     parts = ["logits/semantic/BiasAdd:0", "logits/semantic_1/BiasAdd:0"]
     total, first, second = _run([logits, *parts])
     np.testing.assert_allclose(total, first + second, atol=1e-5)
@@ -253,7 +258,7 @@ def test_a_dense_prediction_cell_takes_the_place_of_aspp(tmp_path):
     path = tmp_path / "cell.json"
     path.write_text(json.dumps(cell))
     options = _options(dense_prediction_cell_json=str(path), output_stride=8)
-    assert _logits(options)[network.MERGED].shape.as_list() == [1, 9, 9, 5]
+    assert _build(options).logits.shape.as_list() == [1, 9, 9, 5]
     shapes = _shapes()
     assert shapes["meta_architecture/branch0/weights"] == [1, 1, 512, 256]
     assert shapes["meta_architecture/branch1_depthwise/depthwise_weights"] == [3, 3, 256, 1]
@@ -341,7 +346,7 @@ def test_a_decoder_that_gives_the_logits_needs_one_filter_per_class():
         decoder_output_stride=(4,), decoder_use_sum_merge=True, decoder_output_is_logits=True
     )
     with pytest.raises(OptionError, match="--decoder_filters=256 must be the number of classes, 5"):
-        _logits(options)
+        _build(options)
 
 
 def test_the_pad_colour_is_that_of_the_backbone():
@@ -361,16 +366,14 @@ def test_colours_can_be_standardized_as_other_frameworks_do():
 
 def test_image_level_pooling_has_its_own_window_and_stride():
     # Features of 65x65 at stride 8: 9x9; a window of 33x33 has 5x5 of them, every second one.
-    _logits(
-        _options(output_stride=8, image_pooling_crop_size=(33, 33), image_pooling_stride=(2, 4))
-    )
+    _build(_options(output_stride=8, image_pooling_crop_size=(33, 33), image_pooling_stride=(2, 4)))
     operations = tf.get_default_graph().get_operations()
     (pooled,) = [operation for operation in operations if operation.type == "AvgPool"]
     assert pooled.outputs[0].shape.as_list()[1:3] == [3, 2]
 
 
 def test_the_image_level_branch_is_not_bounded_though_the_others_are():
-    _logits(_options(use_bounded_activation=True))
+    _build(_options(use_bounded_activation=True))
     names = {operation.name for operation in tf.get_default_graph().get_operations()}
     assert {"image_pooling/Relu", "aspp0/Relu6", "concat_projection/Relu6"} <= names
     assert "image_pooling/Relu6" not in names

@@ -8,6 +8,7 @@ import re
 import numpy as np
 
 from core import network
+from core.architectures import MERGED, Outputs
 from core.inference import tta
 from options.network import NetworkSpec
 from tests.golden import rules
@@ -53,7 +54,7 @@ def recompute(manifest: dict, folder: pathlib.Path) -> dict:
         images = tf.placeholder(tf.float32, shape)
         settings = {"crop_size": crop_size}
         prediction = tta.predict(images, options, num_classes, **settings)
-        fetches = _logits(network.logits(images, options, num_classes, **settings))
+        fetches = _logits(network.build(images, options, num_classes, **settings))
         if not config.get("logits_only"):
             fetches["labels"] = tf.cast(prediction.labels, tf.uint8)
             fetches["prob"] = prediction.probabilities[:, ::STEP, ::STEP]
@@ -73,10 +74,10 @@ def recompute(manifest: dict, folder: pathlib.Path) -> dict:
     return arrays
 
 
-def _logits(by_scale: dict) -> dict:
+def _logits(outputs: Outputs) -> dict:
     return {
-        "logits" if name == network.MERGED else f"logits_{name}": tensor
-        for name, tensor in by_scale.items()
+        "logits" if name == MERGED else f"logits_{name}": tensor
+        for name, (tensor, _) in outputs.supervised.items()
     }
 
 

@@ -10,6 +10,7 @@ from unittest import mock
 import numpy as np
 
 from core import layers
+from core import network as networks
 from core.training import optimizers
 from core.training import step as train
 from deployment import backend
@@ -23,6 +24,7 @@ from utils.errors import OptionError, UserError
 
 STEPS = 5
 IGNORE_LABEL = 255
+DEEPLAB = networks.ARCHITECTURES["deeplab"]
 _DROPOUT_SEED = 77
 
 
@@ -122,7 +124,10 @@ def _run(session, step, manifest, options) -> dict:
         "grad_norm": _norms(gradient_values),
         "grad_sample": _samples(gradient_values),
         "grad_multiplier": np.array(
-            [optimizers.gradient_multiplier(name, options) for name in manifest["trainable"]]
+            [
+                optimizers.gradient_multiplier(name, options, DEEPLAB)
+                for name in manifest["trainable"]
+            ]
         ),
         "after1_norm": _norms(after1),
         "after1_sample": _samples(after1),

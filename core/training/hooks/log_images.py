@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 
-from core import layers, network
+from core import layers
+from core.architectures import MERGED
 from core.training.step import TrainStep
 from utils.compat import tf
 
@@ -34,7 +35,7 @@ class LogImages(tf.train.SessionRunHook):
     def begin(self):
         """Builds the pictures; called before the graph is finalized."""
         labels = self._step.labels
-        predictions = tf.argmax(self._step.logits[network.MERGED], 3, output_type=tf.int32)
+        predictions = tf.argmax(self._step.logits[MERGED], 3, output_type=tf.int32)
         predictions = layers.resize_nearest(predictions[..., None], layers.spatial_size(labels))
         self._summary = tf.summary.merge(
             [

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import pytest
 
-from core import network
+from core import layers, network
 from core.backbones import Features
 from options.network import NetworkOptions, NetworkSpec
 from tests.golden.logits import load_weights, options_of
@@ -126,17 +126,15 @@ def test_every_trainable_variable_receives_a_gradient_and_every_regularisation_i
         decoder_filters=16,
     )
     images = tf.zeros([2, 65, 65, 3])
-    logits = network.logits(
+    logits = network.build(
         images,
         options,
         5,
+        layers.Mode(is_training=True, fine_tune_batch_norm=True, weight_decay=0.1),
         crop_size=(65, 65),
-        is_training=True,
-        fine_tune_batch_norm=True,
-        weight_decay=0.1,
-    )
+    ).logits
     variables = tf.trainable_variables()
-    gradients = tf.gradients(tf.reduce_sum(logits[network.MERGED]), variables)
+    gradients = tf.gradients(tf.reduce_sum(logits), variables)
     assert [v.op.name for v, gradient in zip(variables, gradients) if gradient is None] == []
     assert set(_regularised()) == {v for v in variables if v.op.name.endswith("/weights")}
 
@@ -189,14 +187,12 @@ def test_variables_of_a_training_graph_equal_the_stored_ones(name):
     stored = json.loads((folder / "variables" / f"{name}.json").read_text(encoding="utf-8"))
     config = stored["config"]
     crop_size = config["crop"]
-    network.logits(
+    network.build(
         tf.zeros([2, *crop_size, 3]),
         options_of(config, folder),
         21,
+        layers.Mode(is_training=True, fine_tune_batch_norm=True, weight_decay=0.0001),
         crop_size=crop_size,
-        is_training=True,
-        fine_tune_batch_norm=True,
-        weight_decay=0.0001,
     )
     expected = {item["name"]: item for item in stored["variables"] if item["model_variable"]}
     assert _described() == {

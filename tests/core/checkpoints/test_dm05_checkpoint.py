@@ -44,7 +44,7 @@ def options_at(output_stride):
 
 
 def test_all_variables_of_the_checkpoint_match_by_name_and_shape():
-    network.logits(tf.zeros([1, 257, 257, 3]), options_at(8), CLASSES, crop_size=(257, 257))
+    network.build(tf.zeros([1, 257, 257, 3]), options_at(8), CLASSES, crop_size=(257, 257))
     matched = restore.match(pretrained("deeplabv3_mnv2_dm05_pascal"), step.network_variables())
     matched.raise_if_unexpected("")
     assert len(matched.loaded) == 272
@@ -52,7 +52,7 @@ def test_all_variables_of_the_checkpoint_match_by_name_and_shape():
 
 
 def test_all_variables_of_the_imagenet_checkpoint_but_its_last_layer_match():
-    network.logits(tf.zeros([1, 97, 97, 3]), NetworkSpec.of(), CLASSES, crop_size=(97, 97))
+    network.build(tf.zeros([1, 97, 97, 3]), NetworkSpec.of(), CLASSES, crop_size=(97, 97))
     matched = restore.match(
         pretrained("mobilenet_v2_1.0_224_imagenet"),
         [variable for variable in step.network_variables() if "MobilenetV2/" in variable.name],
@@ -69,7 +69,7 @@ def test_backbone_and_head_give_the_tensors_of_the_reference(crop):
     image = read_image(data_folder("voc") / "crops513" / f"{crop}_image.png")
     expected = np.load(data_folder("golden_deeplab_dm05") / "tensors_dm05" / f"{crop}_os16.npz")
     images = tf.constant(image[np.newaxis])
-    logits = network.logits(images, options_at(16), CLASSES, crop_size=(513, 513))["merged"]
+    logits = network.build(images, options_at(16), CLASSES, crop_size=(513, 513)).logits
     graph = tf.get_default_graph()
     fetches = {name: graph.get_tensor_by_name(tensor) for name, tensor in TENSORS.items()}
     with restored_session() as session:
@@ -82,7 +82,7 @@ def test_logits_at_output_stride_8_equal_the_reference():
     image = read_image(data_folder("voc") / "crops513" / "0_image.png")
     expected = np.load(data_folder("golden_deeplab_dm05") / "tensors_dm05" / "0_os8.npz")
     images = tf.constant(image[np.newaxis])
-    logits = network.logits(images, options_at(8), CLASSES, crop_size=(513, 513))["merged"]
+    logits = network.build(images, options_at(8), CLASSES, crop_size=(513, 513)).logits
     with restored_session() as session:
         actual = session.run(logits)
     np.testing.assert_allclose(actual[0], expected["logits"], atol=5e-4)

@@ -170,7 +170,7 @@ HEAD = ("aspp0/", "logits/")
 def _match_initial(path, shapes, initialize_head=True):
     with tf.Graph().as_default():
         variables = [_variable(name, shape) for name, shape in shapes.items()]
-        return restore.match_initial(path, variables, HEAD, initialize_head)
+        return restore.match_initial(path, variables, HEAD, HEAD[1:], initialize_head)
 
 
 def test_an_imagenet_checkpoint_leaves_the_head_new(tmp_path):
@@ -227,3 +227,10 @@ def test_a_kernel_beyond_half_precision_is_refused(tmp_path):
     source = _save(tmp_path, {"net/weights": [2, 2]}, value=1e6)
     with pytest.raises(UserError, match="beyond half precision"):
         files.write_compact(source, str(tmp_path / "compact" / "model.ckpt"))
+
+
+def test_a_checkpoint_tells_how_many_outputs_its_classifier_has(tmp_path):
+    path = _save(tmp_path, {"head/logits/weights": [1, 1, 8, 7], "other/biases": [3]})
+    assert restore.num_outputs(path, "head/logits") == 7
+    assert restore.num_outputs(path, "other") == 3
+    assert restore.num_outputs(path, "logits/semantic") is None

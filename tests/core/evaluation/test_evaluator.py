@@ -74,7 +74,7 @@ def checkpoint(tmp_path_factory):
     prefix = str(tmp_path_factory.mktemp("run") / "model.ckpt-7")
     with tf.Graph().as_default():
         tf.set_random_seed(1)
-        network.logits(tf.zeros([1, *CROP, 3]), MODEL, CLASSES, crop_size=CROP)
+        network.build(tf.zeros([1, *CROP, 3]), MODEL, CLASSES, crop_size=CROP)
         step = tf.train.get_or_create_global_step()
         # Weights of the last layer are tiny at the start: larger ones make all classes appear.
         larger = [
@@ -344,7 +344,7 @@ def sure_checkpoint(tmp_path_factory):
     """A checkpoint whose probabilities differ by more than rounding."""
     prefix = str(tmp_path_factory.mktemp("sure") / "model.ckpt-7")
     with tf.Graph().as_default(), tf.Session() as session:
-        network.logits(tf.zeros([1, *CROP, 3]), MODEL, CLASSES, crop_size=CROP)
+        network.build(tf.zeros([1, *CROP, 3]), MODEL, CLASSES, crop_size=CROP)
         load_weights(session)
         tf.train.Saver().save(session, prefix, write_meta_graph=False)
     return prefix

@@ -120,4 +120,4 @@ def test_a_checkpoint_of_other_classes_or_another_network_is_a_sentence(members)
     with pytest.raises(UserError, match="does not fit the network"):
         Predictor([members[0], wrong], num_classes=CLASSES)
     with pytest.raises(UserError, match="no checkpoint at nowhere"):
-        predictor.check_classes("nowhere", 4)
+        predictor.check_classes(Member("nowhere", RESNET), 4)

@@ -70,7 +70,7 @@ def test_of_several_scales_logits_are_resized_and_not_probabilities():
     expected = 0.0
     for scale in (0.5, 1.0):
         scaled = _options(image_pyramid=(scale,))
-        logits = network.logits(_images(), scaled, _CLASSES, crop_size=_SIZE)[network.MERGED]
+        logits = network.build(_images(), scaled, _CLASSES, crop_size=_SIZE).logits
         logits = tf.image.resize_bilinear(logits, _SIZE, align_corners=True)
         expected += tf.nn.softmax(logits) / 2
     actual = tta.predict(_images(), options, scales=(0.5, 1.0), **_SETTINGS).probabilities
@@ -89,7 +89,7 @@ def test_a_flip_averages_the_image_and_its_mirror_image_also_at_scale_one():
 
 def test_one_scale_uses_the_pyramid_of_the_network():
     options = _options(image_pyramid=(0.5, 1.0))
-    logits = network.logits(_images(), options, _CLASSES, crop_size=_SIZE)[network.MERGED]
+    logits = network.build(_images(), options, _CLASSES, crop_size=_SIZE).logits
     expected = tf.image.resize_bilinear(logits, _SIZE, align_corners=True)
     actual = tta.predict(_images(), options, **_SETTINGS).probabilities
     actual, expected = _run([actual, expected])
@@ -106,7 +106,7 @@ def test_several_scales_take_the_place_of_the_pyramid():
 
 def test_probabilities_are_resized_instead_of_logits_on_request():
     options = _options(prediction_with_upsampled_logits=False)
-    logits = network.logits(_images(), options, _CLASSES, crop_size=_SIZE)[network.MERGED]
+    logits = network.build(_images(), options, _CLASSES, crop_size=_SIZE).logits
     coarse = tf.nn.softmax(logits)
     expected = tf.image.resize_bilinear(coarse, _SIZE, align_corners=True)
     prediction = tta.predict(_images(), options, **_SETTINGS)

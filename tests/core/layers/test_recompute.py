@@ -76,7 +76,8 @@ def test_loss_gradients_and_moving_averages_are_the_same(uses_between):
 def test_every_family_of_backbones_has_units(variant, units):
     options = NetworkSpec.of(model_variant=variant)
     with slim.arg_scope([recompute.unit], recompute=True):
-        network.logits(tf.zeros([1, 33, 33, 3]), options, 5, crop_size=(33, 33), is_training=True)
+        mode = layers.Mode(is_training=True)
+        network.build(tf.zeros([1, 33, 33, 3]), options, 5, mode, crop_size=(33, 33))
     assert _count("IdentityN") == units
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from core import network
 from core.training import freezing
 from utils.compat import tf
 from utils.errors import OptionError
@@ -17,7 +18,9 @@ NAMES = [
 
 def trained(*patterns):
     variables = [tf.get_variable(name, [2]) for name in NAMES]
-    left = freezing.Frozen(patterns, "MobilenetV2").trained(variables)
+    left = freezing.Frozen(patterns, "MobilenetV2", network.ARCHITECTURES["deeplab"]).trained(
+        variables
+    )
     return [variable.op.name for variable in left]
 
 

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from core import network
 from core.checkpoints import names
 from core.training import optimizers
 from options.optimization import OPTIMIZERS, OptimizerOptions
 from utils.compat import tf
 
+DEEPLAB = network.ARCHITECTURES["deeplab"]
 HEAD = [
     "image_pooling/weights",
     "aspp0/weights",
@@ -28,7 +30,7 @@ BACKBONE = [
 
 
 def multiplier(name, **options):
-    return optimizers.gradient_multiplier(name, OptimizerOptions(**options))
+    return optimizers.gradient_multiplier(name, OptimizerOptions(**options), DEEPLAB)
 
 
 @pytest.mark.parametrize("name", HEAD + LOGITS)
@@ -61,7 +63,7 @@ def test_gradients_are_multiplied_and_missing_ones_stay_missing():
     gradient = tf.constant([1.0, -2.0])
     pairs = [(gradient, weights), (gradient, biases), (gradient, other), (None, unused)]
     options = OptimizerOptions(last_layer_gradient_multiplier=3.0, bias_multiplier=2.0)
-    multiplied = optimizers.multiply_gradients(pairs, options)
+    multiplied = optimizers.multiply_gradients(pairs, options, DEEPLAB)
     assert [variable for _, variable in multiplied] == [weights, biases, other, unused]
     assert multiplied[3][0] is None
     with tf.Session() as session:
