@@ -72,7 +72,13 @@ def option(
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Base of all option records: fields are checked when a record is made."""
+    """Base of all option records: fields are checked when a record is made.
+
+    Attributes:
+      SECTION: The record's name in a `Config` and in `options.json`; empty for a base class.
+    """
+
+    SECTION = ""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -86,6 +92,18 @@ class Options:
 
     def check(self):
         """Raises OptionError where options contradict each other; subclasses extend it."""
+
+    def check_with(self, records: dict):
+        """Raises OptionError where options contradict those of other records of a command.
+
+        Args:
+          records: Section -> record.
+        """
+
+    @classmethod
+    def names(cls) -> tuple:
+        """Returns the names of the options."""
+        return tuple(field.name for field in dataclasses.fields(cls))
 
     def to_dict(self) -> dict:
         """Returns the options as plain values for JSON, tuples as lists."""
@@ -112,12 +130,11 @@ class Options:
         Raises:
           OptionError: If a name is unknown or a value is refused.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
+        unknown = sorted(set(values).difference(cls.names()))
         if unknown:
             raise OptionError(
                 f"{', '.join(unknown)}: no such option of {cls.__name__}; the known ones are "
-                f"{', '.join(sorted(known))}."
+                f"{', '.join(sorted(cls.names()))}."
             )
         return cls(**values)
 
@@ -152,7 +169,7 @@ def _check_limits(field, value):
 
 
 def _broken_rule(limits, value) -> str:
-    """Returns the rule in words that the value breaks, or an empty string."""
+    """Returns the rule that the value breaks, as text; empty if it breaks none."""
     if limits["choices"] is not None and value not in limits["choices"]:
         return "one of " + ", ".join(str(choice) for choice in limits["choices"])
     if not isinstance(value, (int, float)):
@@ -171,11 +188,14 @@ def _broken_rule(limits, value) -> str:
 def define_flags(*classes, flag_values=flags.FLAGS):
     """Defines one absl flag for each field of the given option classes."""
     for cls in classes:
+        # absl groups flags by the module that defines them; --helpfull names the record's module.
+        home = sys.argv[0] if cls.__module__ == "__main__" else cls.__module__
         for field in dataclasses.fields(cls):
-            _define_flag(cls, field, flag_values)
+            define_flag(field, flag_values, home)
 
 
-def _define_flag(cls, field, flag_values):
+def define_flag(field, flag_values, home: str):
+    """Defines the absl flag of a field; absl's help shows it under `home`."""
     metadata = field.metadata
     help_text = metadata["help"]
     if metadata["choices"] is not None:
@@ -183,8 +203,6 @@ def _define_flag(cls, field, flag_values):
     default = field.default
     if isinstance(default, tuple):
         default = [str(element) if metadata["convert"] else element for element in default]
-    # absl groups flags by the module that defines them; --helpfull should name the options' home.
-    home = sys.argv[0] if cls.__module__ == "__main__" else cls.__module__
     metadata["define"](field.name, default, help_text, flag_values=flag_values, module_name=home)
     flag_values.register_key_flag_for_module(sys.argv[0], flag_values[field.name])
 
@@ -192,22 +210,42 @@ def _define_flag(cls, field, flag_values):
 def from_flags(cls, flag_values):
     """Makes an option record from parsed flags.
 
-    An option that may be unset is unset by an empty value: `--tf_initial_checkpoint=` takes back
-    what a flag file says.
-
     Raises:
       OptionError: If a value is refused.
     """
-    values = {field.name: flag_values[field.name].value for field in dataclasses.fields(cls)}
-    for field in dataclasses.fields(cls):
-        if values[field.name] in ("", []) and field.default is None:
-            values[field.name] = None
-    return cls(**values)
+    return cls(**{field.name: flag_value(field, flag_values) for field in dataclasses.fields(cls)})
+
+
+def flag_value(field, flag_values):
+    """Returns the value of a field's flag.
+
+    An empty value unsets an option that may be unset: `--tf_initial_checkpoint=` takes back what a
+    flag file says.
+    """
+    value = flag_values[field.name].value
+    return None if value in ("", []) and field.default is None else value
 
 
 def given_flags(flag_values) -> frozenset:
-    """Returns the names of the flags that the user gave, whatever their values."""
+    """Returns the names of the flags that were given, whatever their values."""
     return frozenset(name for name in flag_values if flag_values[name].present)
+
+
+def refuse_given(given, names, where: str):
+    """Refuses options that have no effect in this case.
+
+    Args:
+      given: Names of the options that were given on purpose.
+      names: Names of those that have no effect.
+      where: Why, such as "with --model, which holds the network".
+
+    Raises:
+      OptionError: If any of them was given.
+    """
+    useless = sorted(set(given).intersection(names))
+    if useless:
+        flags_given = ", ".join(f"--{name}" for name in useless)
+        raise OptionError(f"{flags_given} has no effect {where}; leave it out.")
 
 
 def save_options(folder: str, sections: dict):
@@ -244,48 +282,65 @@ def load_options(folder: str) -> dict | None:
 
 
 def run(main, *classes, positional: tuple = (), rest: str | None = None):
-    """Runs a command: defines and parses flags, calls `main(flag_values)`, maps errors to statuses.
-
-    The exit status is 2 for an unknown flag or a refused value, 1 for every other failure, 143
-    after SIGTERM and 130 after SIGINT. A UserError is shown as its sentence, without a traceback.
+    """Runs a command as this process: parses flags, calls `main(flag_values, *arguments)`.
 
     Args:
       main: Called with the parsed flags and the positional arguments.
       *classes: The option classes whose flags the command takes.
       positional: Names of the arguments without dashes that the command needs, in their order.
-      rest: What the words behind `--` are, where a command takes them; at least one is needed, and
-        `main` gets them as a list.
+      rest: What follows after `--`, where a command takes it; `main` gets it as a list.
     """
     define_flags(*classes)
+
+    def act(arguments):
+        main(flags.FLAGS, *check_arguments(arguments[1:], positional, rest))
+
+    execute(lambda flag_values, arguments: flag_values(arguments), act)
+
+
+def execute(parse, act, argv: list | None = None):
+    """Runs a command as this process, and ends it with the command's exit status.
+
+    The exit status is 2 for an unknown flag or a refused value, 1 for every other failure, 143
+    after SIGTERM and 130 after SIGINT. A UserError is shown as its sentence, without a traceback.
+
+    Args:
+      parse: Called with the flags of the process, and the program with its arguments.
+      act: Called with what `parse` returns.
+      argv: Program and arguments, if not those of the process.
+    """
     logging.set_verbosity(logging.INFO)
     logging.use_absl_handler()
     signal.signal(signal.SIGTERM, _raise_interrupted)
 
-    def guarded(arguments):
-        sys.exit(_status_of(main, arguments, positional, rest))
+    def guarded(parsed):
+        sys.exit(status_of(lambda: act(parsed)))
 
-    app.run(guarded, flags_parser=_parse_flags)
+    app.run(guarded, argv=argv, flags_parser=lambda arguments: _parse(parse, arguments))
 
 
-def _parse_flags(arguments):
+def _parse(parse, arguments: list):
     try:
-        return flags.FLAGS(arguments)
+        return parse(flags.FLAGS, arguments)
     except SystemExit:
         # absl's --help flags end the program with 1 once they have printed, but nothing failed.
         sys.exit(0)
     except flags.Error as error:
-        _complain(f"{error}\nRun {arguments[0]} --helpfull for all flags.")
-        sys.exit(STATUS_USAGE)
-
-
-def _status_of(main, arguments, positional: tuple = (), rest: str | None = None) -> int:
-    try:
-        main(flags.FLAGS, *_check_positional(arguments[1:], positional, rest))
+        complain(f"{error}\nRun {arguments[0]} --helpfull for all flags.")
     except OptionError as error:
-        _complain(str(error))
+        complain(str(error))
+    sys.exit(STATUS_USAGE)
+
+
+def status_of(act) -> int:
+    """Calls a function; returns the exit status of a command that did what it did."""
+    try:
+        act()
+    except OptionError as error:
+        complain(str(error))
         return STATUS_USAGE
     except UserError as error:
-        _complain(str(error))
+        complain(str(error))
         return STATUS_FAILURE
     except Interrupted as interruption:
         print(interruption, file=sys.stderr)
@@ -299,12 +354,22 @@ def _status_of(main, arguments, positional: tuple = (), rest: str | None = None)
     return 0
 
 
-def _check_positional(values: list, names: tuple, rest: str | None) -> list:
+def check_arguments(values: list, names: tuple, rest: str | None) -> list:
+    """Returns the arguments without dashes, what follows after `--` as a list at the end.
+
+    Args:
+      values: All arguments without dashes.
+      names: The names of those that are needed.
+      rest: What follows, for the message; None where nothing may.
+
+    Raises:
+      OptionError: If one is missing or too many.
+    """
     if rest is not None:
         values, words = values[: len(names)], values[len(names) :]
         if not words:
-            raise OptionError(f"{rest} is missing; it comes last, behind a -- of its own.")
-        return [*_check_positional(values, names, None), words]
+            raise OptionError(f"{rest} is missing; it comes last, after a -- of its own.")
+        return [*check_arguments(values, names, None), words]
     if len(values) > len(names):
         raise OptionError(
             f"unexpected argument {values[len(names)]!r}: options are written as --name=value."
@@ -319,5 +384,6 @@ def _raise_interrupted(signal_number, unused_frame):
     raise Interrupted(signal_number)
 
 
-def _complain(message: str):
+def complain(message: str):
+    """Writes the one line that a user sees of an error."""
     print(f"Error: {message}", file=sys.stderr)

@@ -26,6 +26,8 @@ class ArchitectureOptions(Options):
 class DeepLabOptions(ArchitectureOptions):
     """DeepLabV2, V3 and V3+: the head and the decoder."""
 
+    SECTION = "deeplab"
+
     atrous_rates: tuple[int, ...] | None = option(
         flags.DEFINE_multi_integer,
         None,

@@ -13,6 +13,8 @@ from common import Options, option
 class ConvertOptions(Options):
     """What `python -m datasets.convert` reads and writes; each format takes some of them."""
 
+    SECTION = "conversion"
+
     output_dir: str = option(flags.DEFINE_string, "./tfrecord", "Folder to write to.")
     splits: tuple[str, ...] | None = option(
         flags.DEFINE_list, None, "Splits to convert, comma separated; unset: all.", convert=str
@@ -194,6 +196,8 @@ class ConvertOptions(Options):
 class AuditOptions(Options):
     """What `python -m datasets.audit` takes beside the options of a conversion."""
 
+    SECTION = "audit"
+
     dataset: str | None = option(
         flags.DEFINE_string,
         None,
@@ -216,6 +220,8 @@ class AuditOptions(Options):
 class IndexMasksOptions(Options):
     """What `python -m datasets.index_masks` reads and writes."""
 
+    SECTION = "index_masks"
+
     original_gt_folder: str = option(
         flags.DEFINE_string, "./VOCdevkit/VOC2012/SegmentationClass", "Folder of the masks."
     )
@@ -231,6 +237,8 @@ class IndexMasksOptions(Options):
 class FetchOptions(Options):
     """Where `python -m datasets.fetch` puts things."""
 
+    SECTION = "fetch"
+
     download_dir: str = option(flags.DEFINE_string, "./downloads", "Folder to download to.")
     attempts: int = option(
         flags.DEFINE_integer, 5, "How often a broken connection is continued.", minimum=1
@@ -240,6 +248,8 @@ class FetchOptions(Options):
 @dataclasses.dataclass(frozen=True)
 class SyntheticOptions(Options):
     """What `python -m datasets.synthetic` makes."""
+
+    SECTION = "synthetic"
 
     output_dir: str = option(
         flags.DEFINE_string, "./synthetic", "Folder to make, in PASCAL VOC's layout."

@@ -21,6 +21,8 @@ def _pixels_or_auto(value):
 class DataOptions(Options):
     """The data set and its preprocessing."""
 
+    SECTION = "data"
+
     dataset_dir: str | None = option(
         flags.DEFINE_string,
         None,
@@ -164,11 +166,6 @@ class DataOptions(Options):
         None,
         "Folder of --cache=disk; unset: that of the records.",
         changeable=True,
-    )
-    shard: bool = option(
-        flags.DEFINE_bool,
-        False,
-        "Accepted from older commands: with several ranks each always reads its own share.",
     )
 
     @property

@@ -13,10 +13,13 @@ from common import Options, option
 class DeviceOptions(Options):
     """Which device, and how many processes."""
 
+    SECTION = "device"
+
     device: str = option(
         flags.DEFINE_string,
         "auto",
-        "Device that the network runs on: cpu, gpu, npu, or auto, which takes the best available.",
+        "Device that the network runs on; auto takes the best one found.",
+        choices=("auto", "cpu", "gpu", "npu"),
         changeable=True,
     )
     rank: int = option(

@@ -113,6 +113,8 @@ class ScaleOptions(FlipOptions):
 class WindowOptions(Options):
     """When large images are cut into overlapping windows, and how."""
 
+    SECTION = "windows"
+
     window_size: tuple[int, ...] | None = option(
         flags.DEFINE_list,
         None,

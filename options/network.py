@@ -18,6 +18,8 @@ from utils.errors import OptionError
 class NetworkOptions(Options):
     """The network: its architecture, its backbone, and what every architecture has."""
 
+    SECTION = "network"
+
     architecture: str = option(
         flags.DEFINE_string,
         "deeplab",
@@ -180,5 +182,6 @@ def _refuse_others(values: dict, architecture: str, known):
         )
 
 
-# The records whose fields are the flags of a network.
-NETWORK_RECORDS = (NetworkOptions, *architectures.RECORDS.values(), RefusedOptions)
+# The records that a network is described by, and with those that are only refused.
+NETWORK_OPTIONS = (NetworkOptions, *dict.fromkeys(architectures.RECORDS.values()))
+NETWORK_RECORDS = (*NETWORK_OPTIONS, RefusedOptions)

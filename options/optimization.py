@@ -45,6 +45,8 @@ LEARNING_POLICIES = ("poly", "step", "cosine")
 class OptimizerOptions(Options):
     """The optimizer, and how gradients are scaled before they reach it."""
 
+    SECTION = "optimizer"
+
     optimizer: str = option(
         flags.DEFINE_string,
         "momentum",
@@ -95,6 +97,8 @@ class OptimizerOptions(Options):
 class ScheduleOptions(Options):
     """The learning rate as a function of the global step."""
 
+    SECTION = "schedule"
+
     base_learning_rate: float = option(
         flags.DEFINE_float, 0.0001, "Initial learning rate (not of adam).", minimum=0.0
     )
@@ -127,6 +131,11 @@ class ScheduleOptions(Options):
         flags.DEFINE_float, 1e-4, "Learning rate during --slow_start_step.", minimum=0.0
     )
 
+    def check_with(self, records: dict):
+        """Raises OptionError if the slow start takes all of a training's steps."""
+        if "train" in records:
+            self.check_steps(records["train"].training_number_of_steps)
+
     def check_steps(self, total: int):
         """Raises OptionError if the slow start takes all of a training's steps."""
         if self.slow_start_step >= total:
@@ -139,6 +148,8 @@ class ScheduleOptions(Options):
 @dataclasses.dataclass(frozen=True)
 class LossOptions(Options):
     """The loss."""
+
+    SECTION = "loss"
 
     loss: str | None = option(
         flags.DEFINE_string,

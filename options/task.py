@@ -13,6 +13,8 @@ from common import Options, option
 class TaskOptions(Options):
     """What the classes of the data mean, and how a prediction is made of a probability."""
 
+    SECTION = "task"
+
     task: str | None = option(
         flags.DEFINE_string,
         None,

@@ -26,6 +26,8 @@ def _check_expression(name: str, pattern: str):
 class TrainOptions(Options):
     """Steps, batches, what is trained, checkpoints and logging."""
 
+    SECTION = "train"
+
     train_logdir: str = option(
         flags.DEFINE_string, "resnet_101", "Folder of the run: checkpoints, logs, options.json."
     )

@@ -236,15 +236,20 @@ def test_help_exits_with_0_and_shows_flag_default_and_meaning(run_command, argum
     assert "default: '4'" in result.stdout
 
 
-def test_a_command_gets_the_positional_arguments_that_it_names(capsys):
-    received = []
+def test_arguments_without_dashes_are_those_that_a_command_names():
+    assert common.check_arguments(["voc"], ("FORMAT",), None) == ["voc"]
+    assert common.check_arguments(["voc", "a", "b"], ("FORMAT",), "a command") == [
+        "voc",
+        ["a", "b"],
+    ]
+    for values, message in (([], "FORMAT is missing"), (["voc", "more"], "argument 'more'")):
+        with pytest.raises(OptionError, match=message):
+            common.check_arguments(values, ("FORMAT",), None)
+    with pytest.raises(OptionError, match="a command is missing"):
+        common.check_arguments(["voc"], ("FORMAT",), "a command")
 
-    def main(unused_flag_values, *arguments):
-        received.extend(arguments)
 
-    assert common._status_of(main, ["program", "voc"], ("FORMAT",)) == 0
-    assert received == ["voc"]
-    assert common._status_of(main, ["program"], ("FORMAT",)) == 2
-    assert "FORMAT is missing" in capsys.readouterr().err
-    assert common._status_of(main, ["program", "voc", "more"], ("FORMAT",)) == 2
-    assert "unexpected argument 'more'" in capsys.readouterr().err
+def test_options_without_effect_are_refused_only_if_they_were_given():
+    common.refuse_given({"side"}, ["crop"], "with --color=blue")
+    with pytest.raises(OptionError, match="--side has no effect with --color=blue"):
+        common.refuse_given({"side", "crop"}, ["side"], "with --color=blue")
