@@ -34,8 +34,9 @@ from benchmarks import measure, report
 from benchmarks.report import ReportOptions, Row
 from common import option
 from options import saved as saved_options
+from options.config import Config
 from options.device import DeviceOptions
-from options.network import NetworkSpec
+from options.network import NETWORK_OPTIONS
 from utils.errors import OptionError, UserError
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -209,10 +210,10 @@ def _network(options: ExportLatencyOptions):
     from core.export import graph
 
     saved = saved_options.load(options.checkpoint_dir)
-    spec = saved_options.join(NetworkSpec.of(), saved, "model", given=frozenset())
+    spec = saved_options.join(Config.create(NETWORK_OPTIONS, {}), saved).spec
     return graph.Network(
         spec=spec,
-        num_classes=saved.section("run")["num_classes"],
+        num_classes=saved.run["num_classes"],
         crop_size=(options.crop, options.crop),
         scales=(1.0,),
         flip=False,

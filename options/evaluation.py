@@ -8,11 +8,14 @@ from absl import flags
 
 from common import option
 from options.inference import CheckpointOptions, ScaleOptions
+from utils.errors import OptionError
 
 
 @dataclasses.dataclass(frozen=True)
 class EvalOptions(CheckpointOptions, ScaleOptions):
     """What is evaluated, and how."""
+
+    SECTION = "evaluation"
 
     CHOICES = (*CheckpointOptions.CHOICES, "all")
 
@@ -58,3 +61,17 @@ class EvalOptions(CheckpointOptions, ScaleOptions):
         maximum=1000,
     )
     report: bool = option(flags.DEFINE_bool, True, "Whether report.html is written.")
+
+    @property
+    def watches(self) -> bool:
+        """Whether new checkpoints are evaluated as a training writes them."""
+        return self.watch or self.max_number_of_evaluations > 1
+
+    def check(self):
+        """Raises OptionError for two ways to choose checkpoints."""
+        super().check()
+        if self.watches and (self.checkpoint_path or self.checkpoint != "newest"):
+            raise OptionError(
+                "--watch (or --max_number_of_evaluations above 1) evaluates the newest checkpoints "
+                "of --checkpoint_dir; leave out --checkpoint and --checkpoint_path."
+            )

@@ -15,7 +15,9 @@ FORMATS = ("frozen", "savedmodel", "tflite", "onnx", "om")
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions(CheckpointOptions, FlipOptions):
-    """What is exported, in which forms, and how it is checked."""
+    """What is exported, in which formats, and how it is checked."""
+
+    SECTION = "export"
 
     # One, as in the reference: an export is one network.
     checkpoint_path: str | None = option(
@@ -49,9 +51,6 @@ class ExportOptions(CheckpointOptions, FlipOptions):
         flags.DEFINE_bool,
         False,
         "Whether the graph with its variables is written beside it as inference_graph.pbtxt.",
-    )
-    label_weights: tuple[float, ...] | None = option(
-        flags.DEFINE_multi_float, None, "Refused: the weights of classes belong to training."
     )
     check_images: str | None = option(
         flags.DEFINE_string,
@@ -91,14 +90,15 @@ class ExportOptions(CheckpointOptions, FlipOptions):
     def check(self):
         """Raises OptionError for what cannot be exported."""
         super().check()
-        if self.label_weights is not None:
-            raise OptionError(
-                "--label_weights belongs to training and means nothing to an export; leave it out."
-            )
         if not self.format:
             raise OptionError(f"--format is empty; name some of {', '.join(FORMATS)}.")
         if len(set(self.format)) != len(self.format):
             raise OptionError(f"--format={','.join(self.format)} names a format twice.")
+
+    def check_complete(self):
+        """Raises OptionError unless the file to write is named."""
+        if not self.export_path or self.export_path.endswith("/"):
+            raise OptionError("--export_path is missing; name the file, such as OUT/model.pb.")
 
     @property
     def prefixes(self) -> tuple:

@@ -20,13 +20,12 @@ SUFFIXES = {
 RLE = "rle"
 KINDS = (*SUFFIXES, RLE)
 
-# Options that mean nothing to an exported model, and their values where they are not given.
-_OF_CHECKPOINTS = {"checkpoint": "newest", "use_ema": False, "change_network": False}
-
 
 @dataclasses.dataclass(frozen=True)
 class PredictOptions(CheckpointOptions, ScaleOptions):
     """What is predicted, by which model, and what is saved."""
+
+    SECTION = "prediction"
 
     input: tuple[str, ...] | None = option(
         flags.DEFINE_multi_string,
@@ -77,8 +76,11 @@ class PredictOptions(CheckpointOptions, ScaleOptions):
             )
         if not self.save:
             raise OptionError(f"--save is empty; name some of {', '.join(KINDS)}.")
-        if self.model:
-            self._check_with_model()
+        if self.model and (self.checkpoint_path or self.checkpoint_dir):
+            raise OptionError(
+                "--model is a network of its own, and --checkpoint_path or --checkpoint_dir names "
+                "another; pass one of them."
+            )
         masks = {"index", "palette"}.intersection(self.save)
         if self.plain_names and len(masks) != 1:
             raise OptionError(
@@ -86,31 +88,23 @@ class PredictOptions(CheckpointOptions, ScaleOptions):
                 f"has {len(masks)}; save index or palette."
             )
 
-    def _check_with_model(self):
-        if self.checkpoint_path or self.checkpoint_dir:
-            raise OptionError(
-                "--model is a network of its own, and --checkpoint_path or --checkpoint_dir names "
-                "another; pass one of them."
-            )
-        for name, unset in _OF_CHECKPOINTS.items():
-            if getattr(self, name) != unset:
-                raise OptionError(
-                    f"--{name} is for checkpoints, but --model={self.model} is a network as it was "
-                    "exported; leave it out."
-                )
-
-    def require_model(self):
-        """Raises OptionError unless something to predict with is named."""
+    def check_complete(self):
+        """Raises OptionError unless model, input and output are named."""
         if not (self.model or self.checkpoint_path or self.checkpoint_dir):
             raise OptionError(
                 "pass one of --checkpoint_path=RUN/model.ckpt-STEP (repeated for several), "
                 "--checkpoint_dir=RUN or --model=FILE.pb; none of them is given."
             )
+        for name in ("output_dir", "input"):
+            if not getattr(self, name):
+                raise OptionError(f"--{name} is missing; see --help.")
 
 
 @dataclasses.dataclass(frozen=True)
 class VisOptions(CheckpointOptions, ScaleOptions):
-    """What `vis.py` shows of a split; names, types and defaults are the DeepLab family's."""
+    """What `vis.py` draws of a split; names, types and defaults are the DeepLab family's."""
+
+    SECTION = "visualization"
 
     vis_logdir: str | None = option(flags.DEFINE_string, None, "Folder for the pictures.")
     vis_split: str = option(flags.DEFINE_string, "val", "Split to predict; needs no labels.")
@@ -151,12 +145,6 @@ class VisOptions(CheckpointOptions, ScaleOptions):
     eval_interval_secs: int = option(
         flags.DEFINE_integer, 300, "Seconds between two looks for a checkpoint.", minimum=1
     )
-    master: str = option(
-        flags.DEFINE_string, "", "Refused unless empty: there is no session of another machine."
-    )
-    label_weights: tuple[float, ...] | None = option(
-        flags.DEFINE_multi_float, None, "Refused: the weights of classes belong to training."
-    )
 
     def check(self):
         """Raises OptionError for what cannot have an effect."""
@@ -166,10 +154,6 @@ class VisOptions(CheckpointOptions, ScaleOptions):
                 f"--max_number_of_iterations={self.max_number_of_iterations} shows the newest "
                 "checkpoints of --checkpoint_dir; leave out --checkpoint and --checkpoint_path."
             )
-        if self.master:
-            raise OptionError(f"--master={self.master} is not supported; leave it out.")
-        if self.label_weights is not None:
-            raise OptionError("--label_weights belongs to training; leave it out.")
 
     @property
     def watches(self) -> bool:

@@ -1,4 +1,4 @@
-"""Flags of the DeepLab family without effect here: accepted at their defaults, else refused."""
+"""Flags of the DeepLab family that no command follows: refused, or accepted without effect."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from common import Options, option
 from utils.errors import OptionError
 
 _NAS = "architecture search backbones are not part of this project"
+_ONE_PROCESS = (
+    "processes are started by python -m deployment.launch, one for each device (docs/launching.md)"
+)
 
 # Name -> (function that defines the flag, default, why no other value can have an effect).
 REFUSED = {
@@ -22,6 +25,18 @@ REFUSED = {
         -1,
         "quantization as in TensorFlow 1's contrib package is not part of this project",
     ),
+    "num_clones": (flags.DEFINE_integer, 1, _ONE_PROCESS),
+    "num_replicas": (flags.DEFINE_integer, 1, _ONE_PROCESS),
+    "num_ps_tasks": (flags.DEFINE_integer, 0, _ONE_PROCESS),
+    "master": (flags.DEFINE_string, "", _ONE_PROCESS),
+    "clone_on_cpu": (flags.DEFINE_bool, False, "--device=cpu runs on the CPU"),
+    "over_dump": (flags.DEFINE_bool, False, "--npu_overflow_path=FOLDER dumps what overflows"),
+}
+# Accepted with any value: name -> (function that defines the flag, default, why it has no effect).
+IGNORED = {
+    "shard": (flags.DEFINE_bool, False, "each of several ranks always reads its own share"),
+    "startup_delay_steps": (flags.DEFINE_integer, 15, "all ranks start together"),
+    "over_dump_path": (flags.DEFINE_string, "/home/HwHiAiUser", "it belongs to --over_dump"),
 }
 
 
@@ -39,29 +54,38 @@ def check(values: dict):
 
 
 def without(values: dict) -> dict:
-    """Returns the values without refused options, as old runs have them in options.json.
+    """Returns the values without the options of these tables, as old runs have them saved.
 
     Raises:
       OptionError: If a refused option has another value than its default.
     """
     check(values)
-    return {name: value for name, value in values.items() if name not in REFUSED}
+    return {
+        name: value for name, value in values.items() if name not in REFUSED and name not in IGNORED
+    }
 
 
 def _check_record(record):
     check(record.to_dict())
 
 
-# The table as an option record, which defines the flags.
+def _help(default, reason: str, refused: bool) -> str:
+    if refused:
+        return f"Refused unless {default if default != '' else 'empty'}: {reason}."
+    return f"Accepted without effect: {reason}."
+
+
+# The tables as an option record, which defines the flags.
 RefusedOptions = dataclasses.make_dataclass(
     "RefusedOptions",
     [
-        (name, object, option(define, default, f"Refused unless {default}: {reason}."))
-        for name, (define, default, reason) in REFUSED.items()
+        (name, object, option(define, default, _help(default, reason, table is REFUSED)))
+        for table in (REFUSED, IGNORED)
+        for name, (define, default, reason) in table.items()
     ],
     bases=(Options,),
     namespace={
-        "__doc__": "Flags of the DeepLab family that have no effect.",
+        "__doc__": "Flags of the DeepLab family that no command follows.",
         "__module__": __name__,
         "check": _check_record,
     },

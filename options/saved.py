@@ -1,10 +1,9 @@
-"""The options that were saved beside a checkpoint, joined with the flags of a later command.
+"""The options saved beside a checkpoint (`options.json`), joined with those of a later command.
 
-Whoever evaluates, predicts or exports need not repeat what the network was trained with. A flag
-that is given on purpose and contradicts what was saved about the network is an error, because the
-weights would mean something else; `--change_network` allows it.
-
-This module does without TensorFlow, so that a contradiction is found before that is loaded.
+Evaluation, prediction and export take from the run what their flags do not say. A flag that
+contradicts the saved network is an error, because the weights would mean something else;
+`--change_network` allows it. Saved options are read by name, whatever their section: a file of an
+older version has other sections.
 """
 
 from __future__ import annotations
@@ -15,31 +14,54 @@ import os
 from absl import logging
 
 import common
-from common import Options
+from options import refused
+from options.architectures import ArchitectureOptions
+from options.config import ORIGINS, SAVED, Config, record_classes
+from options.data import DataOptions
+from options.network import NetworkOptions
 from utils.errors import OptionError, UserError
 
-# What the network was trained to see belongs to it as much as its layers.
+# What resizes images is part of the network as much as its layers.
 DATA_OF_THE_NETWORK = frozenset(
     ["min_resize_value", "max_resize_value", "resize_factor", "keep_aspect_ratio"]
 )
+# Sections by what they are about, those of older versions included.
+DATA = ("data",)
+TRAINING = ("train", "optimizer", "schedule", "loss")
+
+_RUN = "run"
+_NETWORK_RECORDS = (NetworkOptions, ArchitectureOptions)
+# The records whose options a checkpoint brings along.
+_JOINED_RECORDS = (*_NETWORK_RECORDS, DataOptions)
 
 
 @dataclasses.dataclass(frozen=True)
 class SavedOptions:
-    """What stands in `options.json`.
+    """The content of `options.json`.
 
     Attributes:
       path: The file.
-      sections: Section name -> values by name; empty where there is no file, as beside published
+      sections: Section -> option name -> value; empty where there is no file, as beside published
         checkpoints.
+      run: Facts about the data, the software and the command of the run.
+      exists: Whether there is such a file.
     """
 
     path: str
     sections: dict
+    run: dict
+    exists: bool
 
-    def section(self, name: str) -> dict:
-        """Returns the values of a section, empty where nothing was saved."""
-        return self.sections.get(name, {})
+    def values(self, *sections: str) -> dict:
+        """Returns option name -> plain value of some sections, of all by default.
+
+        Raises:
+          OptionError: If an option has a value that this version cannot follow.
+        """
+        chosen = [
+            values for name, values in self.sections.items() if not sections or name in sections
+        ]
+        return refused.without({name: value for part in chosen for name, value in part.items()})
 
 
 def load(folder: str) -> SavedOptions:
@@ -49,64 +71,71 @@ def load(folder: str) -> SavedOptions:
       UserError: If the file is damaged.
     """
     path = os.path.join(folder, common.OPTIONS_FILE)
-    sections = common.load_options(folder)
-    if sections is None:
-        return SavedOptions(path, {})
-    if not isinstance(sections, dict) or not all(
-        isinstance(section, dict) for section in sections.values()
-    ):
+    found = common.load_options(folder)
+    content = found or {}
+    if not all(isinstance(section, dict) for section in content.values()):
         raise UserError(f"{path} does not hold sections of options; restore or remove it.")
-    return SavedOptions(path, sections)
+    sections = {name: part for name, part in content.items() if name not in (_RUN, ORIGINS)}
+    return SavedOptions(path, sections, content.get(_RUN, {}), found is not None)
 
 
-def join(
-    flagged: Options,
-    saved: SavedOptions,
-    section: str,
-    *,
-    given: frozenset,
-    of_the_network: frozenset | None = None,
-    change_network: bool = False,
-) -> Options:
-    """Returns options where each that was not given on purpose has the value that was saved.
+def join(config: Config, saved: SavedOptions, *, change_network: bool = False) -> Config:
+    """Returns a config whose options that were not given have the values that were saved.
 
     Args:
-      flagged: The options as the flags say.
+      config: The options of a command.
       saved: What was saved beside the checkpoint.
-      section: The section with the options of this record.
-      given: Names of the options that were given on purpose; these keep their values.
-      of_the_network: Names of the options that may not be given with another value than the saved
-        one; None stands for all of the record.
-      change_network: Whether they may.
+      change_network: Whether given options may contradict the saved network.
 
     Raises:
-      OptionError: If a given option contradicts a saved one about the network, or a saved one is
-        unknown or refused.
+      OptionError: If a given option contradicts a saved one about the network, a saved one is
+        unknown or refused, or a given one belongs to another architecture than the saved one.
     """
-    stored = saved.section(section)
-    if not stored:
-        return flagged
-    # Checks the names and values, and brings lists to the form they have as flags.
-    kept = type(flagged).from_dict(stored).to_dict()
-    values = flagged.to_dict()
+    stored = saved.values()
+    _check_known(stored, saved.path)
     changes, contradictions = {}, []
-    for name, old in kept.items():
-        value = values.get(name)
-        if name not in stored or (name in values and value == old):
+    for record in config.records.values():
+        if not isinstance(record, _JOINED_RECORDS):
             continue
-        if name not in given:
-            changes[name] = old
-        elif of_the_network is None or name in of_the_network:
-            contradictions.append(f"--{name}={as_text(value)} (saved: {as_text(old)})")
+        names = [name for name in record.names() if name in stored]
+        # Checks the values, and brings lists to the form they have as flags.
+        kept = type(record)(**{name: stored[name] for name in names})
+        for name in names:
+            old, value = getattr(kept, name), getattr(record, name)
+            if name not in config.given:
+                changes[name] = old
+            elif value != old and _is_of_network(record, name):
+                contradictions.append(f"--{name}={as_text(value)} (saved: {as_text(old)})")
+    _settle(contradictions, saved.path, change_network)
+    joined = config.with_values(changes, SAVED + saved.path)
+    joined.check_given()
+    return joined
+
+
+def _check_known(stored: dict, path: str):
+    known = {name for record in record_classes().values() for name in record.names()}
+    unknown = sorted(set(stored) - known)
+    if unknown:
+        raise OptionError(
+            f"{', '.join(unknown)} in {path}: no option of this version; evaluate the run with the "
+            "version that trained it, or correct the file."
+        )
+
+
+def _is_of_network(record, name: str) -> bool:
+    return isinstance(record, _NETWORK_RECORDS) or name in DATA_OF_THE_NETWORK
+
+
+def _settle(contradictions: list, path: str, change_network: bool):
+    """Raises OptionError for contradictions that were not allowed."""
     if contradictions and not change_network:
         raise OptionError(
-            f"{', '.join(contradictions)} contradicts what {saved.path} says of the network that "
-            "the checkpoint was trained for; leave the flag out, or pass --change_network to run "
-            "another network on purpose."
+            f"{', '.join(contradictions)} contradicts the network that the checkpoint was trained "
+            f"as, according to {path}; leave the flag out, or pass --change_network to run another "
+            "network on purpose."
         )
     if contradictions:
         logging.info("--change_network: the network gets %s.", ", ".join(contradictions))
-    return flagged.replace(**changes)
 
 
 def as_text(value) -> str:

@@ -9,7 +9,6 @@ A test holds the page to the records.
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 import runpy
 import sys
@@ -18,27 +17,24 @@ from unittest import mock
 from absl import flags
 
 import common
+from commands import running
+from commands.command import Part
 from common import Options, option
-from options import architectures
+from options import family
 from options.data import DataOptions
 from options.device import DeviceOptions
-from options.network import NetworkOptions
+from options.network import NETWORK_OPTIONS
 from options.training import TRAINING_RECORDS
 from utils.errors import UserError
 from utils.files import write_text
 
 ROOT = pathlib.Path(common.__file__).resolve().parent
 PAGE = ROOT / "docs" / "flags.md"
-# Command -> the flags of its counterpart in the DeepLab family or the Ascend port.
-REFERENCE = ROOT / "docs" / "reference_flags.json"
-_FOLDERS = ("", "datasets", "deployment", "benchmarks")
+_FOLDERS = ("datasets", "deployment", "benchmarks")
 # Come first, in this order: most people need nothing else.
-_FIRST = ("train_npu.py", "eval.py", "predict.py", "vis.py", "export_model.py", "datasets.convert")
+_FIRST = ("train", "evaluate", "predict", "visualize", "export", "convert")
 # Records that a run keeps in its options.json and is held to when it continues.
-_KEPT = (
-    *(NetworkOptions, *architectures.RECORDS.values()),
-    *(*TRAINING_RECORDS, DataOptions, DeviceOptions),
-)
+_KEPT = (*NETWORK_OPTIONS, *TRAINING_RECORDS, DataOptions, DeviceOptions)
 _TYPES = {
     flags.DEFINE_bool: "bool",
     flags.DEFINE_float: "float",
@@ -51,8 +47,9 @@ _TYPES = {
 }
 _HEAD = """# Flags
 
-Every flag of every command, by the record that it is a field of. `python -m scripts.document_flags`
-writes this page, and a test holds it to the code.
+Every flag of every command, grouped by option record. `python -m scripts.document_flags` writes
+this page, and a test compares it with the code. A command refuses a flag that has no effect in it,
+and says where it has one; flags of the DeepLab family are accepted and named in a notice instead.
 
 - **R**: a flag of the DeepLab reference, with its name, type and default
   ([compatibility.md](compatibility.md) says where the effect differs).
@@ -72,20 +69,23 @@ class DocumentOptions(Options):
 
 
 def commands() -> dict:
-    """Returns how each command is called -> its option records."""
-    paths = {}
+    """Returns how each command is called, without `python` -> the `Part`s of records it takes."""
+    verbs = running.verbs()
+    found = {
+        verbs[verb].program.split()[-1]: verbs[verb].parts
+        for verb in [*_FIRST, *(verb for verb in verbs if verb not in _FIRST)]
+    }
     for folder in _FOLDERS:
         here = ROOT / folder
         for path in sorted([*here.glob("*.py"), *here.glob("*/__main__.py")]):
             if "common.run(main" in path.read_text(encoding="utf-8"):
                 module = path.parent.name if path.stem == "__main__" else path.stem
-                paths[f"{folder}.{module}" if folder else path.name] = path
-    ordered = [*_FIRST, *(name for name in paths if name not in _FIRST)]
-    return {name: _records(paths[name]) for name in ordered}
+                found.setdefault(f"{folder}.{module}", _parts(path))
+    return found
 
 
-def _records(path: pathlib.Path) -> tuple:
-    """Returns the records that a command hands to `common.run`."""
+def _parts(path: pathlib.Path) -> tuple:
+    """Returns the records that a module hands to `common.run`."""
     seen = []
 
     def run(unused_main, *classes, **unused_arguments):
@@ -93,40 +93,49 @@ def _records(path: pathlib.Path) -> tuple:
 
     with mock.patch.object(common, "run", run), mock.patch.object(sys, "argv", [str(path)]):
         runpy.run_path(str(path), run_name="__main__")
-    return tuple(seen)
+    return tuple(Part(record, record.names()) for record in seen)
 
 
 def page() -> str:
     """Returns the page."""
-    reference = json.loads(REFERENCE.read_text(encoding="utf-8"))
     owners, users = {}, {}
-    for command, records in commands().items():
-        for record in records:
-            for field in dataclasses.fields(record):
-                owner = _owner(record, field.name)
-                owners.setdefault(owner, {}).setdefault(field.name, field)
-                users.setdefault((owner, field.name), []).append(command)
-    parts = [_HEAD]
+    for command, parts in commands().items():
+        for part in parts:
+            for field in dataclasses.fields(part.record):
+                if field.name in part.names:
+                    owner = _owner(part.record, field.name)
+                    owners.setdefault(owner, {}).setdefault(field.name, field)
+                    users.setdefault((owner, field.name), []).append(command)
+    text = [_HEAD]
     for owner, fields in owners.items():
-        everywhere = users[owner, next(iter(fields))]
-        parts.append(f"\n## {_title(owner)}\n\nOf {', '.join(everywhere)}.\n")
-        parts.append("| flag | type | default | what it says | |\n|---|---|---|---|---|")
+        everywhere = list(dict.fromkeys(one for name in fields for one in users[owner, name]))
+        text.append(f"\n## {_title(owner)}\n\nOf {', '.join(everywhere)}.\n")
+        text.append("| flag | type | default | meaning | |\n|---|---|---|---|---|")
         for field in fields.values():
             used_by = users[owner, field.name]
-            marks = ["R"] if any(field.name in reference.get(one, ()) for one in used_by) else []
+            marks = ["R"] if _is_of_reference(field.name, used_by) else []
             if owner in _KEPT:
                 marks.append("free" if field.metadata["changeable"] else "fixed")
-            parts.append(_row(field, [one for one in everywhere if one not in used_by], marks))
-    return "\n".join(parts) + "\n"
+            text.append(_row(field, used_by if used_by != everywhere else [], marks))
+    return "\n".join(text) + "\n"
 
 
-def _row(field, without, marks) -> str:
-    but = f" Not of {', '.join(without)}, which has its own." if without else ""
+def _is_of_reference(name: str, used_by: list) -> bool:
+    """Returns whether a counterpart of one of the commands has the flag in the DeepLab family."""
+    counterparts = {
+        command.program.split()[-1]: family.BY_VERB.get(verb, ())
+        for verb, command in running.verbs().items()
+    }
+    counterparts["datasets.index_masks"] = family.BY_VERB["index_masks"]
+    return any(name in counterparts.get(command, ()) for command in used_by)
+
+
+def _row(field, only, marks) -> str:
     cells = (
         f"`--{field.name}`",
         _TYPES[field.metadata["define"]],
         _default(field),
-        _meaning(field) + but,
+        _meaning(field) + (f" Only of {', '.join(only)}." if only else ""),
         ", ".join(marks),
     )
     return "| " + " | ".join(cells) + " |"
@@ -153,16 +162,16 @@ def _default(field) -> str:
 
 
 def _meaning(field) -> str:
-    limits, words = field.metadata, []
+    limits, rules = field.metadata, []
     if limits["choices"] is not None:
-        words.append("One of " + ", ".join(str(choice) for choice in limits["choices"]) + ".")
+        rules.append("One of " + ", ".join(str(choice) for choice in limits["choices"]) + ".")
     bounds = (("minimum", "at least"), ("above", "above"), ("maximum", "at most"))
-    said = [f"{word} {limits[key]}" for key, word in bounds if limits[key] is not None]
-    if said:
-        words.append(" and ".join(said).capitalize() + ".")
+    stated = [f"{word} {limits[key]}" for key, word in bounds if limits[key] is not None]
+    if stated:
+        rules.append(" and ".join(stated).capitalize() + ".")
     if limits["length"] is not None:
-        words.append(f"{limits['length']} values.")
-    return " ".join([limits["help"], *words]).replace("|", "\\|")
+        rules.append(f"{limits['length']} values.")
+    return " ".join([limits["help"], *rules]).replace("|", "\\|")
 
 
 def main(flag_values):

@@ -6,9 +6,9 @@ import subprocess
 import sys
 import time
 
-import train_npu
+import common
 
-ROOT = pathlib.Path(train_npu.__file__).parent
+ROOT = pathlib.Path(common.__file__).parent
 START_SECONDS = 120
 NETWORK = (
     *("--model_variant=mobilenet_v2", "--depth_multiplier=0.25", "--aspp_convs_filters=8"),

@@ -4,13 +4,20 @@ import os
 
 import common
 from core import network
+from core.inference import segmenter
 from core.training import ema
+from options.config import Config
 from options.data import DataOptions
 from options.network import NetworkSpec
 from tests.golden.logits import load_weights
 from utils.compat import tf
 
 SMALL = NetworkSpec.of(depth_multiplier=0.25, aspp_convs_filters=8)
+
+
+def config_of(spec, **data):
+    """Returns what `segmenter.load` takes of a network without saved options."""
+    return Config.create(segmenter.RECORDS, {**spec.to_dict(), **data})
 
 
 def save_checkpoint(folder, num_classes, options=SMALL, factor=1.0, averages=False):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-import cal_miou
+from commands.engines import score
 from tests.resources import golden_json
 from utils.errors import UserError
 
@@ -20,7 +20,7 @@ def _log(tmp_path, text):
 
 
 def test_the_last_of_several_evaluations_counts(tmp_path):
-    (only,) = cal_miou.read(
+    (only,) = score.read(
         _log(
             tmp_path,
             "step: 5  loss:1\n"
@@ -35,7 +35,7 @@ def test_the_last_of_several_evaluations_counts(tmp_path):
 
 
 def test_scales_are_told_apart_and_loggers_may_write_around(tmp_path):
-    found = cal_miou.read(
+    found = score.read(
         _log(
             tmp_path,
             "I0101 eval/miou_0.5_1.0_flipped_class_0 : 0.25\n"
@@ -54,7 +54,7 @@ def test_the_mean_of_the_golden_numbers(tmp_path):
             f"eval/miou_1.0_class_{number} : {'nan' if iou is None else iou}\n"
             for number, iou in enumerate(case["iou_per_class"])
         ]
-        (found,) = cal_miou.read(_log(tmp_path, "".join(lines)))
+        (found,) = score.read(_log(tmp_path, "".join(lines)))
         expected = case["mean_over_labelled_classes"]
         assert found.miou == (None if expected is None else pytest.approx(expected, abs=1e-6))
 
@@ -69,7 +69,7 @@ def test_the_mean_of_the_golden_numbers(tmp_path):
 )
 def test_other_files_are_refused(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
-        cal_miou.read(_log(tmp_path, text))
+        score.read(_log(tmp_path, text))
 
 
 def test_the_command_prints_the_mean_and_says_what_is_missing(tmp_path):

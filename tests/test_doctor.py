@@ -7,14 +7,15 @@ import sys
 
 import pytest
 
-import doctor
+import common
+from commands.engines import doctor_tensorflow, machine
 from options.device import DeviceOptions
 from tests import small_data
 from tests.npu_adapter import session as device
 from utils import compat
 from utils.version import VERSION
 
-ROOT = pathlib.Path(doctor.__file__).parent
+ROOT = pathlib.Path(common.__file__).parent
 STAND_IN = pathlib.Path(device.__file__).parent / "bridge"
 
 
@@ -43,10 +44,10 @@ def test_a_machine_data_and_checkpoint_in_order_are_all_well(tmp_path):
     assert f"ok    DeepLabV3: version {VERSION}" in output
     assert "ok    --device=cpu: cpu, precision fp32" in output
     kernels = "oneDNN" if compat.uses_onednn() else "Eigen"
-    assert f"ok    TensorFlow: {compat.tf.__version__}, kernels for CPU by {kernels}" in output
+    assert f"ok    TensorFlow: {compat.tf.__version__}, CPU kernels from {kernels}" in output
     assert "ok    split val: 2 images" in output
     assert "model.ckpt-2400, " in output
-    assert output.endswith("All is well.\n")
+    assert output.endswith("All checks passed.\n")
 
 
 def test_what_is_wrong_is_told_all_at_once(tmp_path):
@@ -54,16 +55,16 @@ def test_what_is_wrong_is_told_all_at_once(tmp_path):
     status, output = run("--device=npu", "--num_classes=3", *arguments, RANK_SIZE="8")
     assert status == 1
     for expected in (
-        "MEND  --device=npu: cannot be used",
-        "MEND  --dataset_dir=",
-        "MEND  checkpoint: cannot be read",
-        "MEND  NPU devices: no /dev/davinci*",
+        "FIX   --device=npu: cannot be used",
+        "FIX   --dataset_dir=",
+        "FIX   checkpoint: cannot be read",
+        "FIX   NPU devices: no /dev/davinci*",
         "source /usr/local/Ascend/ascend-toolkit/set_env.sh",
         "neither npu_bridge nor npu_device is found",
         "neither RANK_ID nor DEVICE_INDEX",
     ):
         assert expected in output
-    assert " checks need mending." in output
+    assert " checks failed." in output
 
 
 def test_adapter_and_rank_table_are_looked_at(monkeypatch):
@@ -73,7 +74,10 @@ def test_adapter_and_rank_table_are_looked_at(monkeypatch):
     monkeypatch.syspath_prepend(str(STAND_IN))
     monkeypatch.setenv("ASCEND_HOME_PATH", str(ROOT))
     monkeypatch.setenv("RANK_TABLE_FILE", str(ROOT / "scripts" / "8p.json"))
-    found = {finding.what: finding for finding in doctor._ascend(DeviceOptions())}
+    found = {
+        finding.what: finding
+        for finding in machine.ascend(DeviceOptions(), doctor_tensorflow.adapter)
+    }
     assert found["CANN"].remedy == ""
     assert "npu_bridge" in found["adapter"].result
     assert found["rank table"].result.endswith("8p.json, 8 devices")
@@ -94,7 +98,7 @@ def test_adapter_and_rank_table_are_looked_at(monkeypatch):
 def test_variables_of_cann_are_held_to_their_bounds(monkeypatch, variables, remedy):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    remedies = [finding.remedy for finding in doctor._numbers() if finding.remedy]
+    remedies = [finding.remedy for finding in machine._numbers() if finding.remedy]
     assert len(remedies) == (remedy is not None)
     assert remedy is None or remedy in remedies[0]
 
@@ -103,9 +107,9 @@ def test_what_a_gpu_needs_is_told():
     status, output = run("--device=gpu", PATH="/nowhere", CUDA_VISIBLE_DEVICES="")
     assert status == 1
     for expected in (
-        "MEND  --device=gpu: cannot be used",
-        "MEND  NVIDIA driver: nvidia-smi is not on PATH",
-        "MEND  GPUs: TensorFlow sees none",
+        "FIX   --device=gpu: cannot be used",
+        "FIX   NVIDIA driver: nvidia-smi is not on PATH",
+        "FIX   GPUs: TensorFlow sees none",
     ):
         assert expected in output
 
@@ -118,7 +122,7 @@ def test_gpus_are_shown_with_what_they_can_compute_in(monkeypatch, tmp_path):
     monkeypatch.setattr("deployment.devices.gpu.why_no_gpu", lambda: None)
     gpus = [compat.Gpu("NVIDIA A100", (8, 0)), compat.Gpu("Tesla P4", (6, 1))]
     monkeypatch.setattr(compat, "visible_gpus", lambda: gpus)
-    driver, first, second = doctor._nvidia(DeviceOptions())
+    driver, first, second = machine.nvidia(DeviceOptions(), doctor_tensorflow.gpus)
     assert driver.result == "NVIDIA A100, 550.54, 40960 MiB"
     assert first.what == "--gpu=0"
     assert first.result == "NVIDIA A100, compute capability 8.0, precision fp32 or fp16"
@@ -137,6 +141,6 @@ def test_gpus_are_shown_with_what_they_can_compute_in(monkeypatch, tmp_path):
 def test_the_adapters_versions_are_compared(monkeypatch, version, python, remedy):
     monkeypatch.setattr("utils.compat.VERSION", version)
     monkeypatch.setattr(sys, "version_info", (*python, 0))
-    finding = doctor._adapter(["npu_bridge"])
+    finding = doctor_tensorflow.adapter(["npu_bridge"])
     assert remedy in finding.remedy
     assert bool(finding.remedy) == bool(remedy)

@@ -1,8 +1,5 @@
 """Keeps the commands and links of the documents true."""
 
-import ast
-import importlib
-import inspect
 import pathlib
 import re
 import shlex
@@ -11,13 +8,13 @@ import pytest
 from absl import flags
 
 import common
+from commands import running
 from scripts import document_flags
 
 ROOT = pathlib.Path(common.__file__).parent
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 )
-COMMON_RUN = ast.dump(ast.parse("common.run", mode="eval").body)
 TARGETS = set(re.findall(r"^([a-z0-9.-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
 
 
@@ -40,36 +37,31 @@ def python_commands():
     return found
 
 
-def option_classes(module):
-    """Returns the option classes of a command: the arguments of its call of `common.run`."""
-    imported = importlib.import_module(module)
-    if hasattr(imported, "__path__"):
-        imported = importlib.import_module(f"{module}.__main__")
-    for node in ast.walk(ast.parse(inspect.getsource(imported))):
-        if isinstance(node, ast.Call) and ast.dump(node.func) == COMMON_RUN:
-            return [
-                record
-                for argument in node.args[1:]
-                for record in (
-                    getattr(imported, argument.value.id)
-                    if isinstance(argument, ast.Starred)
-                    else [getattr(imported, argument.id)]
-                )
-            ]
-    return pytest.fail(f"{module} does not call common.run.")
+def verb_of(program):
+    """Returns the verb of a program, and whether --mode chooses it; None without a verb."""
+    for name, command in running.verbs().items():
+        if command.program.split()[-1] == program:
+            return name, program == "train_npu.py"
+    return None
 
 
 @pytest.mark.parametrize("words", python_commands())
 def test_flags_of_a_documented_command_exist(words):
-    if words[0] == "-m":
-        module, words = words[1], words[2:]
-    else:
-        module, words = words[0].replace("/", ".")[: -len(".py")], words[1:]
-    classes = option_classes(module)
+    program, words = (words[1], words[2:]) if words[0] == "-m" else (words[0], words[1:])
     values = flags.FlagValues()
-    common.define_flags(*classes, flag_values=values)
-    values([module, *words])
-    for record in classes:
+    if program == "seg.py":
+        running.parse(words[0], program, False, values, [program, *words[1:]])
+        return
+    if verb_of(program):
+        verb, by_mode = verb_of(program)
+        parsed = running.parse(verb, program, by_mode, values, [program, *words])
+        assert parsed.notice == ""
+        return
+    name = program.replace("/", ".")[: -len(".py")] if program.endswith(".py") else program
+    records = [part.record for part in document_flags.commands()[name]]
+    common.define_flags(*records, flag_values=values)
+    values([program, *words])
+    for record in records:
         common.from_flags(record, values)
 
 

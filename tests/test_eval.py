@@ -8,17 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-import common
-import eval as eval_command
+from commands import running
 from core.evaluation import results
 from datasets import info as dataset_info
 from datasets.records import shards, tfrecord
-from options.data import DataOptions
-from options.device import DeviceOptions
-from options.evaluation import EvalOptions
-from options.inference import WindowOptions
 from options.network import NetworkSpec
-from tests import small_data
+from tests import in_process, small_data
 from tests.resources import data_folder, pretrained
 from tests.small_networks import save_run
 from utils.compat import tf
@@ -65,14 +60,9 @@ def run(tmp_path_factory):
     return folder
 
 
-def _evaluate(records, logdir, given=("dataset_dir",), spec=None, crop=None, **options):
-    data = {} if crop is None else {"eval_crop_size": crop}
-    return eval_command.evaluate(
-        spec or NetworkSpec.of(),
-        EvalOptions(eval_logdir=str(logdir), **options),
-        DataOptions(dataset_dir=records[0], **data),
-        DeviceOptions(device="cpu"),
-        given=frozenset(given),
+def _evaluate(records, logdir, **options):
+    return running.call(
+        "evaluate", dataset_dir=records[0], eval_logdir=str(logdir), device="cpu", **options
     )
 
 
@@ -90,12 +80,12 @@ def test_the_newest_checkpoint_is_evaluated_with_the_options_saved_beside_it(
 
 
 def test_results_lie_beside_the_checkpoint_by_default(records, run):
-    eval_command.evaluate(
-        NetworkSpec.of(),
-        EvalOptions(checkpoint_path=os.path.join(run, "model.ckpt-3"), report=False),
-        DataOptions(dataset_dir=records[0]),
-        DeviceOptions(device="cpu"),
-        given=frozenset(["dataset_dir"]),
+    running.call(
+        "evaluate",
+        checkpoint_path=os.path.join(run, "model.ckpt-3"),
+        report=False,
+        dataset_dir=records[0],
+        device="cpu",
     )
     folder = os.path.join(run, "eval")
     with open(os.path.join(folder, results.METRICS_FILE)) as file:
@@ -104,12 +94,7 @@ def test_results_lie_beside_the_checkpoint_by_default(records, run):
 
 
 def test_another_network_needs_consent(records, run, tmp_path):
-    options = {
-        "checkpoint_dir": run,
-        "report": False,
-        "spec": NetworkSpec.of(output_stride=8),
-        "given": ["dataset_dir", "output_stride"],
-    }
+    options = {"checkpoint_dir": run, "report": False, "output_stride": 8}
     with pytest.raises(OptionError, match=r"--output_stride=8 \(saved: 16\).*--change_network"):
         _evaluate(records, tmp_path, **options)
     assert not os.listdir(str(tmp_path))
@@ -134,13 +119,7 @@ def test_what_cannot_work_is_a_sentence(records, run, tmp_path):
     with pytest.raises(UserError, match="cannot write to --eval_logdir="):
         _evaluate(records, tmp_path / "file" / "eval", checkpoint_dir=run)
     with pytest.raises(OptionError, match=r"pass --eval_crop_size=41,57"):
-        _evaluate(
-            records,
-            logdir,
-            checkpoint_dir=run,
-            given=["dataset_dir", "eval_crop_size"],
-            crop=(33, 57),
-        )
+        _evaluate(records, logdir, checkpoint_dir=run, eval_crop_size=(33, 57))
     assert not logdir.exists()
 
 
@@ -206,12 +185,7 @@ def test_the_command_evaluates_and_both_entry_points_agree(records, run, tmp_pat
     done = _command(*arguments)
     assert done.returncode == 0, done.stderr
     first = json.loads((tmp_path / "metrics.json").read_text())
-    from train_npu import OPTION_CLASSES, main
-
-    values = common.flags.FlagValues()
-    common.define_flags(*OPTION_CLASSES, flag_values=values)
-    values(["train_npu.py", "--mode=evaluate", "--noreport", *arguments])
-    main(values)
+    assert in_process.run("train_npu.py", "--mode=evaluate", "--noreport", *arguments) == 0
     second = json.loads((tmp_path / "metrics.json").read_text())
     assert second["iou_per_class"] == first["iou_per_class"]
 
@@ -248,16 +222,14 @@ def _write_voc_crops(source, folder):
 def test_a_published_checkpoint_scores_as_it_does_with_the_reference(setting, options, tmp_path):
     voc, golden = data_folder("voc"), data_folder("golden_deeplab_dm05")
     _write_voc_crops(voc / "crops513", str(tmp_path / "records"))
-    summary = eval_command.evaluate(
-        NetworkSpec.of(depth_multiplier=0.5),
-        EvalOptions(
-            checkpoint_path=pretrained("deeplabv3_mnv2_dm05_pascal"),
-            eval_logdir=str(tmp_path / "eval"),
-            **options,
-        ),
-        DataOptions(dataset_dir=str(tmp_path / "records")),
-        DeviceOptions(device="cpu"),
-        given=frozenset(["dataset_dir", "depth_multiplier"]),
+    summary = running.call(
+        "evaluate",
+        depth_multiplier=0.5,
+        checkpoint_path=pretrained("deeplabv3_mnv2_dm05_pascal"),
+        eval_logdir=str(tmp_path / "eval"),
+        dataset_dir=str(tmp_path / "records"),
+        device="cpu",
+        **options,
     )
     expected = json.loads((golden / "metrics.json").read_text())[f"{setting}/voc_crops513"]
     assert summary["num_images"] == expected["images"]
@@ -316,13 +288,13 @@ def test_contradicting_choices_of_checkpoints_are_refused(records, tmp_path, opt
 
 def test_images_at_their_own_size_in_windows_and_by_two_checkpoints(records, run, tmp_path):
     paths = [os.path.join(run, f"model.ckpt-{step}") for step in (3, 20)]
-    summary = eval_command.evaluate(
-        NetworkSpec.of(),
-        EvalOptions(checkpoint_path=paths, eval_logdir=str(tmp_path), eval_batch_size=2),
-        DataOptions(dataset_dir=records[0]),
-        DeviceOptions(device="cpu"),
-        WindowOptions(window_size=(33, 41), window_overlap=0.5),
-        given=frozenset(["dataset_dir"]),
+    summary = _evaluate(
+        records,
+        tmp_path,
+        checkpoint_path=paths,
+        eval_batch_size=2,
+        window_size=(33, 41),
+        window_overlap=0.5,
     )
     assert summary["num_images"] == 3
     assert sum(row["labelled"] for row in summary["classes"]) == records[1]
@@ -334,11 +306,4 @@ def test_images_at_their_own_size_in_windows_and_by_two_checkpoints(records, run
 
 def test_windows_need_images_at_their_own_size(records, run, tmp_path):
     with pytest.raises(OptionError, match="pass --eval_crop_size=auto"):
-        eval_command.evaluate(
-            NetworkSpec.of(),
-            EvalOptions(checkpoint_dir=run, eval_logdir=str(tmp_path)),
-            DataOptions(dataset_dir=records[0], eval_crop_size=CROP),
-            DeviceOptions(device="cpu"),
-            WindowOptions(max_pixels=1000),
-            given=frozenset(["dataset_dir", "eval_crop_size"]),
-        )
+        _evaluate(records, tmp_path, checkpoint_dir=run, eval_crop_size=CROP, max_pixels=1000)

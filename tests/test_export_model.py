@@ -12,17 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import export_model
+from commands import running
 from core import network
 from core.export import check, frozen, graph, images, tflite
 from core.inference import segmenter
-from options.data import DataOptions
-from options.device import DeviceOptions
 from options.export import FORMATS, ExportOptions
 from options.network import NetworkSpec
 from tests import resources, small_data
 from tests.golden import logits as golden_logits
-from tests.small_networks import SMALL, save_checkpoint, save_run
+from tests.options.flags_of import accepted_flags
+from tests.small_networks import SMALL, config_of, save_checkpoint, save_run
 from utils.compat import has_new_tflite_converter, tf
 from utils.errors import OptionError, UserError
 from utils.version import VERSION
@@ -43,14 +42,9 @@ def run(tmp_path_factory):
     return folder
 
 
-def export(run, path, given=(), spec=None, data=None, device=None, **options):
-    return export_model.export(
-        spec or NetworkSpec.of(),
-        ExportOptions(**{"checkpoint_dir": run, "export_path": str(path), **options}),
-        DataOptions(**(data or {})),
-        DeviceOptions(device="cpu", **(device or {})),
-        given=frozenset(given),
-    )
+def export(run, path, **options):
+    options = {"checkpoint_dir": run, "export_path": str(path), "device": "cpu", **options}
+    return running.call("export", **options)
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +188,7 @@ def test_images_standardized_as_other_frameworks_do_are_exported_alike(tmp_path)
     described = export(
         None,
         tmp_path / "net.pb",
-        given=["crop_size"],
-        spec=options,
+        **options.to_dict(),
         checkpoint_path=checkpoint_path,
         crop_size=CROP,
         format=("frozen", "tflite"),
@@ -210,7 +203,7 @@ def test_images_standardized_as_other_frameworks_do_are_exported_alike(tmp_path)
         assert described["artifacts"][name]["check"]["label_agreement"] >= 0.999, name
     # Smaller than the crop, so that the pad colour counts.
     image = small_data.pixels(0, 25, 30)
-    settings = {"spec": options, "data_options": DataOptions(eval_crop_size=CROP)}
+    settings = {"config": config_of(options, eval_crop_size=CROP)}
     with segmenter.load(checkpoint_path, **settings) as loaded:
         expected = loaded.segment(image, probabilities=True).probabilities
     with segmenter.load(str(tmp_path / "net.pb")) as loaded:
@@ -225,8 +218,8 @@ def published(tmp_path_factory):
     described = export(
         None,
         folder / "dm05.pb",
-        given=["crop_size"],
-        spec=NetworkSpec.of(depth_multiplier=0.5, output_stride=8),
+        depth_multiplier=0.5,
+        output_stride=8,
         checkpoint_path=resources.pretrained("deeplabv3_mnv2_dm05_pascal"),
         crop_size=(257, 257),
         format=["frozen", "tflite"],
@@ -288,8 +281,7 @@ def test_every_backbone_can_be_exported_in_every_format(variant, tmp_path):
     described = export(
         None,
         tmp_path / "net.pb",
-        given=["crop_size"],
-        spec=options,
+        **options.to_dict(),
         checkpoint_path=checkpoint_path,
         crop_size=(65, 65),
         format=formats,
@@ -305,8 +297,7 @@ def test_check_images_can_be_a_split(run, tmp_path):
     described = export(
         run,
         tmp_path / "net.pb",
-        given=["dataset_dir"],
-        data={"dataset_dir": records},
+        dataset_dir=records,
         num_check_images=2,
     )
     assert described["check_images"] == {"count": 2, "source": f"split val of {records}"}
@@ -480,7 +471,7 @@ def test_averages_of_the_weights_are_exported_on_request(run, tmp_path):
     )
     assert described["checkpoint"]["use_ema"] is True
     image = small_data.pixels(0, *CROP)
-    settings = {"spec": SMALL, "data_options": DataOptions(eval_crop_size=CROP)}
+    settings = {"config": config_of(SMALL, eval_crop_size=CROP)}
     with segmenter.load(str(tmp_path / "net.pb")) as loaded:
         found = loaded.segment(image, probabilities=True).probabilities
     for use_ema in (True, False):
@@ -496,8 +487,7 @@ def test_a_checkpoint_of_another_network_is_an_error(run, tmp_path):
         export(
             run,
             tmp_path / "net.pb",
-            given=["aspp_convs_filters"],
-            spec=NetworkSpec.of(aspp_convs_filters=24),
+            aspp_convs_filters=24,
             change_network=True,
         )
     assert os.listdir(tmp_path) == []
@@ -505,17 +495,12 @@ def test_a_checkpoint_of_another_network_is_an_error(run, tmp_path):
 
 def test_a_flag_that_contradicts_the_saved_network_is_an_error(run, tmp_path):
     with pytest.raises(OptionError, match="--output_stride=8 .saved: 16. contradicts"):
-        export(
-            run,
-            tmp_path / "net.pb",
-            given=["output_stride"],
-            spec=NetworkSpec.of(output_stride=8),
-        )
+        export(run, tmp_path / "net.pb", output_stride=8)
 
 
 def test_another_number_of_classes_is_an_error(run, tmp_path):
     with pytest.raises(UserError, match="predicts 4 classes, but --num_classes says 21"):
-        export(run, tmp_path / "net.pb", given=["num_classes"], data={"num_classes": 21})
+        export(run, tmp_path / "net.pb", num_classes=21)
 
 
 def test_a_missing_checkpoint_is_an_error(tmp_path):
@@ -547,12 +532,9 @@ def test_every_format_has_a_name_that_flags_accept():
     assert ExportOptions(format=FORMATS).format == FORMATS
 
 
-def test_the_command_reads_the_flags_of_the_reference(run, tmp_path):
+def test_the_command_accepts_the_flags_of_the_reference():
     reference = resources.golden_json("flags.json")["entries"]["export_model"]
-    flags = {
-        name for record in export_model.OPTION_CLASSES for name in record.from_dict({}).to_dict()
-    }
-    assert set(reference) - flags == set()
+    assert set(reference) - set(accepted_flags("export")) == set()
 
 
 def test_the_command_ends_with_a_sentence_and_status_2_for_a_wrong_format(tmp_path):

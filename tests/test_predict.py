@@ -11,17 +11,13 @@ import pytest
 from PIL import Image
 
 import common
-import predict as command
-from core.inference import tta as prediction
+from commands import running
+from core.inference import tta
 from core.inference.predictor import Predictor
 from datasets import info as dataset_info
 from datasets.pipeline import input_fn
 from datasets.records import shards, tfrecord
 from options.data import DataOptions
-from options.device import DeviceOptions
-from options.inference import WindowOptions
-from options.network import NetworkSpec
-from options.prediction import PredictOptions
 from tests.small_data import pixels, save_image
 from tests.small_networks import SMALL, save_checkpoint
 from utils import colormap
@@ -64,14 +60,14 @@ def photos(tmp_path):
     return folder
 
 
-def _predict(inputs, folder, data=(), given=(), **options):
+def _predict(inputs, folder, **options):
     inputs = inputs if isinstance(inputs, list) else [inputs]
-    return command.predict(
-        PredictOptions(input=[str(path) for path in inputs], output_dir=str(folder), **options),
-        NetworkSpec.of(),
-        DataOptions(**dict(data)),
-        DeviceOptions(device="cpu"),
-        given=frozenset(given),
+    return running.call(
+        "predict",
+        input=[str(path) for path in inputs],
+        output_dir=str(folder),
+        device="cpu",
+        **options,
     )
 
 
@@ -121,7 +117,7 @@ def test_predictions_equal_those_that_evaluation_measures(run, tmp_path):
             options, info, split="val", batch_size=1, pad_color=(127.5, 127.5, 127.5)
         )
         batch = tf.data.make_one_shot_iterator(batches).get_next()
-        labels = prediction.labels(batch["image"], SMALL, 3, crop_size=CROP)
+        labels = tta.predict(batch["image"], SMALL, 3, crop_size=CROP).labels
         tf.train.Saver(tf.global_variables()).restore(session, os.path.join(run, "model.ckpt-1"))
         for _ in sizes:
             one, height, width, name = session.run(
@@ -177,17 +173,12 @@ def test_averages_of_the_weights_are_used_on_request(run, photos, tmp_path):
 
 
 def test_large_photos_are_cut_into_windows_on_request(run, photos, tmp_path):
-    summary = command.predict(
-        PredictOptions(
-            input=[str(photos / "more" / "a.jpg")],
-            output_dir=str(tmp_path / "results"),
-            checkpoint_dir=run,
-            checkpoint="1",
-        ),
-        NetworkSpec.of(),
-        DataOptions(),
-        DeviceOptions(device="cpu"),
-        window_options=WindowOptions(window_size=(49, 49)),
+    summary = _predict(
+        photos / "more" / "a.jpg",
+        tmp_path / "results",
+        checkpoint_dir=run,
+        checkpoint="1",
+        window_size=(49, 49),
     )
     assert summary["model"]["windows"] == {"size": (49, 49), "overlap": 0.25, "max_pixels": None}
     assert _labels(tmp_path / "results" / "a_palette.png").shape == (90, 70)
@@ -249,8 +240,7 @@ def test_masks_are_ready_for_the_server_of_a_benchmark(photos, tmp_path):
         photos / "b.png",
         tmp_path / "results",
         model=str(tmp_path / "city.pb"),
-        data={"dataset": "cityscapes"},
-        given=["dataset"],
+        dataset="cityscapes",
         save=["index"],
         plain_names=True,
         label_ids=["cityscapes"],
@@ -268,29 +258,21 @@ def test_masks_are_ready_for_the_server_of_a_benchmark(photos, tmp_path):
         ({"checkpoint_dir": "run", "checkpoint": "last"}, "must be newest, best or a step"),
         (
             {"model": "m.pb", "checkpoint": "best"},
-            "--checkpoint is for checkpoints, but --model=m.pb",
+            "--checkpoint has no effect with --model",
         ),
-        ({"model": "m.pb", "use_ema": True}, "--use_ema is for checkpoints, but --model=m.pb"),
+        ({"model": "m.pb", "use_ema": True}, "--use_ema has no effect with --model"),
         ({"model": "m.pb", "output_dir": None}, "--output_dir is missing"),
         ({"model": "m.pb", "input": None}, "--input is missing"),
         ({"save": ["mask"]}, "--save is 'mask', but must be one of index, palette"),
         ({"skip_existing": True, "overwrite": True}, "pass one of them"),
         ({"plain_names": True, "save": ["index", "palette"]}, "has 2; save index or palette"),
-        ({"model": "m.pb", "given": ["output_stride"]}, "--output_stride has no effect with"),
+        ({"model": "m.pb", "output_stride": 8}, "--output_stride has no effect with"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(options, message, photos, tmp_path):
-    given = options.pop("given", ())
+    paths = {"input": [str(photos)], "output_dir": str(tmp_path / "r")}
     with pytest.raises(OptionError, match=message):
-        command.predict(
-            PredictOptions(
-                **{"input": [str(photos)], "output_dir": str(tmp_path / "r"), **options}
-            ),
-            NetworkSpec.of(),
-            DataOptions(),
-            DeviceOptions(device="cpu"),
-            given=frozenset(given),
-        )
+        running.call("predict", device="cpu", **{**paths, **options})
 
 
 def test_a_model_that_is_none_is_a_sentence(photos, tmp_path):
@@ -329,5 +311,5 @@ def test_the_command_reads_paths_from_standard_input_and_its_status_tells(frozen
     assert "missing.jpg cannot be read: No such file" in done.stderr
     assert "Error: 1 of 2 images could not be predicted" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "1 images were predicted" in done.stdout
+    assert "Segmented 1 image" in done.stdout
     assert (results / "a_overlay.png").exists()

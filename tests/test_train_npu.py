@@ -11,16 +11,12 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import train_npu
+from commands import running
 from core.checkpoints import restore
 from datasets import info as dataset_info
 from datasets.pipeline import input_fn
 from datasets.records import shards, tfrecord
 from deployment import backend
-from options.data import DataOptions
-from options.device import DeviceOptions
-from options.network import NetworkSpec
-from options.training import TrainingSpec
 from tests import small_data
 from utils.compat import tf
 from utils.errors import OptionError, UserError
@@ -67,18 +63,19 @@ def _train(records, folder, steps, model=None, **options):
         "base_learning_rate": 0.05,
         **options,
     }
-    train_npu.train(
-        NetworkSpec.of(batch_norm_decay=0.9, **(model or MODEL)),
-        TrainingSpec.of(
-            train_logdir=str(folder), training_number_of_steps=steps, log_steps=2, **settings
-        ),
-        DataOptions(
-            dataset_dir=records,
-            train_crop_size=(33, 33),
-            min_scale_factor=1.0,
-            max_scale_factor=1.0,
-        ),
-        DeviceOptions(device="cpu"),
+    running.call(
+        "train",
+        **(model or MODEL),
+        batch_norm_decay=0.9,
+        train_logdir=str(folder),
+        training_number_of_steps=steps,
+        log_steps=2,
+        **settings,
+        dataset_dir=records,
+        train_crop_size=(33, 33),
+        min_scale_factor=1.0,
+        max_scale_factor=1.0,
+        device="cpu",
     )
 
 
@@ -94,7 +91,7 @@ def test_training_lowers_the_loss_and_leaves_what_others_need(records, tmp_path)
     assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
     assert restore.step_of(restore.newest(str(tmp_path))) == 100
     saved = json.loads((tmp_path / "options.json").read_text())
-    assert saved["model"]["depth_multiplier"] == 0.25
+    assert saved["network"]["depth_multiplier"] == 0.25
     assert saved["run"]["num_classes"] == CLASSES
     assert saved["run"]["versions"]["deeplabv3"] == VERSION
     assert saved["run"]["class_names"] == ["a", "b", "c"]
@@ -167,12 +164,14 @@ def test_what_cannot_work_is_a_sentence_and_leaves_nothing_behind(
 
 def test_a_given_count_that_the_records_contradict_is_refused(records, tmp_path):
     with pytest.raises(OptionError, match="--num_training_samples is 7, but the records hold 6"):
-        train_npu.train(
-            NetworkSpec.of(**MODEL),
-            TrainingSpec.of(train_logdir=str(tmp_path)),
-            DataOptions(dataset_dir=records, num_training_samples=7, train_crop_size=(33, 33)),
-            DeviceOptions(device="cpu"),
-            given=frozenset({"num_training_samples"}),
+        running.call(
+            "train",
+            **MODEL,
+            train_logdir=str(tmp_path),
+            dataset_dir=records,
+            num_training_samples=7,
+            train_crop_size=(33, 33),
+            device="cpu",
         )
 
 

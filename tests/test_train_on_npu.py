@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from absl import flags, logging
 
-import common
-import train_npu
+from commands import running
 from core.checkpoints import restore
 from datasets import convert
 from options.conversion import ConvertOptions
@@ -72,12 +71,11 @@ def adapter(request, monkeypatch):
 
 def command(*arguments):
     """Runs train_npu.py in this process, so that TensorFlow is not loaded for each run."""
-    flag_values = flags.FlagValues()
-    common.define_flags(*train_npu.OPTION_CLASSES, flag_values=flag_values)
-    flag_values(["train_npu.py", *map(str, arguments)])
+    argv = ["train_npu.py", *map(str, arguments)]
+    parsed = running.parse("train", argv[0], True, flags.FlagValues(), argv)
     shown = logging.get_verbosity()
     try:
-        train_npu.main(flag_values)
+        running.act(parsed)
     finally:
         logging.set_verbosity(shown)
 

@@ -10,7 +10,7 @@ from core.checkpoints import restore
 from core.evaluation.evaluator import Result
 from core.runs import records
 from options.network import NetworkSpec
-from options.saved import SavedOptions, as_text
+from options.saved import DATA, TRAINING, SavedOptions, as_text
 from utils import charts, report
 from utils.classes import ClassSet
 
@@ -143,7 +143,7 @@ def _settings(settings: dict, spec: NetworkSpec, saved: SavedOptions) -> tuple:
         if field.name in ("model_variant", "output_stride", "atrous_rates")
         or getattr(record, field.name) != field.default
     ]
-    training = saved.section("train")
+    training, data = saved.values(*TRAINING), saved.values(*DATA)
     tables = [
         report.Settings("Evaluation", _rows(settings)),
         report.Settings("Network", tuple(network)),
@@ -153,12 +153,12 @@ def _settings(settings: dict, spec: NetworkSpec, saved: SavedOptions) -> tuple:
         tables.append(report.Settings("Training", _rows(chosen)))
     folded = [("All options of the network", spec.to_dict())]
     folded += [
-        (title, saved.section(name))
-        for title, name in (
-            ("All options of the training", "train"),
-            ("All options of its data", "data"),
+        (title, values)
+        for title, values in (
+            ("All options of the training", training),
+            ("All options of its data", data),
         )
-        if saved.section(name)
+        if values
     ]
     tables += [report.Settings(title, _rows(values), folded=True) for title, values in folded]
     return tuple(tables)
@@ -173,7 +173,7 @@ def _footer(summary: dict, saved: SavedOptions) -> tuple:
         return ", ".join(f"{name} {version}" for name, version in versions.items())
 
     step = summary["step"]
-    trained = saved.section("run")
+    trained = saved.run
     rows = [
         *(("checkpoint", os.path.abspath(path)) for path in summary["checkpoints"]),
         ("step", "not stored in the checkpoint" if step is None else f"{step:,}"),
@@ -190,6 +190,6 @@ def _footer(summary: dict, saved: SavedOptions) -> tuple:
                 f"commit {trained.get('commit') or 'unknown'}",
             )
         )
-    seed = saved.section("train").get("seed")
+    seed = saved.values().get("seed")
     rows.append(("seed of the training", "unknown" if seed is None else str(seed)))
     return tuple(rows)

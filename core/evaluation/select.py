@@ -81,6 +81,6 @@ def is_gone(prefix: str) -> bool:
 
 
 def _is_last(folder, prefix) -> bool:
-    last = saved.load(folder).section("train").get("training_number_of_steps")
+    last = saved.load(folder).values().get("training_number_of_steps")
     step = restore.step_of(prefix)
     return last is not None and step is not None and step >= last

@@ -26,27 +26,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common import Options
+import common
 from core.inference import classes as class_lists
-from core.inference import exported_model, resize, trained_networks
+from core.inference import exported_model, resize, trained_networks, windows
 from core.inference.classes import Classes
 from core.inference.exported_model import ExportedModel
-from core.inference.trained_networks import USUAL_CROP, Checkpoints, Exported
-from core.inference.windows import Windows
-from options import saved as saved_options
-from options.network import NetworkSpec
+from core.inference.trained_networks import Checkpoints, Exported
+from options.config import Config
+from options.data import DataOptions
+from options.inference import WindowOptions
+from options.network import NETWORK_OPTIONS
 from utils import image_ops
-from utils.errors import OptionError, UserError
+from utils.errors import UserError
 
-# Where `eval_crop_size` is this, images keep their own size.
-_AUTO = "auto"
-# Argument of `RangeResizer` -> the option.
-_RANGE_OPTIONS = {
-    "min_size": "min_resize_value",
-    "max_size": "max_resize_value",
-    "factor": "resize_factor",
-    "keep_aspect_ratio": "keep_aspect_ratio",
-}
+# What `load` takes from a config.
+RECORDS = (*NETWORK_OPTIONS, DataOptions, WindowOptions)
 
 
 class Segmentation(NamedTuple):
@@ -142,13 +136,10 @@ def load(
     *,
     classes: Classes | None = None,
     usual_classes: Classes | None = None,
-    spec: NetworkSpec | None = None,
-    data_options: Options | None = None,
+    config: Config | None = None,
     scales=(1.0,),
     flip: bool = False,
-    windows: Windows | None = None,
     use_ema: bool = False,
-    given: frozenset = frozenset(),
     change_network: bool = False,
     session_config=None,
 ) -> Segmenter:
@@ -157,105 +148,72 @@ def load(
     Args:
       source: The folder of a run (its newest checkpoint), the prefix of a checkpoint, several of
         these (their probabilities are averaged), a frozen graph (.pb) or a SavedModel's folder.
-      classes: Names and colours that win over saved ones.
-      usual_classes: Those of a model that says nothing but their number, where it is the same.
-      spec: The network of checkpoints that no options.json lies beside.
-      data_options: A `DataOptions` record with the sizes, for such checkpoints.
+      classes: Names and colours that take precedence over saved ones.
+      usual_classes: Those of a model that stores only their number, where it is the same.
+      config: The network, the sizes and how large images are cut, for what was not saved; given
+        options take precedence over saved ones.
       scales: Factors on the input size; their probabilities are averaged.
       flip: Whether each scale is run on the mirrored images too.
-      windows: How large images are cut, instead of being shrunk; without a size they have that of
-        the training's crop.
-      use_ema: Whether the weights' averages over training are taken.
-      given: Names of the options in those records that win over saved ones.
-      change_network: Whether they may contradict what was saved about the network.
+      use_ema: Whether the EMA of the weights is used.
+      change_network: Whether given options may contradict the saved network.
       session_config: From the backend.
 
     Raises:
       UserError: If there is no such model, or it cannot be used.
       OptionError: If an option contradicts what was saved, or has no effect on an exported model.
     """
+    config = config or Config.create(RECORDS, {})
     sources = [source] if isinstance(source, str) else list(source)
     if len(sources) == 1 and exported_model.is_exported_model(sources[0]):
-        _refuse_for_exported(sources[0], tuple(scales) != (1.0,) or flip or windows, use_ema)
-        return _load_exported(
-            sources[0], (classes, usual_classes), data_options, given, session_config
-        )
-    found = trained_networks.find(sources, spec or NetworkSpec.of(), given, change_network, use_ema)
-    saved = found[0].saved
-    sizes = _sizes(saved, data_options, given, change_network)
+        _refuse_for_exported(sources[0], config, scales, flip, use_ema)
+        return _load_exported(sources[0], (classes, usual_classes), config, session_config)
+    found = trained_networks.find(sources, config, change_network, use_ema)
     return _of_checkpoints(
         found,
-        _classes(found[0].num_classes, classes, saved.section("run"), usual_classes),
-        sizes,
+        _classes(found[0].num_classes, classes, found[0].saved.run, usual_classes),
         scales=tuple(scales),
         flip=flip,
-        windows=_windows(windows, sizes, given),
+        windows=windows.of(found[0].config),
         session_config=session_config,
     )
 
 
-def _refuse_for_exported(path, sees_otherwise, use_ema):
-    """Raises OptionError for what an exported model cannot follow."""
-    if sees_otherwise:
-        raise OptionError(
-            f"{path} is an exported model, whose scales and flip were set when it was exported; "
-            "leave out --eval_scales, --add_flipped_images and windows, or use the checkpoint."
-        )
-    if use_ema:
-        raise OptionError(
-            f"{path} is an exported model, whose weights were chosen when it was exported; leave "
-            "out --use_ema, or use the checkpoint."
-        )
+def _refuse_for_exported(path, config, scales, flip, use_ema):
+    """Raises OptionError for what was decided when a model was exported."""
+    decided = {
+        "eval_scales": tuple(scales) != (1.0,),
+        "add_flipped_images": flip,
+        "use_ema": use_ema,
+        "window_size": windows.of(config) is not None,
+    }
+    given = [name for name, is_set in decided.items() if is_set]
+    common.refuse_given(given, decided, f"on {path}, which is used as it was exported")
 
 
-def _load_exported(path, classes, data_options, given, session_config):
-    crop_size = None if data_options is None else data_options.to_dict()["eval_crop_size"]
+def _load_exported(path, classes, config, session_config):
     model = ExportedModel(path, session_config)
     try:
-        return _of_exported(model, classes, crop_size, given)
+        return _of_exported(model, classes, config)
     except UserError:
         model.close()
         raise
 
 
-def _sizes(saved, data_options, given, change_network) -> dict:
-    """Returns the sizes that the network saw, by the names of the options."""
-    if data_options is None:
-        return saved.section("data")
-    return saved_options.join(
-        data_options,
-        saved,
-        "data",
-        given=given,
-        of_the_network=saved_options.DATA_OF_THE_NETWORK,
-        change_network=change_network,
-    ).to_dict()
-
-
-def _windows(windows, sizes, given):
-    """Returns windows with their size, None if images are not cut."""
-    if windows is None:
-        return None
-    if "eval_crop_size" in given and _crop_size(sizes.get("eval_crop_size")) is not None:
-        raise OptionError(
-            "--window_size and --max_pixels cut images at their own size; pass "
-            "--eval_crop_size=auto with them, or leave it out."
-        )
-    size = windows.size or sizes.get("train_crop_size") or USUAL_CROP
-    return dataclasses.replace(windows, size=tuple(size))
-
-
-def _of_checkpoints(found, classes, sizes, **settings):
+def _of_checkpoints(found, classes, **settings):
+    data = found[0].config.data
     networks = Checkpoints(
         [item.member for item in found],
         num_classes=len(classes),
-        crop_size=_crop_size(sizes.get("eval_crop_size")),
+        crop_size=data.eval_size,
         **settings,
     )
     resizer = None
-    if sizes.get("min_resize_value"):
+    if data.min_resize_value:
         resizer = resize.RangeResizer(
-            **{argument: sizes[name] for argument, name in _RANGE_OPTIONS.items() if name in sizes}
+            min_size=data.min_resize_value,
+            max_size=data.max_resize_value,
+            factor=data.resize_factor,
+            keep_aspect_ratio=data.keep_aspect_ratio,
         )
     description = {
         "checkpoints": [item.member.checkpoint_path for item in found],
@@ -269,13 +227,11 @@ def _of_checkpoints(found, classes, sizes, **settings):
     return Segmenter(networks, classes, description, resizer)
 
 
-def _of_exported(model, classes, crop_size, given):
-    networks = Exported(model, _crop_size(crop_size))
-    if "eval_crop_size" in given and (model.fixed_size or model.metadata):
-        raise OptionError(
-            f"--eval_crop_size has no effect on {model.path}, which brings images to its own size; "
-            "leave it out."
-        )
+def _of_exported(model, classes, config):
+    networks = Exported(model, config.data.eval_size)
+    if model.fixed_size or model.metadata:
+        where = f"on {model.path}, which resizes images to its own size"
+        config.refuse(["eval_crop_size"], where)
     description = {
         "model": model.path,
         "metadata": model.metadata,
@@ -284,12 +240,6 @@ def _of_exported(model, classes, crop_size, given):
     named, usual = classes
     classes = _classes(model.num_classes, named, model.metadata, usual)
     return Segmenter(networks, classes, description)
-
-
-def _crop_size(saved):
-    """Returns the (height, width) that images must fit into, or None."""
-    crop_size = tuple(saved or USUAL_CROP)
-    return None if crop_size == (_AUTO,) else crop_size
 
 
 def _classes(count: int | None, named, saved: dict, usual) -> Classes:

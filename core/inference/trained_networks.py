@@ -10,40 +10,35 @@ from core.checkpoints import restore
 from core.inference.exported_model import ExportedModel
 from core.inference.predictor import Member, Predictor
 from options import saved as saved_options
-from options.network import NetworkSpec
+from options.config import Config
 from options.saved import SavedOptions
 from utils.errors import UserError
-
-# The DeepLab family's evaluation crop, where nothing was saved.
-USUAL_CROP = (513, 513)
 
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A checkpoint, and what was saved beside it."""
+    """A checkpoint, what was saved beside it, and both together with the given options."""
 
     member: Member
     saved: SavedOptions
+    config: Config
 
     @property
     def num_classes(self) -> int | None:
         """Number of classes, None if neither the options nor the checkpoint say it."""
         classifier = network.architecture(self.member.spec).classifier
         held = restore.num_outputs(self.member.checkpoint_path, classifier)
-        return self.saved.section("run").get("num_classes") if held is None else held
+        return self.saved.run.get("num_classes") if held is None else held
 
 
-def find(
-    sources, spec: NetworkSpec, given: frozenset, change_network: bool, averaged: bool = False
-) -> list:
+def find(sources, config: Config, change_network: bool, averaged: bool = False) -> list:
     """Returns the checkpoints that are named, each with the options that were saved with it.
 
     Args:
       sources: Folders of runs, whose newest checkpoints are taken, or prefixes of checkpoints.
-      spec: The network where nothing was saved.
-      given: Names of the options that win over what was saved.
-      change_network: Whether they may contradict it.
-      averaged: Whether the weights' averages over training are taken.
+      config: The network and its sizes where nothing was saved; given options take precedence.
+      change_network: Whether given options may contradict the saved network.
+      averaged: Whether the EMA of the weights is used.
 
     Raises:
       UserError: If there is no checkpoint, it holds no averages, or they do not have the same
@@ -54,13 +49,11 @@ def find(
     for source in sources:
         is_folder = os.path.isdir(source)
         saved = saved_options.load(source if is_folder else os.path.dirname(source) or ".")
-        joined = saved_options.join(
-            spec, saved, "model", given=given, change_network=change_network
-        )
+        joined = saved_options.join(config, saved, change_network=change_network)
         path = restore.newest(source) if is_folder else source
         if averaged:
             restore.averages_of(path)
-        found.append(Trained(Member(path, joined, averaged), saved))
+        found.append(Trained(Member(path, joined.spec, averaged), saved, joined))
     _check_alike(found)
     return found
 
@@ -80,10 +73,12 @@ def _check_alike(found: list):
 def _compared(first: Trained, other: Trained):
     """Yields (what, value, value) of what two checkpoints must have in common, where known."""
     yield "numbers of classes", first.num_classes, other.num_classes
-    names = {"run": ["class_names"], "data": sorted(saved_options.DATA_OF_THE_NETWORK)}
-    for section in names:
-        mine, theirs = first.saved.section(section), other.saved.section(section)
-        for name in names[section]:
+    pairs = [
+        (first.saved.run, other.saved.run, ["class_names"]),
+        (first.saved.values(), other.saved.values(), sorted(saved_options.DATA_OF_THE_NETWORK)),
+    ]
+    for mine, theirs, names in pairs:
+        for name in names:
             if name in mine and name in theirs:
                 yield name, mine[name], theirs[name]
 

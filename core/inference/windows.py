@@ -18,7 +18,10 @@ import dataclasses
 
 import numpy as np
 
+from options.config import Config
+from options.data import AUTO
 from utils import image_ops
+from utils.errors import OptionError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +43,33 @@ class Windows:
         """Whether an image of this size is cut."""
         limit = self.size[0] * self.size[1] if self.max_pixels is None else self.max_pixels
         return height * width > limit
+
+
+def of(config: Config) -> Windows | None:
+    """Returns how the options cut large images, None if they do not.
+
+    Windows without a size of their own have that of the training's crop.
+
+    Raises:
+      OptionError: If `--eval_crop_size` was given too, which pads images.
+    """
+    options = config.records.get("windows")
+    if options is None or not options.cuts:
+        return None
+    if "eval_crop_size" in config.given and config.data.eval_size is not None:
+        raise OptionError(
+            "--window_size and --max_pixels cut images at their own size; pass "
+            "--eval_crop_size=auto with them, or leave it out."
+        )
+    size = options.window_size or config.data.train_crop_size
+    return Windows(tuple(size), options.window_overlap, options.max_pixels)
+
+
+def with_whole_images(config: Config) -> Config:
+    """Returns the options with images at their own size where they are cut into windows."""
+    if of(config) is None:
+        return config
+    return config.with_values({"eval_crop_size": (AUTO,)}, config.origin("eval_crop_size"))
 
 
 def offsets(length: int, window: int, overlap: float) -> list:

@@ -14,6 +14,9 @@ from absl import logging
 import common
 from core.checkpoints import files, restore
 from core.runs import lock
+from options import saved as saved_options
+from options.config import Config
+from options.saved import SavedOptions
 from utils.compat import tf
 from utils.errors import UserError
 from utils.version import VERSION
@@ -26,13 +29,13 @@ _DIVISION = ("train_batch_size", "accumulate_batches", "rank")
 
 
 def prepare(
-    folder: str, sections: dict, run: dict, *, is_chief: bool = True, check=None
+    folder: str, config: Config, run: dict, *, is_chief: bool = True, check=None
 ) -> str | None:
     """Makes or reopens the folder of a run and writes its options.
 
     Args:
       folder: The run's folder.
-      sections: Section name -> Options record.
+      config: The options of the run.
       run: Facts about data and software, from `describe_run`.
       is_chief: Whether this process writes to the folder; it holds its lock.
       check: Called with what is returned, before anything is written; raises what refuses the run.
@@ -44,27 +47,26 @@ def prepare(
       UserError: If the folder belongs to a run with other options, or none of its checkpoints can
         be read.
     """
-    existing = common.load_options(folder)
+    existing = saved_options.load(folder)
     checkpoints = restore.find_all(folder)
-    if existing is None and checkpoints:
+    if checkpoints and not existing.exists:
         raise UserError(
-            f"{folder} holds checkpoints but no {common.OPTIONS_FILE}, so it is not known what run "
-            "they are of; pass another --train_logdir (and these as --tf_initial_checkpoint)."
+            f"{folder} holds checkpoints but no {common.OPTIONS_FILE}, so their run is unknown; "
+            "pass another --train_logdir (and these as --tf_initial_checkpoint)."
         )
-    if existing is not None:
-        different = _differences(existing, sections, run)
-        if different and checkpoints:
-            raise UserError(
-                f"{folder} holds a run with other options ({'; '.join(different)}); pass another "
-                "--train_logdir, or the options of that run to continue it."
-            )
+    different = _differences(existing, config, run) if checkpoints else []
+    if different:
+        raise UserError(
+            f"{folder} holds a run with other options ({'; '.join(different)}); pass another "
+            "--train_logdir, or the options of that run to continue it."
+        )
     resume_from = _newest_readable(checkpoints, put_aside=is_chief) if checkpoints else None
     if check is not None:
         check(resume_from)
     if is_chief:
         try:
             files.clean(folder)
-            common.save_options(folder, {**sections, "run": run})
+            common.save_options(folder, {**config.to_dict(), "run": run})
         except OSError as error:
             raise UserError(
                 f"cannot write to --train_logdir={folder}: {error.strerror}."
@@ -103,28 +105,27 @@ def _newest_readable(checkpoints: list, *, put_aside: bool) -> str:
     )
 
 
-def _differences(existing: dict, sections: dict, run: dict) -> list:
+def _differences(existing: SavedOptions, config: Config, run: dict) -> list:
+    """Returns what a run that is continued may not change, but does, as texts."""
     different = []
-    images = existing.get("run", {}).get("images_per_step")
+    images = existing.run.get("images_per_step")
     same_images = images is not None and images == run.get("images_per_step")
-    for section, record in sections.items():
-        old = existing.get(section, {})
-        new = record.to_dict()
-        for name in new:
-            if name in record.changeable() or name not in old or old[name] == new[name]:
-                continue
-            if same_images and name in _DIVISION:
-                logging.info(
-                    "--%s was %s and is %s now; a step has the same %d images.",
-                    name,
-                    old[name],
-                    new[name],
-                    images,
-                )
-                continue
-            different.append(f"--{name} was {old[name]}, now {new[name]}")
+    old = existing.values()
+    for name, new in config.held().items():
+        if name not in old or old[name] == new:
+            continue
+        if same_images and name in _DIVISION:
+            logging.info(
+                "--%s was %s and is %s now; a step has the same %d images.",
+                name,
+                old[name],
+                new,
+                images,
+            )
+            continue
+        different.append(f"--{name} was {old[name]}, now {new}")
     for name in _DATA_FACTS:
-        old = existing.get("run", {}).get(name)
+        old = existing.run.get(name)
         if old is not None and old != run[name]:
             different.append(f"{name} of the data was {old}, now {run[name]}")
     if not different and images is not None and not same_images:
@@ -171,7 +172,7 @@ def versions() -> dict:
 
 
 def git_commit() -> str | None:
-    """Returns the commit of this checkout, with `-changed` behind it if files differ, or None."""
+    """Returns the commit of this checkout, followed by `-changed` if files differ, or None."""
     root = os.path.abspath(__file__)
     for _ in range(3):
         root = os.path.dirname(root)

@@ -1,1 +1,1 @@
-"""Starts several processes that train together: `python -m deployment.launch`."""
+"""The launcher of several processes: `python -m deployment.launch`."""

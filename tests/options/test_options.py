@@ -1,11 +1,7 @@
 import dataclasses
-import importlib
-import pathlib
 
 import pytest
-from absl import flags
 
-import common
 from options.data import DataOptions
 from options.device import DeviceOptions
 from options.evaluation import EvalOptions
@@ -15,29 +11,18 @@ from options.optimization import LossOptions, OptimizerOptions, ScheduleOptions
 from options.prediction import PredictOptions, VisOptions
 from options.training import TRAINING_RECORDS, TrainingSpec, TrainOptions
 from tests import resources
+from tests.options.flags_of import accepted_flags
 from utils.errors import OptionError
 
 RECORDS = (
     *(*NETWORK_RECORDS, *TRAINING_RECORDS, EvalOptions, PredictOptions, VisOptions),
     *(ExportOptions, DataOptions, DeviceOptions),
 )
-ROOT = pathlib.Path(common.__file__).parent
-ENTRY_POINTS = sorted(
-    path.stem for path in ROOT.glob("*.py") if "OPTION_CLASSES" in path.read_text(encoding="utf-8")
-)
 FIELDS = [
     pytest.param(record, field, id=f"{record.__name__}.{field.name}")
     for record in RECORDS
     for field in dataclasses.fields(record)
 ]
-
-
-def defined_flags(entry_point):
-    flag_values = flags.FlagValues()
-    classes = importlib.import_module(entry_point).OPTION_CLASSES
-    common.define_flags(*classes, flag_values=flag_values)
-    flag_values.mark_as_parsed()
-    return flag_values
 
 
 @pytest.mark.parametrize("record", RECORDS)
@@ -52,11 +37,6 @@ def test_an_options_help_is_a_sentence(record, field):
     assert text.endswith("."), text
 
 
-@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
-def test_the_flags_of_an_entry_point_do_not_collide(entry_point):
-    assert len(defined_flags(entry_point)) > 0
-
-
 def _kind(flag):
     """Returns a flag's type in golden's words; a string with choices counts as an enum there."""
     return "string" if flag.flag_type() == "string enum" else flag.flag_type()
@@ -64,7 +44,8 @@ def _kind(flag):
 
 def test_train_npu_has_every_flag_of_the_reference_with_its_type_and_default():
     reference = resources.golden_json("flags.json")["entries"]["train_npu (train and evaluate)"]
-    ours = defined_flags("train_npu")
+    both = accepted_flags("train"), accepted_flags("evaluate")
+    ours = {name: flags_[name] for flags_ in both for name in flags_}
     found = {
         name: (_kind(ours[name]), ours[name].default) if name in ours else "missing"
         for name in reference
@@ -114,6 +95,7 @@ def test_train_npu_allows_the_values_of_the_reference():
         (DataOptions, {"min_scale_factor": 3.0}, "is above --max_scale_factor=2.0"),
         (DataOptions, {"min_resize_value": 9, "max_resize_value": 8}, "--max_resize_value=8"),
         (DataOptions, {"ignore_label": 256}, "--ignore_label is 256, but must be at most 255"),
+        (DeviceOptions, {"device": "tpu"}, "must be one of auto, cpu, gpu, npu"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused(record, values, message):

@@ -1,19 +1,21 @@
 """The page of all flags."""
 
-import json
-
 from scripts import document_flags
-from tests.resources import golden_json
 
 
-def test_the_flags_of_the_reference_are_marked():
-    entries = golden_json("flags.json")["entries"]
-    marked = json.loads(document_flags.REFERENCE.read_text(encoding="utf-8"))
-    for command, counterparts in {
-        "train_npu.py": ["train_npu (train and evaluate)"],
-        "vis.py": ["vis"],
-        "export_model.py": ["export_model"],
-        "datasets.convert": [name for name in entries if name.startswith("build_")],
-        "datasets.index_masks": ["remove_gt_colormap"],
-    }.items():
-        assert set(marked[command]) == {name for entry in counterparts for name in entries[entry]}
+def test_a_row_names_the_commands_that_take_a_flag_of_a_shared_record():
+    (row,) = [line for line in document_flags.page().splitlines() if "`--max_rotation`" in line]
+    assert "train_npu.py" in row or "Only of" not in row
+    parts = document_flags.commands()
+    takers = [name for name, taken in parts.items() if any("rank" in part.names for part in taken)]
+    (row,) = [line for line in document_flags.page().splitlines() if "`--rank`" in line]
+    assert all(name in row for name in takers)
+    assert "predict.py" not in row
+
+
+def test_flags_of_the_reference_are_marked_where_a_counterpart_has_them():
+    rows = document_flags.page().splitlines()
+    marks = {row.split("`")[1]: row.rsplit("|", 2)[1] for row in rows if row.startswith("| `--")}
+    assert "R" in marks["--train_batch_size"]
+    assert "R" in marks["--vis_crop_size"]
+    assert "R" not in marks["--architecture"]

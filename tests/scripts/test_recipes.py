@@ -1,6 +1,5 @@
 """The scripts of the recipes: what they would run equals the reference, and they run on a CPU."""
 
-import importlib
 import json
 import os
 import pathlib
@@ -15,13 +14,15 @@ import pytest
 from absl import flags
 
 import common
+from commands import running
 from core import network
 from options.network import NetworkSpec
 from options.training import TrainOptions
 from tests import resources, small_data
+from tests.in_process import PROGRAMS
 
 ROOT = pathlib.Path(common.__file__).parent
-PACKAGES = ("core", "datasets", "deployment", "options", "utils")
+PACKAGES = ("commands", "core", "datasets", "deployment", "options", "utils")
 RUN = sorted(path.name for path in (ROOT / "scripts").glob("run_*.sh"))
 TEST = sorted(path.name for path in (ROOT / "scripts").glob("test_*.sh"))
 EXPORT = sorted(path.name for path in (ROOT / "scripts").glob("create_pb*.sh"))
@@ -71,9 +72,8 @@ def commands(script, *arguments, **environment):
 def parsed(command):
     """Returns the flags of a command, as its program would read them."""
     flag_values = flags.FlagValues()
-    classes = importlib.import_module(command[0][: -len(".py")]).OPTION_CLASSES
-    common.define_flags(*classes, flag_values=flag_values)
-    flag_values(command)
+    name, by_mode = PROGRAMS[command[0]]
+    running.parse(name, command[0], by_mode, flag_values, command)
     return flag_values
 
 

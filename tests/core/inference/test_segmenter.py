@@ -10,9 +10,9 @@ import common
 from core.inference import resize, segmenter, trained_networks
 from core.inference.predictor import Member, Predictor
 from core.inference.windows import Windows
+from options.config import Config
 from options.data import DataOptions
-from options.network import NetworkSpec
-from tests.small_networks import SMALL, save_checkpoint
+from tests.small_networks import SMALL, config_of, save_checkpoint
 from utils import image_ops
 from utils.errors import OptionError, UserError
 
@@ -29,6 +29,10 @@ def _folder(tmp_path_factory, run=RUN, **data):
     data = DataOptions(eval_crop_size=CROP, **data)
     common.save_options(str(folder), {"model": SMALL, "data": data, "run": run})
     return str(folder)
+
+
+def _given(**values):
+    return Config.create(segmenter.RECORDS, values)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +123,7 @@ def test_the_crop_is_turned_for_a_portrait_photo(run, made):
 def test_images_keep_their_size_without_a_crop_and_in_windows(bare, made, tmp_path):
     image = _image(60, 100)
     windows = Windows((49, 49))
-    with segmenter.load(bare, windows=windows, spec=SMALL) as network:
+    with segmenter.load(bare, config=config_of(SMALL, window_size=(49, 49))) as network:
         np.testing.assert_array_equal(network.segment(image).labels, _shares(image).argmax(2))
         assert network.description["windows"]["size"] == (49, 49)
     assert made == [(None, windows), (60, 100)]
@@ -132,11 +136,11 @@ def test_images_keep_their_size_without_a_crop_and_in_windows(bare, made, tmp_pa
 
 
 def test_windows_have_the_size_of_the_training_crop_and_go_without_another(run, made):
-    with segmenter.load(run, windows=Windows(None)) as network:
+    with segmenter.load(run, config=_given(max_pixels=100)) as network:
         assert network.description["windows"]["size"] == (513, 513)
-    crop = {"data_options": DataOptions(eval_crop_size=(33, 33)), "given": {"eval_crop_size"}}
-    with pytest.raises(OptionError, match="cut images at their own size; pass --eval_crop"):
-        segmenter.load(run, windows=Windows((49, 49)), **crop)
+    config = _given(window_size=(49, 49), eval_crop_size=(33, 33))
+    with pytest.raises(OptionError, match="--window_size and --max_pixels .*--eval_crop_size=auto"):
+        segmenter.load(run, config=config)
 
 
 def test_a_range_of_training_is_kept_in_prediction(tmp_path_factory, made):
@@ -150,14 +154,14 @@ def test_a_range_of_training_is_kept_in_prediction(tmp_path_factory, made):
 
 
 def test_several_checkpoints_are_members_of_one_predictor(bare, run, made):
-    with segmenter.load([run, bare], spec=SMALL) as network:
+    with segmenter.load([run, bare], config=_given(**SMALL.to_dict())) as network:
         assert network.description["checkpoints"] == [run + "/model.ckpt-1", bare]
     assert len(made) == 1
 
 
 def test_averages_of_the_weights_are_taken_on_request(tmp_path, bare):
     averaged, image = save_checkpoint(tmp_path, 3, factor=-1.0, averages=True), _image(40, 65)
-    settings = {"spec": SMALL, "data_options": DataOptions(eval_crop_size=CROP)}
+    settings = {"config": config_of(SMALL, eval_crop_size=CROP)}
     with segmenter.load(averaged, use_ema=True, **settings) as network:
         found = network.segment(image, probabilities=True).probabilities
         assert network.description["use_ema"] is True
@@ -177,7 +181,7 @@ def test_checkpoints_of_other_classes_or_sizes_are_not_averaged(tmp_path_factory
 
 
 def test_options_that_were_saved_need_not_be_repeated_and_may_not_be_contradicted(run):
-    options = {"spec": NetworkSpec.of(output_stride=8), "given": frozenset(["output_stride"])}
+    options = {"config": _given(output_stride=8)}
     with pytest.raises(OptionError, match=r"--output_stride=8 \(saved: 16\)"):
         segmenter.load(run, **options)
     with segmenter.load(run, change_network=True, **options) as network:
@@ -186,7 +190,7 @@ def test_options_that_were_saved_need_not_be_repeated_and_may_not_be_contradicte
 
 def test_another_network_or_none_is_a_sentence(bare, tmp_path):
     with pytest.raises(UserError, match="does not fit the network"):
-        segmenter.load(bare, spec=NetworkSpec.of(model_variant="resnet_v1_18"))
+        segmenter.load(bare, config=_given(model_variant="resnet_v1_18"))
     with pytest.raises(UserError, match="no checkpoint at "):
         segmenter.load(str(tmp_path / "model.ckpt-7"))
     with pytest.raises(UserError, match="holds no checkpoint"):

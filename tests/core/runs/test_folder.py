@@ -1,13 +1,18 @@
 """A run's folder belongs to one run."""
 
+import json
 import os
+import shutil
 
 import pytest
 
 from core.runs import folder as run_folder
+from options import refused
+from options.config import Config
 from options.data import DataOptions
-from options.network import NetworkSpec
-from options.training import TrainingSpec
+from options.device import DeviceOptions
+from options.network import NETWORK_OPTIONS
+from options.training import TRAINING_RECORDS
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
@@ -20,15 +25,14 @@ class _Info:
     ignore_label = 255
 
 
-def _prepare(folder, num_images=7, model=None, fingerprint="abc", ranks=1, check=None, **train):
-    sections = {
-        "model": model or NetworkSpec.of(),
-        "train": TrainingSpec.of(**train),
-        "data": DataOptions(),
-    }
+RECORDS = (*NETWORK_OPTIONS, *TRAINING_RECORDS, DataOptions, DeviceOptions)
+
+
+def _prepare(folder, num_images=7, fingerprint="abc", ranks=1, check=None, **values):
+    config = Config.create(RECORDS, values)
     run = run_folder.describe_run(_Info, "train", num_images, fingerprint, "cpu")
-    run["images_per_step"] = ranks * sections["train"].train.images_per_step
-    return run_folder.prepare(str(folder), sections, run, check=check)
+    run["images_per_step"] = ranks * config.train.images_per_step
+    return run_folder.prepare(str(folder), config, run, check=check)
 
 
 def _add_checkpoint(folder, step=10):
@@ -77,7 +81,7 @@ def test_a_run_that_is_refused_writes_nothing(tmp_path):
     ("change", "message"),
     [
         ({"weight_decay": 0.1}, "--weight_decay was 4e-05, now 0.1"),
-        ({"model": NetworkSpec.of(output_stride=8)}, "--output_stride was 16, now 8"),
+        ({"output_stride": 8}, "--output_stride was 16, now 8"),
         ({"num_images": 8}, "num_images of the data was 7, now 8"),
         ({"fingerprint": "abd"}, "fingerprint of the data was abc, now abd"),
     ],
@@ -89,6 +93,31 @@ def test_other_options_are_refused_and_named(tmp_path, change, message):
     with pytest.raises(UserError, match=message):
         _prepare(tmp_path, **change)
     assert (tmp_path / "options.json").read_text() == before
+
+
+def test_a_run_of_version_1_0_2_is_continued(tmp_path):
+    """Its options lie in other sections, and some of them exist no more."""
+    shutil.copy("docs/results/camvid/options.json", str(tmp_path))
+    _add_checkpoint(tmp_path)
+    old = json.loads((tmp_path / "options.json").read_text())
+    values = {
+        name: value for part in ("model", "train", "data") for name, value in old[part].items()
+    }
+    facts = {
+        name: old["run"][name]
+        for name in ("num_classes", "class_names", "ignore_label", "num_images")
+    }
+    config = Config.create(RECORDS, refused.without(values))
+
+    def prepare(config):
+        run = {**facts, "fingerprint": "abc"}
+        return run_folder.prepare(str(tmp_path), config, run, check=None)
+
+    with pytest.raises(UserError, match="--decoder_filters was 128, now 64"):
+        prepare(config.with_values({"decoder_filters": 64}, "flag"))
+    assert prepare(config) == str(tmp_path / "model.ckpt-10")
+    assert prepare(config) == str(tmp_path / "model.ckpt-10")
+    assert "network" in json.loads((tmp_path / "options.json").read_text())
 
 
 def test_a_step_may_be_divided_over_other_ranks_and_batches(tmp_path):
@@ -139,5 +168,5 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
 
 def test_checkpoints_of_an_unknown_run_are_refused(tmp_path):
     _add_checkpoint(tmp_path)
-    with pytest.raises(UserError, match="not known what run"):
+    with pytest.raises(UserError, match="their run is unknown"):
         _prepare(tmp_path)

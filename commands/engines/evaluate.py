@@ -1,0 +1,221 @@
+"""Evaluates one checkpoint, several in turn, or the mean of several."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from absl import logging
+
+from commands.engines.opened import Dataset
+from core import network
+from core.evaluation import evaluator, report_page, results, select
+from core.inference import windows
+from core.inference.predictor import Member
+from deployment import backend as backends
+from options import saved as saved_options
+from options.config import Config
+from utils import log, report
+from utils.compat import tf
+from utils.errors import UserError
+
+
+def main(config: Config) -> dict:
+    """Evaluates.
+
+    Args:
+      config: The options of `evaluate`; what was not given is taken from the checkpoint's folder.
+
+    Returns:
+      The content of `metrics.json`, of the last evaluation if there were several.
+
+    Raises:
+      OptionError: If an option cannot be used with this checkpoint or data.
+      UserError: If the checkpoint, the data or the folder cannot be used.
+    """
+    options = config.evaluation
+    folder = options.folders()[0]
+    logdir = options.eval_logdir or os.path.join(folder, "eval")
+    if options.watches:
+        return _watch(config, folder, logdir)
+    if options.checkpoint_path:
+        return _evaluate(config, options.checkpoint_path, logdir)
+    chosen = select.chosen(folder, options.checkpoint)
+    if len(chosen) == 1:
+        return _evaluate(config, chosen, logdir)
+    for prefix in chosen:
+        summary = _evaluate(config, [prefix], results.folder_of(logdir, prefix))
+        results.append_history(logdir, summary)
+    return summary
+
+
+def _join(config: Config, folder: str) -> tuple:
+    """Returns the options with those saved in a checkpoint's folder, and the saved ones."""
+    saved = saved_options.load(folder)
+    joined = saved_options.join(config, saved, change_network=config.evaluation.change_network)
+    return windows.with_whole_images(joined), saved
+
+
+def _watch(config: Config, folder: str, logdir: str) -> dict:
+    """Evaluates each newest checkpoint while a training writes them; returns the last summary."""
+    options = config.evaluation
+    found = select.new_checkpoints(
+        folder, interval=options.eval_interval_secs, timeout=options.watch_timeout_secs
+    )
+    summary, number = None, 0
+    for prefix in found:
+        try:
+            summary = _evaluate(config, [prefix], results.folder_of(logdir, prefix))
+        except UserError:
+            if not select.is_gone(prefix):
+                raise
+            logging.warning("%s was removed before it was evaluated; going on.", prefix)
+            continue
+        results.append_history(logdir, summary)
+        number += 1
+        if number == options.max_number_of_evaluations:
+            break
+    if summary is None:
+        raise UserError(f"{folder} got no checkpoint in {options.watch_timeout_secs} s.")
+    return summary
+
+
+def _evaluate(config: Config, prefixes, logdir: str) -> dict:
+    """Evaluates the mean of some checkpoints, usually of one, and writes the results."""
+    options = config.evaluation
+    folders = [options.checkpoint_dir or os.path.dirname(path) or "." for path in prefixes]
+    joined = [_join(config, folder) for folder in folders]
+    first, saved = joined[0]
+    if options.report:
+        report.check_available()
+    for one, _ in joined:
+        network.check(one.spec, crop_size=one.data.eval_size)
+    members = [Member(path, one.spec, options.use_ema) for path, (one, _) in zip(prefixes, joined)]
+    dataset = Dataset.open(first.data, config.given)
+    num_images = dataset.count(options.eval_split, needs_label=False)
+    stated = first.data.num_evaluating_samples
+    config.check_count("num_evaluating_samples", stated, num_images)
+    backend = backends.create(config.device)
+    logging.info(
+        "Evaluating %s on split %s of %s, %s.",
+        " + ".join(prefixes),
+        options.eval_split,
+        dataset.info.name,
+        first.data.dataset_dir,
+    )
+    cut = windows.of(first)
+    try:
+        with results.prepared(logdir) if backend.is_chief else contextlib.nullcontext():
+            backend.agree("checkpoints and data", _facts(first, prefixes, num_images))
+            backend.start()
+            result = _measure(first, members, dataset, cut, num_images, backend)
+    finally:
+        backend.stop()
+    summary = results.summary(result, _settings(first, cut, dataset.info), backend.name)
+    if backend.is_chief:
+        _publish(first, result, summary, logdir, dataset.info, saved)
+    return summary
+
+
+def _facts(config: Config, prefixes, num_images: int) -> dict:
+    """Returns what all ranks must have in common."""
+    options = config.evaluation
+    return {
+        "checkpoint": [os.path.basename(prefix) for prefix in prefixes],
+        "number of images": num_images,
+        "options of the network": config.spec.to_dict(),
+        "--eval_batch_size": options.eval_batch_size,
+        "--eval_scales": list(options.eval_scales),
+        "--add_flipped_images": options.add_flipped_images,
+        "--boundary_width": options.boundary_width,
+        "--calibration_bins": options.calibration_bins,
+        "--eval_crop_size": list(config.data.eval_crop_size),
+    }
+
+
+def _measure(config: Config, members, dataset, cut, num_images: int, backend):
+    """Returns the result of one pass over the split."""
+    options = config.evaluation
+
+    def make_batches():
+        return dataset.eval_batches(
+            split=options.eval_split,
+            batch_size=options.eval_batch_size,
+            pad_color=network.pad_color(members[0].spec),
+            rank=backend.rank,
+            ranks=backend.ranks,
+        )
+
+    try:
+        return evaluator.run(
+            make_batches,
+            checkpoint_path=members[0].checkpoint_path,
+            spec=members[0].spec,
+            options=options,
+            crop_size=config.data.eval_size,
+            classes=dataset.info.classes,
+            backend=backend,
+            num_images=num_images,
+            windows=cut,
+            others=tuple(members[1:]),
+        )
+    except tf.errors.OpError:
+        backend.raise_failure()
+        # TensorFlow names no record; this does, if one is at fault.
+        dataset.explain_failure(options.eval_split, training=False)
+        raise
+
+
+def _publish(config: Config, result, summary, logdir, info, saved):
+    """Writes and shows the results."""
+    options = config.evaluation
+    notices = _notices(saved, info)
+    for notice in notices:
+        logging.warning("%s", notice)
+    page = None
+    if options.report:
+        page = report_page.page(result, summary, info.classes, config.spec, saved, notices)
+    results.write(logdir, summary, result, page, classes=info.classes, options=options)
+    log.message(results.table(summary, result, info.classes))
+    log.message(f"Results are in {logdir}.")
+
+
+def _settings(config: Config, cut, info) -> dict:
+    """Returns what was evaluated and how, as plain values."""
+    options, data = config.evaluation, config.data
+    settings = {
+        "dataset": info.name,
+        "dataset_dir": data.dataset_dir,
+        "eval_split": options.eval_split,
+        "eval_scales": list(options.eval_scales),
+        "add_flipped_images": options.add_flipped_images,
+        "use_ema": options.use_ema,
+        "eval_crop_size": list(data.eval_crop_size),
+        "eval_batch_size": options.eval_batch_size,
+        "min_resize_value": data.min_resize_value,
+        "max_resize_value": data.max_resize_value,
+        "resize_factor": data.resize_factor,
+        "ignore_label": info.ignore_label,
+    }
+    if cut is not None:
+        settings["window_size"] = list(cut.size)
+        settings["window_overlap"] = cut.overlap
+        settings["max_pixels"] = cut.max_pixels or cut.size[0] * cut.size[1]
+    return settings
+
+
+def _notices(saved: saved_options.SavedOptions, info) -> list:
+    """Returns warnings about classes that have other names than in training."""
+    trained = saved.run.get("class_names")
+    if trained is None or list(trained) == list(info.class_names):
+        return []
+    different = [
+        f"{index} was {old}, is {new}"
+        for index, (old, new) in enumerate(zip(trained, info.class_names))
+        if old != new
+    ]
+    return [
+        "The classes of this data set have other names than in training "
+        f"({'; '.join(different[:5])}{'; ...' if len(different) > 5 else ''}): the scores are "
+        "meaningful only if the classes are the same."
+    ]

@@ -1,0 +1,208 @@
+"""Exports a checkpoint: finds out its network, classes and images, and runs the exporter."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+from absl import logging
+
+from core import network
+from core.checkpoints import restore
+from core.evaluation import select
+from core.export import exporter, graph, images
+from datasets import info as dataset_info
+from datasets import raw_records, synthetic_scenes
+from datasets.records import shards, tfrecord
+from deployment import backend as backends
+from options import saved as saved_options
+from options.config import Config
+from utils.errors import OptionError, UserError
+
+
+def main(config: Config) -> dict:
+    """Exports a checkpoint.
+
+    Args:
+      config: The options of `export`; those of network and sizes that were not given are taken
+        from the checkpoint's folder.
+
+    Returns:
+      The content of the JSON file beside the exported files.
+
+    Raises:
+      OptionError: If an option cannot be used with this checkpoint, or a format cannot be written
+        on this machine.
+      UserError: If the checkpoint or the images cannot be used, or an exported file does not agree
+        with the checkpoint.
+    """
+    options = config.export
+    folder = options.folders()[0]
+    saved = saved_options.load(folder)
+    # A data set counts only if it was given now: that of the training may be gone.
+    has_data = config.data.dataset_dir is not None
+    config = saved_options.join(config, saved, change_network=options.change_network)
+    crop_size = _crop_size(config, saved)
+    exporter.check_available(options)
+    network.check(config.spec, crop_size=crop_size)
+    path = options.checkpoint_path or select.chosen(folder, options.checkpoint)[0]
+    if options.use_ema:
+        restore.averages_of(path)
+    info = dataset_info.load(config.data, config.given) if has_data else None
+    num_classes = _num_classes(path, config, info, saved)
+    samples, representative = _samples(options, config.data, info)
+    with _started(config) as backend:
+        return exporter.run(
+            _network(config, num_classes, crop_size),
+            checkpoint_path=path,
+            export_options=options,
+            classes=_classes(num_classes, info, saved, config.data),
+            samples=samples,
+            representative=representative,
+            backend=backend,
+        )
+
+
+@contextlib.contextmanager
+def _started(config: Config):
+    """Gives the started device, in full precision."""
+    backend = backends.create(config.device.replace(precision_mode="fp32"))
+    backend.start()
+    try:
+        yield backend
+    finally:
+        backend.stop()
+
+
+def _network(config: Config, num_classes: int, crop_size) -> graph.Network:
+    """Returns the network as it is exported."""
+    return graph.Network(
+        spec=config.spec,
+        num_classes=num_classes,
+        crop_size=crop_size,
+        scales=config.export.inference_scales,
+        flip=config.export.add_flipped_images,
+        pad_color=network.pad_color(config.spec),
+        resize=_resize(config.data),
+    )
+
+
+def _crop_size(config: Config, saved) -> tuple:
+    """Returns the (height, width) that the network sees."""
+    # A run that evaluates each image at its own size has no crop; a graph needs one.
+    if "eval_crop_size" not in saved.values() or "crop_size" in config.given:
+        return config.export.crop_size
+    return config.data.eval_size or config.export.crop_size
+
+
+def _resize(data_options) -> dict | None:
+    """Returns how images are resized first, as arguments of `image_ops.size_in_range`."""
+    if data_options.min_resize_value is None:
+        return None
+    return {
+        "min_size": data_options.min_resize_value,
+        "max_size": data_options.max_resize_value,
+        "factor": data_options.resize_factor,
+        "keep_aspect_ratio": data_options.keep_aspect_ratio,
+    }
+
+
+def _num_classes(path: str, config: Config, info, saved) -> int:
+    """Returns the number of classes, which must be the one that the checkpoint holds.
+
+    Raises:
+      OptionError: If it is unknown.
+      UserError: If the checkpoint holds another number.
+    """
+    held = restore.num_outputs(path, network.architecture(config.spec).classifier)
+    if "num_classes" in config.given:
+        stated, by = config.data.num_classes, "--num_classes"
+    elif info is not None:
+        stated, by = info.num_classes, f"data set {info.name}"
+    else:
+        stated, by = saved.run.get("num_classes"), saved.path
+    if stated is None and held is None:
+        raise OptionError(f"the number of classes of {path} is unknown; pass --num_classes.")
+    if stated is not None and held is not None and stated != held:
+        raise UserError(
+            f"checkpoint {path} predicts {held} classes, but {by} says {stated}; leave the flag "
+            "out, or name the checkpoint or data set that belongs to it."
+        )
+    return held if stated is None else stated
+
+
+def _classes(num_classes: int, info, saved, data_options) -> dict:
+    """Returns the classes for the metadata."""
+    run = saved.run
+    if info is None and run.get("num_classes") == num_classes:
+        return {key: run.get(key) for key in ("dataset", "class_names", "colors", "ignore_label")}
+    known = dataset_info.KNOWN.get(data_options.dataset)
+    if info is None and known is not None and known.num_classes == num_classes:
+        logging.info("Names and colours of the classes are those of --dataset=%s.", known.name)
+        info = known
+    if info is None:
+        logging.info("The classes have no known names; pass --dataset_dir or --dataset for them.")
+        names, colors = (
+            dataset_info.default_names(num_classes),
+            dataset_info.default_colors(num_classes),
+        )
+        return _as_dict(None, names, colors, data_options.ignore_label)
+    return _as_dict(info.name, info.class_names, info.colors, info.ignore_label)
+
+
+def _as_dict(dataset, names, colors, ignore_label) -> dict:
+    return {
+        "dataset": dataset,
+        "class_names": list(names),
+        "colors": [list(color) for color in colors],
+        "ignore_label": ignore_label,
+    }
+
+
+def _samples(options, data_options, info) -> tuple:
+    """Returns the images to check on, and those that set ranges (or None)."""
+    samples = _given_images(
+        "--check_images", options.check_images, options.num_check_images
+    ) or _of_split(data_options, info, options.check_split, options.num_check_images)
+    representative = None
+    if "tflite" in options.format:
+        representative = _given_images(
+            "--representative_images",
+            options.representative_images,
+            options.num_representative_images,
+        ) or _of_split(
+            data_options, info, options.representative_split, options.num_representative_images
+        )
+    return samples or _drawn(options.num_check_images), representative
+
+
+def _given_images(flag: str, folder: str | None, count: int):
+    """Returns the images of a folder, None where none was named."""
+    if not folder:
+        return None
+    return exporter.Samples(images.read_folder(folder, count, flag), f"folder {folder}")
+
+
+def _of_split(data_options, info, split: str, count: int):
+    """Returns images of a split, spread evenly over it; None without a data set."""
+    if info is None:
+        return None
+    index = shards.index(raw_records.folder(data_options), split)
+    found = []
+    for number in images.spread(len(index), count):
+        name = index.name(number)
+        try:
+            content = tfrecord.deserialize(index.read(number)).image
+        except ValueError as error:
+            raise UserError(f"{name} cannot be used: {error}.") from error
+        found.append(images.decode(content, name))
+    return exporter.Samples(found, f"split {split} of {data_options.dataset_dir}")
+
+
+def _drawn(count: int):
+    """Returns synthetic scenes, where no photos were given."""
+    random = np.random.RandomState(0)
+    scenes = [synthetic_scenes.draw(random, difficulty=0.3)[0] for _ in range(count)]
+    return exporter.Samples(
+        scenes, "synthetic scenes: no --check_images or --dataset_dir was given"
+    )

@@ -1,0 +1,129 @@
+"""Draws the predictions of a split, of one checkpoint or of each new one."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+from absl import logging
+
+from core.evaluation import select
+from core.inference import classes as class_lists
+from core.inference import pipeline, segmenter, vis_files
+from datasets import class_names
+from datasets import info as dataset_info
+from datasets.files import photos
+from datasets.records import shards, tfrecord
+from deployment import backend as backends
+from options.config import Config
+from utils import colormap, log
+from utils.errors import OptionError, UserError
+
+
+def main(config: Config):
+    """Draws.
+
+    Args:
+      config: The options of `visualize`; those of network and sizes that were not given are taken
+        from the checkpoint's folder.
+
+    Raises:
+      OptionError: If an option cannot be used.
+      UserError: If the checkpoint, the data or the folder cannot be used, or if an image could not
+        be predicted.
+    """
+    options = config.visualization
+    info = dataset_info.load(config.data, config.given)
+    index = shards.index(config.data.dataset_dir, options.vis_split)
+    classes = _classes(config, info)
+    files = vis_files.VisFiles(options.vis_logdir, classes, raw=options.also_save_raw_predictions)
+    backend = backends.create(config.device)
+    load = functools.partial(
+        segmenter.load,
+        config=_with_crop(config),
+        classes=classes,
+        scales=options.eval_scales,
+        flip=options.add_flipped_images,
+        use_ema=options.use_ema,
+        change_network=options.change_network,
+        session_config=backend.session_config(),
+    )
+    backend.start()
+    try:
+        for paths in _checkpoints(options):
+            _draw(paths, load, index, files)
+    finally:
+        backend.stop()
+
+
+def _with_crop(config: Config) -> Config:
+    """Returns the options with `--vis_crop_size`, if it was given, as the crop."""
+    if "vis_crop_size" not in config.given:
+        return config
+    return config.with_values(
+        {"eval_crop_size": config.visualization.vis_crop_size}, config.origin("vis_crop_size")
+    )
+
+
+def _checkpoints(options):
+    """Yields the checkpoints that are named, or each new one while a training writes them."""
+    if options.checkpoint_path:
+        yield list(options.checkpoint_path)
+        return
+    if not options.watches:
+        yield select.chosen(options.checkpoint_dir, options.checkpoint)
+        return
+    found = select.new_checkpoints(options.checkpoint_dir, interval=options.eval_interval_secs)
+    for path in itertools.islice(found, options.max_number_of_iterations):
+        yield [path]
+
+
+def _classes(config: Config, info):
+    """Returns the classes in the colours to show, with the numbers that raw masks hold."""
+    options, colors = config.visualization, info.colors
+    if "colormap_type" in config.given:
+        colors = colormap.create(options.colormap_type)[: info.num_classes].tolist()
+    if len(colors) < info.num_classes:
+        raise OptionError(
+            f"--colormap_type={options.colormap_type} has {len(colors)} colours, but data set "
+            f"{info.name} has {info.num_classes} classes; leave the flag out."
+        )
+    made = class_lists.create(info.class_names, colors)
+    if tuple(info.class_names) == class_names.CITYSCAPES:
+        made = made.with_mask_values(class_names.CITYSCAPES_LABEL_IDS)
+    return made
+
+
+def _draw(paths, load, index, files):
+    """Draws the predictions of one checkpoint, or of the mean of several.
+
+    Raises:
+      UserError: If images could not be predicted; the others are drawn.
+    """
+
+    def read(number):
+        record = tfrecord.deserialize(index.read(number))
+        names[number] = record.name
+        # The input pipeline takes pixels as they are stored.
+        return reader.decode(record.image, f"image {record.name}", upright=False)
+
+    def write(number, image, result):
+        files.write(number, names[number], image, result.labels)
+
+    names, shown = {}, " + ".join(paths)
+    logging.info("Drawing the predictions of %s.", shown)
+    with load(paths) as network, photos.PhotoReader() as reader:
+        outcome = pipeline.run(
+            range(len(index)),
+            read=read,
+            segment=network.segment,
+            write=write,
+            bad_photo=(photos.BadFileError, ValueError),
+        )
+    log.message(f"Drew {len(outcome.done)} images of {shown} in {files.folder}.")
+    for _, reason in outcome.failed:
+        logging.error("%s.", reason)
+    if outcome.failed:
+        raise UserError(
+            f"{len(outcome.failed)} of {len(index)} images could not be predicted (see above)."
+        )

@@ -1,0 +1,64 @@
+"""What several verbs take: the flags of the network, of the data and of the device."""
+
+from __future__ import annotations
+
+from commands.command import only, without
+from options import saved
+from options.config import Config
+from options.data import DataOptions
+from options.device import DeviceOptions
+from utils.errors import OptionError
+
+# Which records, and the classes of those that no dataset.json describes.
+_CLASSES = ("dataset_dir", "dataset", "num_classes", "ignore_label")
+_READING = ("on_bad_record", "max_bad_records", "cache", "cache_dir")
+_RESIZING = ("min_resize_value", "max_resize_value", "resize_factor", "keep_aspect_ratio")
+
+DATA_OF_TRAINING = without(DataOptions, "num_evaluating_samples")
+DATA_OF_EVALUATION = only(
+    DataOptions,
+    *_CLASSES,
+    *_READING,
+    *_RESIZING,
+    "num_evaluating_samples",
+    "eval_crop_size",
+    "train_crop_size",
+    "augmentation",
+)
+DATA_OF_PREDICTION = only(DataOptions, *_CLASSES, *_RESIZING, "eval_crop_size", "train_crop_size")
+DATA_OF_PICTURES = only(DataOptions, *_CLASSES, *_RESIZING, "eval_crop_size")
+DATA_OF_CHECKS = only(DataOptions, *_CLASSES, "on_bad_record", "max_bad_records")
+
+# Flags of a device that have an effect only where a network learns, and only between ranks.
+_LEARNING = ("loss_scale", "all_reduce_bucket_mb", "check_weights_steps")
+_RANKS = ("rank", "all_reduce_by", "join_timeout_secs", "rank_timeout_secs")
+
+DEVICE_OF_TRAINING = DeviceOptions
+DEVICE_OF_EVALUATION = without(DeviceOptions, *_LEARNING)
+DEVICE_OF_ONE_PROCESS = without(DeviceOptions, *_LEARNING, *_RANKS)
+# An export computes in fp32.
+DEVICE_OF_EXPORT = without(DeviceOptions, *_LEARNING, *_RANKS, "precision_mode")
+
+# Groups of `--help`.
+NETWORK_GROUP = (
+    "Network",
+    ("model_variant", "output_stride", "atrous_rates", "decoder_output_stride"),
+)
+
+
+def check_checkpoint(config: Config, options):
+    """Raises OptionError unless a checkpoint is named whose saved options fit those given.
+
+    Args:
+      config: All options.
+      options: The record that names the checkpoint.
+    """
+    folder = options.folders()[0]
+    saved.join(config, saved.load(folder), change_network=options.change_network)
+
+
+def check_given(record, *names: str):
+    """Raises OptionError for the first option that is not set, but has to be."""
+    for name in names:
+        if not getattr(record, name):
+            raise OptionError(f"--{name} is missing; see --help.")

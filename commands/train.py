@@ -1,0 +1,56 @@
+"""`train`: trains a network, or continues an interrupted training."""
+
+from __future__ import annotations
+
+from commands import shared
+from commands.command import TRAINING, Command, only
+from options.command import CommandOptions
+from options.config import Config
+from options.evaluation import EvalOptions
+from options.network import NETWORK_OPTIONS
+from options.training import TRAINING_RECORDS
+
+
+def _check(config: Config):
+    config.check_given()
+
+
+VARIANTS = {
+    "train": Command(
+        name="train",
+        program="python train_npu.py",
+        purpose=TRAINING,
+        summary="Trains a network; the same command continues an interrupted training.",
+        examples=(
+            "--dataset_dir=RECORDS --train_logdir=RUN --model_variant=mobilenet_v2",
+            "--flagfile=scripts/recipes/1p_s16.flags --train_logdir=RUN",
+        ),
+        takes=(
+            CommandOptions,
+            *NETWORK_OPTIONS,
+            *TRAINING_RECORDS,
+            only(
+                EvalOptions,
+                "eval_split",
+                "eval_batch_size",
+                "eval_scales",
+                "add_flipped_images",
+                "use_ema",
+                "boundary_width",
+                "calibration_bins",
+            ),
+            shared.DATA_OF_TRAINING,
+            shared.DEVICE_OF_TRAINING,
+        ),
+        groups=(
+            ("Data", ("dataset_dir", "train_split", "train_crop_size")),
+            ("Run", ("train_logdir", "training_number_of_steps", "tf_initial_checkpoint", "seed")),
+            shared.NETWORK_GROUP,
+            ("Learning", ("train_batch_size", "base_learning_rate", "learning_policy")),
+            ("Evaluation during training", ("eval_interval_steps", "eval_crop_size")),
+            ("Device", ("device", "precision_mode")),
+        ),
+        engine="commands.engines.train",
+        check=_check,
+    )
+}

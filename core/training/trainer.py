@@ -1,0 +1,305 @@
+"""A training run: checks, folder, graph, hooks and loop, with recoveries from non-finite steps.
+
+It takes the three objects of a run: the `Config`, the opened data set, and the device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+
+from absl import logging
+
+from core import network, task
+from core.checkpoints import restore
+from core.evaluation import evaluator
+from core.losses import objective
+from core.runs import folder as run_folder
+from core.runs import lock
+from core.training import (
+    diagnosis,
+    intervals,
+    loop,
+    recoveries,
+    start_notices,
+    starting,
+    step_timer,
+    writing_hooks,
+)
+from core.training import step as train_step
+from core.training.hooks.evaluate_while_training import EvaluateWhileTraining, Evaluation
+from core.training.hooks.profile_steps import ProfileSteps
+from core.training.hooks.stop_on_nonfinite import NonFiniteError, StopOnBadLoss
+from core.training.hooks.watch_loss import WatchLoss
+from deployment.backend import Backend
+from options.config import Config
+from utils.compat import host_session, tf
+from utils.errors import OptionError, UserError
+
+# What may differ between the hosts of one training: folders and what a machine has.
+_OF_A_HOST = frozenset(
+    [
+        "cache_dir",
+        "dataset_dir",
+        "inter_op_threads",
+        "intra_op_threads",
+        "profile_logdir",
+        "tf_initial_checkpoint",
+        "train_logdir",
+    ]
+)
+
+
+def check_network(config: Config):
+    """Raises OptionError if the network cannot be built, or not be evaluated during training."""
+    network.check(config.spec, crop_size=config.data.train_crop_size)
+    if config.train.eval_interval_steps:
+        if config.evaluation.use_ema and not config.train.ema_decay:
+            raise OptionError("--use_ema needs averages to evaluate; pass --ema_decay too.")
+        network.check(config.spec, crop_size=config.data.eval_size)
+
+
+def check_data(config: Config, dataset):
+    """Raises OptionError or UserError if the data do not fit the options."""
+    objective.check(config.loss, dataset.info.classes)
+    num_images = dataset.count(config.train.train_split)
+    config.check_count("num_training_samples", config.data.num_training_samples, num_images)
+    if config.train.eval_interval_steps:
+        classes = dataset.info.classes
+        evaluator.check_monitor(_monitor(config, classes), classes, config.evaluation)
+        dataset.check_evaluation(config.evaluation.eval_split)
+
+
+def _monitor(config: Config, classes) -> str:
+    """Returns the name of the score that selects the best checkpoint."""
+    return config.train.monitor or task.of(classes).monitor
+
+
+def train(config: Config, dataset, backend: Backend, *, extra_hooks=()):
+    """Trains until `training_number_of_steps`, from the newest checkpoint of the folder if any.
+
+    Args:
+      config: The options of the run.
+      dataset: The opened data set.
+      backend: The device, not started yet.
+      extra_hooks: Session hooks of the caller, called last.
+
+    Raises:
+      OptionError: If an option cannot be used with this data or device.
+      UserError: If a checkpoint or the folder cannot be used, or training fails.
+    """
+    folder = config.train.train_logdir
+    starting.check_backend(config.train, backend)
+    with lock.hold(folder) if backend.is_chief else contextlib.nullcontext():
+        Trainer(config, dataset, backend, extra_hooks).run()
+    # Repeats the warning about skipped records at the end of the log.
+    dataset.count(config.train.train_split)
+    logging.info("Training ended; results are in %s.", folder)
+
+
+class Trainer:
+    """One run in a folder that this process holds."""
+
+    def __init__(self, config: Config, dataset, backend: Backend, extra_hooks=()):
+        self._config = config
+        self._options = config.train
+        self._dataset = dataset
+        self._backend = backend
+        self._extra_hooks = extra_hooks
+        self._facts = None
+
+    def run(self):
+        """Starts or continues the run."""
+        self._facts = self._describe()
+        self._backend.agree("options and data", self._shared_facts())
+        resume_from = run_folder.prepare(
+            self._options.train_logdir,
+            self._config,
+            self._facts,
+            is_chief=self._backend.is_chief,
+            check=self._check_start,
+        )
+        if intervals.notice(self._options):
+            logging.info("%s", intervals.notice(self._options))
+        self._backend.trains = True
+        self._backend.start()
+        try:
+            self._train_until_done(resume_from)
+        except UserError:
+            if self._backend.is_chief:
+                run_folder.forget_if_unused(self._options.train_logdir)
+            raise
+        except tf.errors.OpError:
+            self._backend.raise_failure()
+            self._dataset.explain_failure(self._options.train_split, training=True)
+            raise
+
+    def _describe(self) -> dict:
+        """Returns the facts about data and software that are saved with the options."""
+        split = self._options.train_split
+        facts = run_folder.describe_run(
+            self._dataset.info,
+            split,
+            self._dataset.count(split),
+            self._dataset.fingerprint(split),
+            self._backend.name,
+        )
+        return {**facts, "images_per_step": self._options.images_per_step * self._backend.ranks}
+
+    def _shared_facts(self) -> dict:
+        """Returns what all ranks must have in common."""
+        facts = {f"{name} of the data": self._facts[name] for name in ("num_images", "fingerprint")}
+        for name, value in self._config.values().items():
+            if name not in _OF_A_HOST:
+                facts[f"--{name}"] = value
+        return facts
+
+    def _check_start(self, resume_from: str | None):
+        """Raises what refuses the start before the folder is changed and a graph is built."""
+        if not self._backend.restores:
+            return
+        first_step = restore.step_of(resume_from) if resume_from else 0
+        loop.check(self._backend, first_step, self._options)
+        if resume_from is None and self._options.tf_initial_checkpoint is not None:
+            restore.reader(self._options.tf_initial_checkpoint)
+
+    def _train_until_done(self, resume_from: str | None):
+        """Trains, and starts again from the last checkpoint after a non-finite step, if allowed."""
+        while True:
+            try:
+                self._train_from(resume_from)
+                return
+            except NonFiniteError as error:
+                recoveries.roll_back(error, self._options)
+            resume_from = (restore.find_all(self._options.train_logdir) or [None])[-1]
+
+    def _train_from(self, resume_from: str | None):
+        """Trains from a checkpoint, or from the start for None."""
+        options, backend, spec = self._options, self._backend, self._config.spec
+        if not backend.restores:
+            resume_from = None
+        skipped = backend.share("skipped", recoveries.skipped_batches(options.train_logdir))
+        first_step = backend.share("the first step", start_notices.start_step(resume_from, options))
+        loop.check(backend, first_step, options)
+        with tf.Graph().as_default():
+            tf.set_random_seed(options.seed)
+            step = self._graph(first_step + skipped)
+            start_notices.describe(spec, options, self._dataset.info, self._facts, backend)
+            start_notices.warn_of_batch_norm(spec, options)
+            initial = None
+            if backend.restores and not resume_from:
+                initial = starting.initial_weights(self._config, spec)
+            loop.run(
+                step,
+                options=options,
+                backend=backend,
+                hooks=[*self._hooks(step, skipped), *self._extra_hooks],
+                resume_from=resume_from,
+                initial=initial,
+            )
+
+    def _batches(self, first_batch: int):
+        """Returns the batches of training from one on, by its number."""
+        return self._dataset.train_batches(
+            split=self._options.train_split,
+            batch_size=self._options.images_per_step,
+            pad_color=network.pad_color(self._config.spec),
+            seed=self._options.seed,
+            start_step=first_batch,
+            rank=self._backend.rank,
+            ranks=self._backend.ranks,
+            with_names=not self._backend.runs_loop_on_device(),
+        )
+
+    def _graph(self, first_batch: int) -> train_step.TrainStep:
+        """Builds input and training step in the default graph."""
+        iterator = tf.data.make_initializable_iterator(self._batches(first_batch))
+        # The session runs these initializers; an NPU's loop needs the iterator made this way.
+        tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, iterator.initializer)
+        timer = step_timer.create(self._backend)
+        with timer.waiting():
+            batch = iterator.get_next()
+        step = train_step.build(
+            batch["image"],
+            batch["label"],
+            self._config.spec,
+            self._config,
+            classes=self._dataset.info.classes,
+            backend=self._backend,
+        )
+        return timer.around(step, batch["image"])
+
+    def _hooks(self, step, skipped: int) -> list:
+        """Returns the hooks in the order in which they must be called."""
+        hooks, log = self._watching_hooks(step, skipped), None
+        if self._backend.is_chief:
+            log, *others = writing_hooks.create(
+                step, self._options, self._dataset.info, self._facts
+            )
+            hooks += [log, *others]
+        if self._options.eval_interval_steps:
+            evaluation = self._evaluation()
+            hooks.append(EvaluateWhileTraining(step, self._options, evaluation, self._backend, log))
+        return hooks
+
+    def _watching_hooks(self, step, skipped: int) -> list:
+        """Returns the hooks that watch the loss and the time."""
+
+        def explain(session, number):
+            batch = self._batch(number - 1 + skipped)
+            finding = diagnosis.look(session, step, batch, alone=self._backend.ranks == 1)
+            return diagnosis.in_words(self._backend.gather("what was not finite", finding))
+
+        # A device that runs loops by itself has changed the weights since.
+        hooks = [StopOnBadLoss(step, None if self._backend.runs_loop_on_device() else explain)]
+        if self._backend.is_chief:
+            hooks.append(
+                WatchLoss(
+                    step,
+                    total_steps=self._options.training_number_of_steps,
+                    num_classes=self._dataset.info.num_classes,
+                )
+            )
+            if self._options.profile_logdir:
+                hooks.append(ProfileSteps(self._options.profile_logdir))
+        return hooks
+
+    def _batch(self, number: int) -> dict:
+        """Returns the values of one batch of training, read again."""
+        with tf.Graph().as_default(), host_session() as session:
+            iterator = tf.data.make_initializable_iterator(self._batches(number))
+            session.run(iterator.initializer)
+            return session.run(iterator.get_next())
+
+    def _evaluation(self) -> Evaluation:
+        """Returns how the run evaluates its own checkpoints: without a report."""
+        options = dataclasses.replace(self._config.evaluation, report=False)
+        # With --on_bad_record=skip the number of images is known only after the first pass.
+        num_images = None
+        if self._config.data.on_bad_record != "skip":
+            num_images = self._dataset.count(options.eval_split)
+
+        def make_batches():
+            return self._dataset.eval_batches(
+                split=options.eval_split,
+                batch_size=options.eval_batch_size,
+                pad_color=network.pad_color(self._config.spec),
+                rank=self._backend.rank,
+                ranks=self._backend.ranks,
+            )
+
+        def run(path):
+            return evaluator.run(
+                make_batches,
+                checkpoint_path=path,
+                spec=self._config.spec,
+                options=options,
+                crop_size=self._config.data.eval_size,
+                classes=self._dataset.info.classes,
+                backend=self._backend,
+                num_images=num_images,
+            )
+
+        info = self._dataset.info
+        monitor = _monitor(self._config, info.classes)
+        return Evaluation(run, options.eval_split, info.class_names, monitor)
