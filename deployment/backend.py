@@ -1,38 +1,37 @@
-"""The one interface to devices; its defaults are one process.
+"""The interface to devices; its defaults are those of one process on a CPU.
 
-`core/` and the entry points know this file only. `create` imports the chosen device's module on
-request, so that a vendor's package is never needed on another machine.
+`core/` and the commands know this file only. A vendor's package is imported when its device is
+created, so it is never needed on another machine.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-
-from deployment.ranks.single_process import Alone
+from deployment import devices
+from deployment.ranks.single_process import SingleProcess
 from options.device import DeviceOptions
+from utils import variants
 from utils.compat import tf
 from utils.errors import OptionError
 
 
 class Backend:
-    """How a step runs on a device.
+    """Runs training and inference steps on a device.
 
     Attributes:
       name: The device, as in `--device`.
       rank: Number of this process, 0 to ranks - 1.
       ranks: Number of processes that train together.
-      skips_overflow: Whether the optimizer that `wrap_optimizer` gives leaves out steps whose
-        gradients are not finite by itself, as one that scales the loss does.
+      skips_overflow: Whether the optimizer returned by `wrap_optimizer` itself skips updates whose
+        gradients are not finite, as loss scaling does.
       formulation: How convolutions are computed in training, one of
-        `core.layers.convolution.FORMULATIONS`; "native" suits what has kernels for everything.
-      dropout: The device's own dropout, a function of inputs and the share of elements that stays;
-        None where it has none.
-      trains: Whether the process trains; who does says so before `start`, as a device may have to
-        know it from the beginning.
-      runs_at_once: Small batches that an evaluation predicts side by side.
-      precision_modes: What `--precision_mode` can be, besides auto: name -> why this machine
-        cannot do it, or None. The first is what auto means.
+        `core.layers.convolution.FORMULATIONS`; "native" suits devices that have every kernel.
+      dropout: The device's own dropout, a function of inputs and the keep probability; None where
+        it has none.
+      trains: Whether this process trains. Set it before `start`: some devices are initialized
+        differently for training.
+      runs_at_once: Number of small batches that an evaluation predicts concurrently.
+      precision_modes: The values of `--precision_mode` besides auto: name -> why this machine does
+        not support it, or None. The first one is what auto means.
     """
 
     name = "cpu"
@@ -42,18 +41,18 @@ class Backend:
     trains = False
     runs_at_once = 1
 
-    def __init__(self, options: DeviceOptions, cluster: Alone | None = None):
+    def __init__(self, options: DeviceOptions, group: SingleProcess | None = None):
         """Makes the backend.
 
         Args:
           options: The device's options.
-          cluster: The processes that train together by TensorFlow's collectives; a device may have
-            others.
+          group: The processes that train together by TensorFlow's collectives; a device may have
+            collectives of its own instead.
         """
         self.options = options
-        self.cluster = cluster or Alone()
-        self.rank = self.cluster.rank
-        self.ranks = self.cluster.ranks
+        self.group = group or SingleProcess()
+        self.rank = self.group.rank
+        self.ranks = self.group.ranks
         self.precision_modes = {"fp32": None}
 
     @property
@@ -63,17 +62,16 @@ class Backend:
         return next(iter(self.precision_modes)) if chosen == "auto" else chosen
 
     def check_precision(self):
-        """Raises OptionError if the device cannot compute as `--precision_mode` says."""
+        """Raises OptionError if the device does not support `--precision_mode`."""
         if self.precision not in self.precision_modes:
             raise OptionError(
-                f"--precision_mode={self.precision} is not known to the device {self.name}, which "
-                f"can do auto, {', '.join(self.precision_modes)}."
+                f"--precision_mode={self.precision} is unknown to device {self.name}, which "
+                f"supports auto, {', '.join(self.precision_modes)}."
             )
         reason = self.precision_modes[self.precision]
         if reason is not None:
             raise OptionError(
-                f"--precision_mode={self.precision} cannot be used here: {reason}; leave the flag "
-                "out."
+                f"--precision_mode={self.precision} cannot be used here: {reason}; remove the flag."
             )
 
     @property
@@ -83,11 +81,11 @@ class Backend:
 
     def start(self):
         """Prepares the device; called once before the first session."""
-        self.cluster.start(self.session_config(is_training=True))
+        self.group.start(self.session_config(is_training=True))
 
     def stop(self):
         """Releases the device; called once after the last session, also after a failure."""
-        self.cluster.stop()
+        self.group.stop()
 
     def session_config(
         self, steps_per_run: int = 1, *, is_training: bool = False
@@ -103,28 +101,28 @@ class Backend:
             intra_op_parallelism_threads=self.options.intra_op_threads,
             inter_op_parallelism_threads=self.options.inter_op_threads,
             allow_soft_placement=True,
-            # A TensorFlow that can use GPUs would, whatever the device was to be.
+            # A TensorFlow that finds GPUs uses them, whatever device was chosen.
             device_count={"GPU": 0},
         )
         if is_training:
-            self.cluster.configure(config)
+            self.group.configure(config)
         return config
 
     def wrap_optimizer(self, optimizer: tf.train.Optimizer) -> tf.train.Optimizer:
         """Returns an optimizer whose gradients are averaged over all ranks."""
-        return self.cluster.wrap_optimizer(optimizer)
+        return self.group.wrap_optimizer(optimizer)
 
     def average(self, tensors: list) -> list:
         """Returns the means of float tensors over all ranks, where the host runs the loop."""
-        return self.cluster.average(tensors)
+        return self.group.average(tensors)
 
     def average_with_gradient(self, tensors: list) -> list:
-        """Returns the means of float tensors over all ranks, to be differentiated."""
-        return self.cluster.average_with_gradient(tensors)
+        """Returns the differentiable means of float tensors over all ranks."""
+        return self.group.average_with_gradient(tensors)
 
     def hooks(self) -> list:
         """Returns the session hooks that the device needs in training."""
-        return self.cluster.hooks()
+        return self.group.hooks()
 
     def train_op(self, train_op: tf.Operation, unused_steps_per_run: int) -> tf.Operation:
         """Returns the operation to run for training, wrapped as the device's loop needs it."""
@@ -137,7 +135,7 @@ class Backend:
     def can_shorten_loop(self) -> bool:
         """Whether a loop may have fewer steps than `iterations_per_loop`.
 
-        Where it may not, a number of training steps that is no whole number of loops is refused.
+        Where it may not, the number of training steps must be a multiple of the loop's.
         """
         return not self.runs_loop_on_device()
 
@@ -145,78 +143,77 @@ class Backend:
         """Returns the sum of a numpy array over all ranks.
 
         Args:
-          array: Whole numbers, summed exactly, or floats, to at least single precision.
+          array: Integers, summed exactly, or floats, summed in at least single precision.
         """
-        return self.cluster.sum_over_ranks(array)
+        return self.group.sum_over_ranks(array)
 
     @property
     def session_target(self) -> str:
-        """Where sessions that train are made; empty in this process."""
-        return self.cluster.target
+        """The target of sessions that train; empty for this process."""
+        return self.group.target
 
     @property
     def restores(self) -> bool:
-        """Whether this process reads what training starts from; the others are given it."""
-        return self.cluster.rank == 0
+        """Whether this process reads the initial weights; other ranks receive them from rank 0."""
+        return self.group.rank == 0
 
     def share(self, name: str, value):
-        """Returns a plain value that rank 0 has, where ranks talk; name says what it is."""
-        return self.cluster.share(name, value)
+        """Returns rank 0's plain value on all ranks; `name` identifies it in messages."""
+        return self.group.share(name, value)
 
     def gather(self, name: str, value) -> list:
-        """Returns the plain values of all ranks, where ranks talk, else this one's alone."""
-        return self.cluster.gather(name, value)
+        """Returns the plain values of all ranks by rank; `name` identifies them in messages."""
+        return self.group.gather(name, value)
 
     def agree(self, name: str, facts: dict):
-        """Raises UserError if ranks have different facts, where ranks talk.
+        """Raises UserError on all ranks if their facts differ.
 
         Args:
-          name: What the facts are.
+          name: Identifies the facts in messages.
           facts: Name -> plain value.
         """
-        self.cluster.agree(name, facts)
+        self.group.agree(name, facts)
 
     def finish(self):
-        """Waits until all ranks are done with what must not be broken off, such as saving."""
-        self.cluster.finish()
+        """Waits until all ranks have finished work that must not be interrupted, such as saving."""
+        self.group.finish()
 
     def raise_failure(self):
-        """Raises UserError if a rank failed, so that an error here has its cause there."""
-        self.cluster.raise_failure()
+        """Raises UserError if a rank failed, which may be the cause of an error on this rank."""
+        self.group.raise_failure()
 
 
 def create(options: DeviceOptions) -> Backend:
     """Returns the backend of a device.
 
     Raises:
-      OptionError: If this version or this machine has no such device.
+      OptionError: If the device is unknown or not on this machine, or an option has no effect on
+        it.
+      UserError: If the processes that train together do not find each other.
     """
-    name = _best_device() if options.device == "auto" else options.device
-    if importlib.util.find_spec(f"deployment.devices.{name}") is None:
-        raise OptionError(f"--device={name} is not part of this version; pass --device=cpu.")
-    _check_flags(options, name)
-    backend = importlib.import_module(f"deployment.devices.{name}").create(options)
+    known = variants.collect(devices)
+    name = _best_device(known) if options.device == "auto" else options.device
+    device = variants.lookup(known, name, "--device")
+    _check_flags(options, name, known)
+    backend = device.create(options)
     backend.check_precision()
     return backend
 
 
-def _check_flags(options: DeviceOptions, name: str):
-    """Raises OptionError if a flag is for another device, where it would have no effect."""
-    defaults = DeviceOptions().to_dict()
-    for flag, value in options.to_dict().items():
-        device = name
-        if flag in ("gpu", "tf32"):
-            device = "gpu"
-        elif flag.startswith("npu_"):
-            device = "npu"
-        if device != name and value != defaults[flag]:
+def _best_device(known: dict) -> str:
+    """Returns the available device with the highest preference; a less preferred is not probed."""
+    ordered = sorted(known, key=lambda name: known[name].preference, reverse=True)
+    return next(name for name in ordered if known[name].is_available())
+
+
+def _check_flags(options: DeviceOptions, name: str, known: dict):
+    """Raises OptionError if an option of other devices differs from its default."""
+    defaults = DeviceOptions()
+    special = {flag for device in known.values() for flag in device.flags}
+    for flag in sorted(special.difference(known[name].flags)):
+        if getattr(options, flag) != getattr(defaults, flag):
+            others = sorted(other for other in known if flag in known[other].flags)
             raise OptionError(
-                f"--{flag} is for {device.upper()}s, but this runs on {name}; leave it out."
+                f"--{flag} has an effect on {' and '.join(others)} only, but the device is {name}; "
+                "remove the flag."
             )
-
-
-def _best_device() -> str:
-    for name in ("npu", "gpu"):
-        if importlib.import_module(f"deployment.devices.{name}").is_available():
-            return name
-    return "cpu"

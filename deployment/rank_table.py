@@ -1,4 +1,4 @@
-"""HCCL rank tables: which device of which server is which rank.
+"""HCCL rank tables, which assign devices of servers to ranks.
 
   python -m deployment.rank_table check scripts/8p.json
   python -m deployment.rank_table convert scripts/8p.json --layout=server_list --output=8p_v1.json
@@ -6,9 +6,9 @@
   python -m deployment.rank_table make 16p.json --devices=8 --server=10.0.0.5=first.conf \
       --server=10.0.0.6=second.conf
 
-Two layouts exist. `group_list`, the legacy one of the Ascend 910A, has no rank numbers: ranks are
-counted in the order of the devices. `server_list`, version 1.0, names each device's rank. All
-values are strings, numbers too.
+There are two layouts. `group_list`, the legacy layout of the Ascend 910A, has no rank numbers: they
+follow the order of the devices. `server_list`, version 1.0, states each device's rank. All values
+are strings, including numbers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class RankTable:
 
     Attributes:
       devices: In the order of their ranks.
-      layout: Form of the file, LEGACY or VERSION_1.
+      layout: Layout of the file, LEGACY or VERSION_1.
     """
 
     devices: tuple
@@ -52,7 +52,7 @@ def read(path: str, chip: str = "910a") -> RankTable:
 
     Args:
       path: A JSON file of either layout.
-      chip: "910a" has rules of its own on how many devices, and which, may work together.
+      chip: "910a" adds rules about how many devices, and which, can form a job.
 
     Raises:
       UserError: If the file cannot be read or breaks a rule.
@@ -61,7 +61,7 @@ def read(path: str, chip: str = "910a") -> RankTable:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
     except OSError as error:
-        raise UserError(f"rank table {path} cannot be read: {error.strerror}.") from error
+        raise UserError(f"cannot read rank table {path}: {error.strerror}.") from error
     except ValueError as error:
         raise UserError(f"rank table {path} is not JSON: {error}.") from error
     try:
@@ -71,24 +71,24 @@ def read(path: str, chip: str = "910a") -> RankTable:
 
 
 def parse(content: dict, chip: str = "910a") -> RankTable:
-    """Returns the table that parsed JSON holds.
+    """Returns the table in parsed JSON.
 
     Raises:
-      ValueError: With a sentence, if it breaks a rule.
+      BrokenRule: If it breaks a rule.
     """
     if not isinstance(content, dict):
         raise BrokenRule("it must be an object with group_list or server_list.")
     layouts = [name for name in (LEGACY, VERSION_1) if name in content]
     if len(layouts) != 1:
         raise BrokenRule(
-            f"it has {'both' if layouts else 'neither'} group_list (legacy) and server_list "
-            "(version 1.0); it must have one of them."
+            f"it has {'both' if layouts else 'neither'} of group_list (legacy) and server_list "
+            "(version 1.0), but must have one of them."
         )
     status = _text(content, "status", "the table")
     if status != "completed":
         raise BrokenRule(
-            f"its status is {status!r}, not 'completed': it is still being written; wait, or make "
-            "it with python -m deployment.rank_table make."
+            f"its status is {status!r}, not 'completed': it is not complete yet; wait, or make it "
+            "with python -m deployment.rank_table make."
         )
     devices = _legacy_devices(content) if layouts[0] == LEGACY else _version_1_devices(content)
     table = RankTable(tuple(sorted(devices, key=lambda device: device.rank)), layouts[0])
@@ -121,8 +121,8 @@ def _version_1_devices(content: dict) -> list:
     version = _text(content, "version", "the table")
     if version != "1.0":
         raise BrokenRule(
-            f"its version is {version!r}; this reads '1.0' and the legacy layout (1.2 is for "
-            "super-pods of the Atlas A3)."
+            f"its version is {version!r}, but only '1.0' and the legacy layout are supported (1.2 "
+            "is for super-pods of the Atlas A3)."
         )
     servers = _list(content, VERSION_1, "the table")
     _check_count(content, "server_count", len(servers), "servers", "the table")
@@ -143,7 +143,7 @@ def _version_1_devices(content: dict) -> list:
 def _list(content, key: str, where: str) -> list:
     value = content.get(key) if isinstance(content, dict) else None
     if not isinstance(value, list) or not value:
-        raise BrokenRule(f"{where} needs {key}, a list that is not empty.")
+        raise BrokenRule(f"{where} needs a non-empty list {key}.")
     return value
 
 
@@ -153,8 +153,8 @@ def _text(content, key: str, where: str) -> str:
         raise BrokenRule(f"{where} has no {key}.")
     if not isinstance(value, str) or not value:
         raise BrokenRule(
-            f"{key} of {where} is {json.dumps(value)}; all values are strings that are not empty, "
-            "numbers too."
+            f"{key} of {where} is {json.dumps(value)}; all values are non-empty strings, including "
+            "numbers."
         )
     return value
 
@@ -162,25 +162,25 @@ def _text(content, key: str, where: str) -> str:
 def _number(content, key: str, server: str) -> int:
     text = _text(content, key, f"a device of server {server}")
     if not re.fullmatch(r"\d+", text):
-        raise BrokenRule(f"{key} {text!r} on server {server} is no number.")
+        raise BrokenRule(f"{key} {text!r} on server {server} is not a number.")
     return int(text)
 
 
 def _check_count(content: dict, key: str, found: int, what: str, where: str):
-    stated = _text(content, key, where)
-    if stated != str(found):
-        raise BrokenRule(f"{key} of {where} is {stated!r}, but there are {found} {what}.")
+    declared = _text(content, key, where)
+    if declared != str(found):
+        raise BrokenRule(f"{key} of {where} is {declared!r}, but there are {found} {what}.")
 
 
 def render(table: RankTable, layout: str) -> dict:
-    """Returns a table as the content of a JSON file.
+    """Returns the JSON content of a table.
 
     Args:
       table: The devices.
       layout: LEGACY or VERSION_1.
 
     Raises:
-      UserError: If the layout cannot hold the table.
+      UserError: If the layout cannot express the table.
     """
     return (_render_legacy if layout == LEGACY else _render_version_1)(table)
 
@@ -190,12 +190,12 @@ def _render_legacy(table: RankTable) -> dict:
         if device.device_ip is None:
             raise UserError(
                 f"device {device.device_id} of server {device.server_id} has no device_ip, which "
-                "the legacy layout needs; keep --layout=server_list, or name the addresses."
+                "the legacy layout needs; use --layout=server_list, or add the addresses."
             )
     servers = table.servers()
     if [device for devices in servers.values() for device in devices] != list(table.devices):
         raise UserError(
-            "the ranks go to and fro between the servers, which the legacy layout cannot say; keep "
+            "the ranks of a server are not consecutive, as the legacy layout requires; use "
             "--layout=server_list."
         )
     instances = [
@@ -237,12 +237,12 @@ def _render_version_1(table: RankTable) -> dict:
 
 
 def make(servers, device_ids, layout: str = VERSION_1, chip: str = "910a") -> RankTable:
-    """Returns a table of the same devices on each server, ranks counted server by server.
+    """Returns a table with the same devices on each server, and ranks numbered server by server.
 
     Args:
-      servers: (server_id, {device number: address}) pairs; no addresses: {}.
+      servers: (server_id, {device number: address}) pairs; {} without addresses.
       device_ids: Physical numbers of the devices.
-      layout: Form of the file.
+      layout: Layout of the file.
       chip: See `read`.
 
     Raises:
@@ -253,7 +253,7 @@ def make(servers, device_ids, layout: str = VERSION_1, chip: str = "910a") -> Ra
         for number in device_ids:
             if addresses and number not in addresses:
                 raise UserError(
-                    f"the addresses of server {server} have none for device {number}; they are for "
+                    f"there is no address for device {number} of server {server}, only for "
                     f"{', '.join(map(str, sorted(addresses)))}."
                 )
             devices.append(Device(len(devices), server, number, addresses.get(number)))
@@ -261,7 +261,7 @@ def make(servers, device_ids, layout: str = VERSION_1, chip: str = "910a") -> Ra
     try:
         check(table.devices, chip)
     except BrokenRule as error:
-        raise UserError(f"no such rank table: {error}") from error
+        raise UserError(f"such a rank table is not valid: {error}") from error
     return table
 
 
@@ -269,13 +269,13 @@ def read_hccn_conf(path: str) -> dict:
     """Returns device number -> address from a server's `hccn.conf` (lines `address_0=...`).
 
     Raises:
-      UserError: If the file cannot be read or holds no address.
+      UserError: If the file cannot be read or contains no address.
     """
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+        raise UserError(f"cannot read {path}: {error.strerror}.") from error
     found = re.findall(r"^\s*address_(\d+)\s*=\s*(\S+)\s*$", text, flags=re.MULTILINE)
     if not found:
         raise UserError(f"{path} has no line such as address_0=192.168.100.101.")
@@ -284,44 +284,44 @@ def read_hccn_conf(path: str) -> dict:
 
 @dataclasses.dataclass(frozen=True)
 class RankTableOptions(Options):
-    """What to do with a rank table."""
+    """What the command does with a rank table."""
 
     devices: int = option(flags.DEFINE_integer, 8, "make: devices of each server.", minimum=1)
     device_ids: tuple[int, ...] | None = option(
         flags.DEFINE_list,
         None,
-        "make: their physical numbers, comma separated; 0 to devices - 1 if unset.",
+        "make: physical numbers of the devices, comma separated; 0 to devices - 1 if unset.",
         convert=int,
         minimum=0,
     )
     server: tuple[str, ...] = option(
         flags.DEFINE_multi_string,
         ("127.0.0.1",),
-        "make: a server's IP address, or ADDRESS=FILE with a copy of its /etc/hccn.conf, which has "
-        "the addresses of its devices; repeat the flag for several servers.",
+        "make: a server's IP address, or ADDRESS=FILE with a copy of its /etc/hccn.conf, which "
+        "lists the addresses of its devices; repeat the flag for several servers.",
     )
     layout: str | None = option(
         flags.DEFINE_string,
         None,
-        "Form of the file: group_list is legacy (Ascend 910A only), server_list version 1.0; make "
-        "takes server_list and convert the other one if unset.",
+        "Layout of the file: group_list is legacy (Ascend 910A only), server_list version 1.0. "
+        "Unset: make writes server_list, convert the other layout.",
         choices=(LEGACY, VERSION_1),
     )
     chip: str = option(
         flags.DEFINE_string,
         "910a",
-        "Kind of the servers: 910a has rings of four devices, whose rules are checked.",
+        "Chip of the servers: 910a has rings of four devices, whose rules are checked.",
         choices=("910a", "other"),
     )
     output: str | None = option(flags.DEFINE_string, None, "convert: file to write.")
 
 
 def main(flag_values, command: str, path: str):
-    """Reads the flags and checks, converts or makes a rank table."""
+    """Checks, converts or makes a rank table."""
     options = common.from_flags(RankTableOptions, flag_values)
     commands = {"check": _check_command, "convert": _convert_command, "make": _make_command}
     if command not in commands:
-        raise OptionError(f"{command!r} is no command; say {', '.join(commands)}.")
+        raise OptionError(f"{command!r} is unknown; pass one of {', '.join(commands)}.")
     commands[command](path, options)
 
 
@@ -331,7 +331,7 @@ def _check_command(path: str, options: RankTableOptions):
 
 def _convert_command(path: str, options: RankTableOptions):
     if options.output is None:
-        raise OptionError("--output is missing; name the file to write.")
+        raise OptionError("--output is not set; pass the file to write.")
     table = read(path, options.chip)
     other = LEGACY if table.layout == VERSION_1 else VERSION_1
     _write(options.output, table, options.layout or other)
@@ -341,7 +341,7 @@ def _make_command(path: str, options: RankTableOptions):
     device_ids = options.device_ids or tuple(range(options.devices))
     if options.device_ids and len(device_ids) != options.devices:
         raise OptionError(
-            f"--device_ids names {len(device_ids)} devices, but --devices={options.devices}."
+            f"--device_ids lists {len(device_ids)} devices, but --devices={options.devices}."
         )
     servers = []
     for server in options.server:
@@ -354,7 +354,7 @@ def _make_command(path: str, options: RankTableOptions):
 def _write(path: str, table: RankTable, layout: str):
     content = render(table, layout)
     if os.path.exists(path):
-        raise UserError(f"{path} is there already; name another file, or remove it.")
+        raise UserError(f"{path} exists; pass another file, or remove it.")
     write_text(path, json.dumps(content, indent=2) + "\n")
     _describe(path, dataclasses.replace(table, layout=layout))
 

@@ -1,4 +1,4 @@
-"""What must hold of the devices that train together, whatever the layout of their rank table.
+"""The rules for the devices of a job, whatever the layout of their rank table.
 
 The rules are those of the CANN documentation (HCCL user guide, rank table pages).
 """
@@ -9,7 +9,7 @@ import collections
 import dataclasses
 import ipaddress
 
-# A server of the Ascend 910A has two rings of devices; links between them are too slow for a job.
+# A server of the Ascend 910A has two rings of devices, with slow links between them.
 _RING = 4
 _COUNTS = (1, 2, 4, 8)
 _MOST_SERVERS = 512
@@ -17,7 +17,7 @@ _LONGEST_SERVER_ID = 63
 
 
 class BrokenRule(ValueError):
-    """A rule that a table breaks."""
+    """A rank table breaks a rule."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Device:
       rank: Number of its process, 0 to ranks - 1.
       server_id: Name of its server, usually an IP address.
       device_id: Its physical number on the server.
-      device_ip: Address of its network port; None where the table has none.
+      device_ip: Address of its network port; None if the table has none.
     """
 
     rank: int
@@ -46,27 +46,27 @@ def by_server(devices) -> dict:
 
 
 def check_unique(values: list, what: str):
-    """Raises BrokenRule naming the first value that is there more than once."""
+    """Raises BrokenRule for the first value that occurs more than once."""
     twice = [value for value, count in collections.Counter(values).items() if count > 1]
     if twice:
-        raise BrokenRule(f"{what} {twice[0]} is there {values.count(twice[0])} times.")
+        raise BrokenRule(f"{what} {twice[0]} occurs {values.count(twice[0])} times.")
 
 
 def check(devices, chip: str):
-    """Raises BrokenRule if devices, in the order of their ranks, cannot form one job."""
+    """Raises BrokenRule if devices, in the order of their ranks, cannot form a job."""
     ranks = [device.rank for device in devices]
     check_unique(ranks, "rank_id")
     if ranks != list(range(len(ranks))):
         raise BrokenRule(
-            f"the ranks of {len(ranks)} devices must be 0 to {len(ranks) - 1}, but they are "
+            f"the ranks of {len(ranks)} devices must be 0 to {len(ranks) - 1}, but are "
             f"{', '.join(map(str, ranks))}."
         )
     servers = by_server(devices)
     for server, members in servers.items():
         if len(server) > _LONGEST_SERVER_ID:
             raise BrokenRule(
-                f"server_id {server} has {len(server)} letters; at most {_LONGEST_SERVER_ID} are "
-                "allowed."
+                f"server_id {server} has {len(server)} characters; at most {_LONGEST_SERVER_ID} "
+                "are allowed."
             )
         numbers = [device.device_id for device in members]
         check_unique(numbers, f"on server {server}, device_id")
@@ -74,7 +74,7 @@ def check(devices, chip: str):
     sizes = {len(members) for members in servers.values()}
     if len(sizes) > 1:
         raise BrokenRule(
-            "every server must have the same number of devices, but they have "
+            "all servers must have the same number of devices, but they have "
             f"{', '.join(f'{server} {len(members)}' for server, members in servers.items())}."
         )
     if chip == "910a":
@@ -88,34 +88,35 @@ def _check_addresses(devices, servers: int):
         try:
             ipaddress.ip_address(address)
         except ValueError as error:
-            raise BrokenRule(f"device_ip {address!r} is no IP address.") from error
+            raise BrokenRule(f"device_ip {address!r} is not an IP address.") from error
     check_unique(addresses, "device_ip")
     if servers > 1 and len(addresses) != len(devices):
         missing = next(device for device in devices if device.device_ip is None)
         raise BrokenRule(
-            f"device {missing.device_id} of server {missing.server_id} has no device_ip; several "
-            "servers need one for each device (it is in /etc/hccn.conf of the server)."
+            f"device {missing.device_id} of server {missing.server_id} has no device_ip, which "
+            "jobs on several servers need (it is in /etc/hccn.conf of the server)."
         )
 
 
 def _check_rings(server: str, numbers: list, servers: int):
-    """Raises ValueError for devices that a server of the Ascend 910A cannot join."""
-    other_chip = "pass --chip=other for a server of another kind"
+    """Raises BrokenRule for devices of an Ascend 910A server that cannot form a job."""
+    other_chip = "pass --chip=other for another chip"
     if servers > _MOST_SERVERS or (servers > 1 and len(numbers) != 2 * _RING):
         raise BrokenRule(
-            f"{servers} servers with {len(numbers)} devices each: several servers of the Ascend "
-            f"910A work together with all 8 devices each, at most {_MOST_SERVERS} of them; "
-            f"{other_chip}."
+            f"{servers} servers with {len(numbers)} devices each: jobs on several Ascend 910A "
+            f"servers use all 8 devices of each, and at most {_MOST_SERVERS} servers; {other_chip}."
         )
     if len(numbers) not in _COUNTS:
         raise BrokenRule(
-            f"server {server} has {len(numbers)} devices; a job takes 1, 2, 4 or 8 of an Ascend "
+            f"server {server} has {len(numbers)} devices; a job uses 1, 2, 4 or 8 of an Ascend "
             f"910A server; {other_chip}."
         )
     if max(numbers) >= 2 * _RING:
-        raise BrokenRule(f"server {server} has device_id {max(numbers)}, but 0 to 7; {other_chip}.")
+        raise BrokenRule(
+            f"device_id {max(numbers)} of server {server} is not 0 to 7; {other_chip}."
+        )
     if len(numbers) <= _RING and len({number // _RING for number in numbers}) > 1:
         raise BrokenRule(
-            f"server {server} joins devices {', '.join(map(str, sorted(numbers)))}; {len(numbers)} "
-            f"devices must be of one ring, 0 to 3 or 4 to 7; {other_chip}."
+            f"server {server} has devices {', '.join(map(str, sorted(numbers)))}; {len(numbers)} "
+            f"devices must be in one ring, 0 to 3 or 4 to 7; {other_chip}."
         )

@@ -18,8 +18,7 @@ class DeviceOptions(Options):
     device: str = option(
         flags.DEFINE_string,
         "auto",
-        "Device that the network runs on; auto takes the best one found.",
-        choices=("auto", "cpu", "gpu", "npu"),
+        "Device that the network runs on: cpu, gpu, npu, or auto, which takes the best available.",
         changeable=True,
     )
     rank: int = option(

@@ -1,4 +1,4 @@
-"""The launcher over a small program that a test writes."""
+"""The launcher with a small program that a test writes."""
 
 import os
 import pathlib
@@ -11,14 +11,14 @@ ROOT = pathlib.Path(launcher.__file__).parents[2]
 
 
 def start(tmp_path, program, *arguments, environment=(), without=(), **flags):
-    """Starts the launcher over a program; returns the process.
+    """Starts the launcher with a program; returns the process.
 
     Args:
       tmp_path: Folder for the program and, in `logs`, the ranks' logs.
-      program: Its text.
+      program: Its source.
       *arguments: Of the program.
-      environment: Variables that are set.
-      without: Names of variables that are not taken over from the test's own.
+      environment: Variables to set.
+      without: Names of variables that are not inherited.
       **flags: Of the launcher; None leaves one out.
     """
     script = tmp_path / "program.py"
@@ -44,5 +44,5 @@ def finish(process, seconds=60):
 
 
 def log(tmp_path, rank):
-    """Returns what a rank has said."""
+    """Returns the log of a rank."""
     return (tmp_path / "logs" / f"rank_{rank}.log").read_text()

@@ -47,7 +47,7 @@ def test_a_rank_that_hangs_ends_all_after_the_stated_time(tmp_path, records):
     os.kill(launch.pid(1), signal.SIGSTOP)
     status, errors = launch.finish(60)
     assert status != 0
-    assert re.search(r"rank 1\b.* within 5 s|rank 1\b.*sign of life", errors), errors
+    assert re.search(r"rank 1\b.* within 5 s|rank 1\b.*heartbeat", errors), errors
     # The time without a sign, that to end, and that of the launcher to kill what is stopped.
     assert time.monotonic() - begin < 5 + 25
 
@@ -61,7 +61,7 @@ def test_a_restart_goes_on_from_the_last_checkpoint(tmp_path, records):
     status, errors = launch.finish()
     assert status == 0, errors
     assert "rank 1 ended with status 137" in errors
-    assert "Restart 1 of 1: all ranks are started again" in errors
+    assert "Restart 1 of 1" in errors
     assert "Continuing from" in (tmp_path / "logs" / "rank_0.log").read_text()
     assert (launch.run / "model.ckpt-200.index").exists()
 
@@ -109,4 +109,4 @@ def test_a_rank_that_never_comes_is_named(tmp_path, records):
     launch = Launch(tmp_path, records, *arguments, launcher=(*HOSTS, "--host_index=0"))
     status, errors = launch.finish()
     assert status == 1
-    assert "rank 1 did not come within 5 s" in errors
+    assert "rank 1 did not connect within 5 s" in errors

@@ -1,37 +1,37 @@
-"""One process on CPU, alone or as a rank of a cluster."""
+"""One process on CPU, by itself or as a rank of a cluster."""
 
 from __future__ import annotations
 
 import os
 
 from deployment.backend import Backend
+from deployment.devices import Device
 from deployment.ranks import cluster, membership
-from deployment.ranks.single_process import Alone
+from deployment.ranks.single_process import SingleProcess
 from options.device import DeviceOptions
 from utils import compat
 from utils.compat import tf
-from utils.errors import OptionError
 
-# Names in /proc/cpuinfo of the instructions that make bf16 faster than fp32.
+# Names in /proc/cpuinfo of the instruction sets that make bf16 faster than fp32.
 _BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 
 
 class CpuBackend(Backend):
     """One process on CPU, in fp32 or bf16."""
 
-    # What one run leaves idle between its parallel parts, another one uses.
+    # A second run uses the cores that the first leaves idle between its parallel operations.
     runs_at_once = 2
 
-    def __init__(self, options: DeviceOptions, group: Alone | None = None):
+    def __init__(self, options: DeviceOptions, group: SingleProcess | None = None):
         super().__init__(options, group)
         self.precision_modes = {"fp32": None, "bf16": _why_no_bf16()}
 
     def session_config(self, *arguments, **options) -> tf.ConfigProto:
         """Returns the configuration of a session.
 
-        In bf16 TensorFlow rewrites the graph before it runs: convolutions and matrix products, and
-        what stands between them, compute in bf16. Variables, the statistics of batch norm, softmax,
-        loss and update stay fp32.
+        In bf16 TensorFlow rewrites the graph before it runs: convolutions, matrix products and the
+        operations between them compute in bf16. Variables, batch norm statistics, softmax, loss
+        and updates stay fp32.
         """
         config = super().session_config(*arguments, **options)
         if self.precision == "bf16":
@@ -41,18 +41,18 @@ class CpuBackend(Backend):
 
 
 def _why_no_bf16() -> str | None:
-    """Returns why this machine cannot train faster in bf16, or None if it can."""
+    """Returns why bf16 does not speed up training on this machine, or None if it does."""
     missing = compat.why_no_bf16_on_cpu()
     if missing is None and not any(name in _instructions() for name in _BF16_INSTRUCTIONS):
         missing = (
-            "this processor has no bf16 instructions "
-            f"({' or '.join(_BF16_INSTRUCTIONS)}), without which bf16 is slower"
+            "this processor lacks the bf16 instructions "
+            f"({' or '.join(_BF16_INSTRUCTIONS)}), without which bf16 is slower than fp32"
         )
     return missing
 
 
 def _instructions() -> list:
-    """Returns the names of the processor's instruction sets, as Linux knows them."""
+    """Returns the processor's instruction sets as listed in /proc/cpuinfo."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             lines = [line for line in file if line.startswith("flags")]
@@ -65,13 +65,15 @@ def create(options: DeviceOptions) -> Backend:
     """Returns the CPU backend.
 
     Raises:
-      OptionError: If an option is for other devices, or another number of ranks was started.
-      UserError: If the ranks do not come together.
+      OptionError: If the number of processes differs from `--rank`.
+      UserError: If the ranks do not find each other.
     """
-    if options.loss_scale != "none":
-        raise OptionError(
-            f"--loss_scale={options.loss_scale} is for fp16, which the CPU does not compute in; "
-            "leave the flag out."
-        )
     group = cluster.create(membership.from_environment(os.environ), options)
     return CpuBackend(options, group)
+
+
+VARIANTS = {
+    "cpu": Device(
+        create=create, is_available=lambda: True, preference=0, flags=cluster.OPTION_NAMES
+    )
+}

@@ -1,8 +1,8 @@
-"""One process on one NVIDIA GPU, alone or as a rank of a cluster.
+"""One process on one NVIDIA GPU, by itself or as a rank of a cluster.
 
-What is special here: memory is taken as it is needed, fp16 by TensorFlow's own rewriting of the
-graph with a scaled loss, and the choice of the GPU. No GPU was at hand when this was written;
-docs/gpu.md says what was checked and how.
+Unlike on CPU, memory is allocated as needed, fp16 uses TensorFlow's graph rewriting with loss
+scaling, and each process uses one GPU. This was written without a GPU; docs/gpu.md describes what
+was tested and how.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import os
 from absl import logging
 
 from deployment.backend import Backend
-from deployment.devices import loss_scaling
+from deployment.devices import Device, loss_scaling
 from deployment.ranks import cluster, membership
-from deployment.ranks.single_process import Alone
+from deployment.ranks.single_process import SingleProcess
 from options.device import DeviceOptions
 from utils import compat
 from utils.compat import tf
 from utils.errors import OptionError
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
-# The lowest compute capability that TensorFlow rewrites graphs to fp16 for; below it leaves them
-# fp32 and says nothing (auto_mixed_precision.cc).
+# The lowest compute capability for which TensorFlow rewrites graphs to fp16; below it the graph
+# silently stays fp32 (auto_mixed_precision.cc).
 _LOWEST_FOR_FP16 = (7, 0)
 _LOWEST_FOR_BF16 = (8, 0)
 
 
 def is_available() -> bool:
-    """Whether TensorFlow sees a GPU; its GPU libraries are loaded only where a driver is."""
+    """Whether TensorFlow finds a GPU; its GPU libraries are loaded only if there is a driver."""
     return compat.is_built_with_cuda() and _has_driver() and bool(compat.visible_gpus())
 
 
@@ -37,13 +37,13 @@ def create(options: DeviceOptions) -> Backend:
     """Returns the GPU backend of this process.
 
     Raises:
-      OptionError: If there is no such GPU, or it cannot do what the options ask for.
-      UserError: If the ranks do not come together.
+      OptionError: If there is no such GPU, or it does not support what the options ask for.
+      UserError: If the ranks do not find each other.
     """
     loss_scaling.check(options.loss_scale)
     if options.loss_scale != "none" and options.precision_mode != "fp16":
         raise OptionError(
-            f"--loss_scale={options.loss_scale} is for --precision_mode=fp16; pass both or neither."
+            f"--loss_scale={options.loss_scale} needs --precision_mode=fp16; pass both or neither."
         )
     gpus = _visible_gpus()
     place = membership.from_environment(os.environ)
@@ -63,7 +63,7 @@ def _has_driver() -> bool:
 
 
 def _visible_gpus() -> list:
-    """Returns the GPUs that TensorFlow sees; raises OptionError if there are none."""
+    """Returns the GPUs that TensorFlow finds; raises OptionError if there are none."""
     reason = why_no_gpu()
     if reason is not None:
         raise OptionError(f"--device=gpu: {reason}, or pass --device=cpu.")
@@ -71,7 +71,7 @@ def _visible_gpus() -> list:
 
 
 def why_no_gpu() -> str | None:
-    """Returns why TensorFlow sees no GPU, and what to do; None if it sees one."""
+    """Returns why TensorFlow finds no GPU, and what to do; None if it finds one."""
     if not compat.is_built_with_cuda():
         return (
             f"this TensorFlow ({tf.__version__}) was built without CUDA; install "
@@ -79,7 +79,7 @@ def why_no_gpu() -> str | None:
         )
     if not _has_driver():
         return (
-            "NVIDIA's driver (libcuda.so.1) is not found; install it, or start the container with "
+            "NVIDIA's driver (libcuda.so.1) is missing; install it, or start the container with "
             "its GPUs (docker run --gpus=all)"
         )
     text = os.environ.get(_VISIBLE)
@@ -87,35 +87,34 @@ def why_no_gpu() -> str | None:
         return f"{_VISIBLE}={text} hides all GPUs; unset it"
     if not compat.visible_gpus():
         return (
-            "the driver is there, but TensorFlow sees no GPU; see what TF_CPP_MIN_LOG_LEVEL=0 "
-            "python doctor.py --device=gpu says of missing libraries"
+            "the driver is installed, but TensorFlow finds no GPU; "
+            "TF_CPP_MIN_LOG_LEVEL=0 python doctor.py --device=gpu lists missing libraries"
         )
     return None
 
 
-def choose(stated: int | None, count: int, *, local_rank: int = 0, ranks: int = 1) -> int:
-    """Returns the number of this process's GPU, among those that are visible.
+def choose(requested: int | None, count: int, *, local_rank: int = 0, ranks: int = 1) -> int:
+    """Returns the index of this process's GPU among the visible ones.
 
     Args:
-      stated: `--gpu`; None takes the first, or the one of this process's number on its host.
-      count: Number of visible GPUs; where each of several processes is shown just one, it is its
-        own.
+      requested: `--gpu`; None takes the first GPU, or the one with this process's local rank.
+      count: Number of visible GPUs. Where each of several processes sees just one, it uses that.
       local_rank: Number of this process on its host.
       ranks: Number of processes that train together.
 
     Raises:
       OptionError: If there is none for this process.
     """
-    if stated is not None and ranks > 1:
+    if requested is not None and ranks > 1:
         raise OptionError(
-            f"--gpu={stated} is for a single process, but {ranks} train together; choose theirs by "
-            "the launcher's --device_ids."
+            f"--gpu={requested} is for a single process, but {ranks} train together; pass "
+            "--device_ids to the launcher instead."
         )
-    index = stated if stated is not None else local_rank if count > 1 else 0
+    index = requested if requested is not None else local_rank if count > 1 else 0
     if index >= count:
-        whose = "--gpu" if stated is not None else "this process's number on its host"
+        what = "--gpu" if requested is not None else "the local rank of this process"
         raise OptionError(
-            f"{whose} is {index}, but TensorFlow sees {count} GPU{'s' * (count > 1)}: 0 to "
+            f"{what} is {index}, but TensorFlow finds {count} GPU{'s' * (count > 1)}: 0 to "
             f"{count - 1}; {_VISIBLE} is {os.environ.get(_VISIBLE, 'not set')}."
         )
     return index
@@ -125,7 +124,7 @@ def _set_tf32(allowed: bool):
     if not compat.set_tf32(allowed):
         raise OptionError(
             f"--{'' if allowed else 'no'}tf32: TensorFlow {tf.__version__} has no switch for TF32; "
-            "leave the flag out."
+            "remove the flag."
         )
 
 
@@ -137,14 +136,18 @@ class GpuBackend(Backend):
     formulation = "native"
 
     def __init__(
-        self, options: DeviceOptions, index: int, gpu: compat.Gpu, group: Alone | None = None
+        self,
+        options: DeviceOptions,
+        index: int,
+        gpu: compat.Gpu,
+        group: SingleProcess | None = None,
     ):
         """Prepares a GPU.
 
         Args:
           options: The device's options.
-          index: Number of the GPU among the visible ones.
-          gpu: What is known of it.
+          index: Index of the GPU among the visible ones.
+          gpu: Its model and compute capability.
           group: The processes that train together.
         """
         super().__init__(options, group)
@@ -154,16 +157,16 @@ class GpuBackend(Backend):
         self._gpu = gpu
 
     def start(self):
-        """Says which GPU it is, and how it computes."""
+        """Starts the group, and logs the GPU and its precision."""
         super().start()
         logging.info("GPU %d: %s, %s.", self._index, self._gpu.name, self.precision)
 
     def session_config(self, *arguments, **options) -> tf.ConfigProto:
         """Returns the configuration of a session.
 
-        In fp16 TensorFlow rewrites the graph before it runs: convolutions and matrix products, and
-        what stands between them, compute in fp16. Variables, the statistics of batch norm, softmax,
-        loss and update stay fp32.
+        In fp16 TensorFlow rewrites the graph before it runs: convolutions, matrix products and the
+        operations between them compute in fp16. Variables, batch norm statistics, softmax, loss
+        and updates stay fp32.
         """
         config = super().session_config(*arguments, **options)
         del config.device_count["GPU"]
@@ -189,7 +192,7 @@ class GpuBackend(Backend):
 
 
 def precision_modes(gpu: compat.Gpu) -> dict:
-    """Returns what `--precision_mode` can be on a GPU: name -> why it cannot do it, or None."""
+    """Returns the values of `--precision_mode`: name -> why a GPU does not support it, or None."""
     return {"fp32": None, "fp16": _why_no_fp16(gpu), "bf16": _why_no_bf16(gpu)}
 
 
@@ -197,20 +200,30 @@ def _why_no_fp16(gpu: compat.Gpu) -> str | None:
     if gpu.capability is None or gpu.capability >= _LOWEST_FOR_FP16:
         return None
     return (
-        f"{gpu.name} has compute capability {dotted(gpu.capability)}, and TensorFlow changes "
-        f"graphs to fp16 from {dotted(_LOWEST_FOR_FP16)} on"
+        f"{gpu.name} has compute capability {dotted(gpu.capability)}, but TensorFlow's fp16 needs "
+        f"{dotted(_LOWEST_FOR_FP16)}"
     )
 
 
 def _why_no_bf16(gpu: compat.Gpu) -> str:
     if gpu.capability is not None and gpu.capability < _LOWEST_FOR_BF16:
         return (
-            f"{gpu.name} has compute capability {dotted(gpu.capability)}, and bf16 begins with "
+            f"{gpu.name} has compute capability {dotted(gpu.capability)}, but bf16 needs "
             f"{dotted(_LOWEST_FOR_BF16)}"
         )
-    return "TensorFlow changes graphs to bf16 for CPUs only; on this GPU fp16 is there, and TF32"
+    return "TensorFlow supports bf16 on CPUs only; use fp16 or TF32 on this GPU"
 
 
 def dotted(capability: tuple) -> str:
     """Returns a compute capability as NVIDIA writes it, such as 8.0."""
     return ".".join(str(part) for part in capability)
+
+
+VARIANTS = {
+    "gpu": Device(
+        create=create,
+        is_available=is_available,
+        preference=1,
+        flags=(*cluster.OPTION_NAMES, "gpu", "tf32", "loss_scale"),
+    )
+}

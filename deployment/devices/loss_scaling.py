@@ -1,7 +1,7 @@
-"""Loss scaling: gradients that would vanish in fp16 are computed times a factor.
+"""Loss scaling: keeps small gradients from vanishing in fp16 by multiplying the loss by a factor.
 
-For devices whose mixed precision has no scaling of its own: `Backend.wrap_optimizer` returns
-`LossScaling(optimizer)`. Source: arXiv 1710.03740, section 3.2, with a factor that adapts.
+For devices whose mixed precision has no loss scaling of its own: `Backend.wrap_optimizer` returns
+`LossScaling(optimizer)`. Source: arXiv 1710.03740, section 3.2, with a dynamic factor.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def check(text: str) -> float | None:
 
 
 class LossScaling(tf.train.Optimizer):
-    """An optimizer that scales the loss, and leaves out the update of a step that overflowed.
+    """An optimizer that scales the loss, and skips the update of a step that overflowed.
 
-    A step that is left out counts in the global step, so that schedule, saving and the order of the
-    data stay what they are; the factor is then halved, unless it is fixed.
+    A skipped step counts in the global step, so that schedule, checkpoints and the order of the
+    data stay the same. It halves the factor, unless that is fixed.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class LossScaling(tf.train.Optimizer):
         Args:
           optimizer: Computes gradients and makes the update.
           steps_to_double: Steps without overflow after which the factor is doubled.
-          fixed: A factor that stays as it is; None for one that adapts.
+          fixed: A constant factor; None for a dynamic one.
         """
         super().__init__(use_locking=False, name="LossScaling")
         self._optimizer = optimizer
@@ -71,22 +71,22 @@ class LossScaling(tf.train.Optimizer):
         )
 
     def compute_gradients(self, loss, var_list=None, **settings):
-        """Returns (gradient, variable) pairs of the loss itself; not finite after an overflow."""
+        """Returns (gradient, variable) pairs of the unscaled loss; not finite after an overflow."""
         scale = self.scale.read_value()
         scaled = self._optimizer.compute_gradients(loss * scale, var_list, **settings)
         return [(None if one is None else one / scale, variable) for one, variable in scaled]
 
     def apply_gradients(self, grads_and_vars, global_step=None, name=None):
-        """Returns the operation that updates if all gradients are finite, and adapts the factor."""
+        """Returns the operation that applies finite gradients and adjusts the factor."""
         pairs = list(grads_and_vars)
         gradients = [gradient for gradient, _ in pairs if gradient is not None]
         is_good = tf.reduce_all([tf.reduce_all(tf.is_finite(one)) for one in gradients])
         update = tf.cond(is_good, lambda: self._update(pairs), tf.no_op)
         with tf.control_dependencies([update]):
-            adapt = tf.no_op() if self._is_fixed else self._adapt(is_good)
+            adjust = tf.no_op() if self._is_fixed else self._adjust_scale(is_good)
         if global_step is None:
-            return tf.group(adapt, name=name)
-        with tf.control_dependencies([adapt]):
+            return tf.group(adjust, name=name)
+        with tf.control_dependencies([adjust]):
             return tf.assign_add(global_step, 1, name=name).op
 
     def variables(self) -> list:
@@ -97,7 +97,7 @@ class LossScaling(tf.train.Optimizer):
         with tf.control_dependencies([self._optimizer.apply_gradients(pairs)]):
             return tf.no_op()
 
-    def _adapt(self, is_good):
+    def _adjust_scale(self, is_good):
         good_steps = tf.where(is_good, self._good_steps + 1, tf.zeros_like(self._good_steps))
         doubles = good_steps >= self._steps_to_double
         factor = tf.where(doubles, 2.0, tf.where(is_good, 1.0, 0.5))

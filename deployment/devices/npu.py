@@ -1,8 +1,8 @@
-"""Ascend NPU, by the adapter of CANN: npu_bridge on TensorFlow 1.15, npu_device on 2.6.
+"""Ascend NPU, through CANN's TensorFlow adapter: npu_bridge on 1.15, npu_device on 2.6.
 
-The only file that knows the adapter. It is imported when the device is asked for, and as modules:
-what it exports is never mixed into other names. One process drives one device; a session with the
-adapter's entry in its configuration compiles what comes behind the input pipeline for the device.
+This is the only file that uses the adapter. It is imported when the device is created, as modules,
+never by `import *`. One process drives one device. A session with the adapter's entry in its
+configuration compiles the graph after the input pipeline for the device.
 """
 
 from __future__ import annotations
@@ -17,27 +17,34 @@ import numpy as np
 from absl import logging
 
 from deployment.backend import Backend
-from deployment.devices import loss_scaling, npu_keys, npu_loss_scale, npu_parameters, npu_ranks
+from deployment.devices import (
+    Device,
+    loss_scaling,
+    npu_keys,
+    npu_loss_scale,
+    npu_parameters,
+    npu_ranks,
+)
 from options.device import DeviceOptions
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
-# Adapter package -> the package that holds its parts for graphs and sessions of TensorFlow 1.
+# Adapter package -> the package with its modules for TensorFlow 1 graphs and sessions.
 _ADAPTERS = {"npu_bridge": "npu_bridge", "npu_device": "npu_device.compat.v1"}
-# Name of the node by which the adapter's native side recognises the step of a loop.
+# The adapter's native code finds the training step of a loop by this operation name.
 _LOOP_OPERATION = "IterationOp"
-# What --precision_mode means besides the adapter's own values.
+# Values of --precision_mode besides the adapter's own -> the adapter's value.
 _COMMON_PRECISION = {
     "fp32": "must_keep_origin_dtype",
     "fp16": "allow_mix_precision",
     "bf16": "allow_mix_precision_bf16",
 }
-# Whole numbers travel as two int32 halves.
+# Integers are summed as two int32 halves.
 _HALF_BITS = 16
 
 
 def is_available() -> bool:
-    """Whether an adapter is installed and the environment is that of a machine with NPUs."""
+    """Whether an adapter is installed and the environment variables are those of an NPU host."""
     variables = ("ASCEND_HOME_PATH", "ASCEND_OPP_PATH", "ASCEND_DEVICE_ID", "RANK_TABLE_FILE")
     return _installed() is not None and any(name in os.environ for name in variables)
 
@@ -47,7 +54,7 @@ def create(options: DeviceOptions) -> Backend:
 
     Raises:
       OptionError: If the adapter is missing or an option cannot be used with it.
-      UserError: If the environment does not say which rank this process is.
+      UserError: If the environment does not define the rank of this process.
     """
     parameters = npu_parameters.of_flags(options)
     loss_scaling.check(options.loss_scale)
@@ -59,11 +66,11 @@ def create(options: DeviceOptions) -> Backend:
 
 
 def _check_start_without_table(adapter: _Adapter):
-    """Raises UserError if gradients would silently not be averaged."""
+    """Raises UserError if this adapter would silently not average gradients."""
     if not hasattr(adapter.util, "get_ranksize"):
         raise UserError(
-            "CM_WORKER_SIZE is set, but this version of the Ascend adapter reads RANK_SIZE only "
-            "and would train each rank for itself; start with a rank table, or update the adapter."
+            "CM_WORKER_SIZE is set, but this version of the Ascend adapter reads only RANK_SIZE "
+            "and would train each rank separately; use a rank table, or update the adapter."
         )
 
 
@@ -76,7 +83,7 @@ def _installed() -> str | None:
 
 @dataclasses.dataclass(frozen=True)
 class _Adapter:
-    """The adapter's package, and the parts of it that are used, each a module."""
+    """The name of the adapter's package, and the modules of it that are used."""
 
     package: str
     hooks: object
@@ -87,11 +94,11 @@ class _Adapter:
 
 
 @contextlib.contextmanager
-def _sessions_as_they_are():
-    """Takes back what an adapter from 2021 on does to sessions when it is imported.
+def _unpatched_sessions():
+    """Undoes the adapter's patch of `tf.Session`, which versions from 2021 on apply when imported.
 
-    It sends every session of the process to the device, those too that read photographs or write a
-    checkpoint on the host. Ours say themselves that they run on the device.
+    The patch sends every session of the process to the device, including those that decode images
+    or write checkpoints on the host. Our sessions request the device in their configuration.
     """
     kinds = (tf.Session, tf.InteractiveSession)
     constructors = [kind.__init__ for kind in kinds]
@@ -107,16 +114,16 @@ def _load() -> _Adapter:
     if package is None:
         raise OptionError(
             "--device=npu needs the Ascend adapter, npu_bridge (TensorFlow 1.15) or npu_device "
-            "(2.6), which Python does not find; source CANN's set_env.sh and put the adapter's "
-            "folder on PYTHONPATH, or pass --device=cpu."
+            "(2.6), which is not on PYTHONPATH; source CANN's set_env.sh, add the adapter's "
+            "folder to PYTHONPATH, or pass --device=cpu."
         )
     parts = _ADAPTERS[package]
     try:
         root = importlib.import_module(package)
-        with _sessions_as_they_are():
+        with _unpatched_sessions():
             importlib.import_module(f"{parts}.npu_init")
         if package == "npu_device":
-            # Loads the operations of TensorFlow 1 style graphs.
+            # Loads the operations for TensorFlow 1 graphs.
             root.compat.enable_v1()
         return _Adapter(
             package=package,
@@ -129,15 +136,15 @@ def _load() -> _Adapter:
     except (ImportError, OSError, tf.errors.OpError) as error:
         raise UserError(
             f"the Ascend adapter {package} cannot be loaded ({error}); source CANN's set_env.sh, "
-            "and see python doctor.py."
+            "and run python doctor.py."
         ) from error
 
 
 class NpuBackend(Backend):
-    """One process on one NPU, alone or as a rank of a job."""
+    """One process on one NPU, by itself or as a rank of a job."""
 
     name = "npu"
-    # As the Ascend port has it, whose published speeds were made that way.
+    # As in the Ascend port, whose published speeds it determines.
     formulation = "space_to_batch"
 
     def __init__(self, options, adapter: _Adapter, ranks: npu_ranks.Ranks, parameters: dict):
@@ -145,7 +152,7 @@ class NpuBackend(Backend):
         self.rank = ranks.rank
         self.ranks = ranks.ranks
         self.skips_overflow = options.loss_scale != "none"
-        # The first is what auto means: an Ascend 910A multiplies matrices in fp16 only.
+        # The first is the default: an Ascend 910A multiplies matrices in fp16 only.
         modes = ("allow_mix_precision", *npu_keys.PRECISION_MODES, *npu_keys.PRECISION_MODES_V2)
         self.precision_modes = dict.fromkeys((*modes, *_COMMON_PRECISION))
         self._adapter = adapter
@@ -154,12 +161,12 @@ class NpuBackend(Backend):
         self._system = None
 
     def start(self):
-        """Initializes the device; HCCL answers only after that.
+        """Initializes the device, which HCCL needs.
 
-        The adapter reads options of the whole process, such as the mode of graphs, from the first
-        tf.Session, which is made here.
+        The adapter reads process-wide options, such as graph_run_mode, from the first tf.Session,
+        which is created here.
         """
-        # Sessions of the adapter only warn without a job's name, its Estimator fails.
+        # Without it the adapter's sessions log a warning.
         os.environ.setdefault("JOB_ID", npu_ranks.DEFAULT_JOB)
         with tf.Graph().as_default():
             initialize = self._adapter.ops.initialize_system()
@@ -168,7 +175,7 @@ class NpuBackend(Backend):
         self._system.run(initialize)
 
     def stop(self):
-        """Releases the device, before the session that initialized it is closed."""
+        """Releases the device, then closes the session that initialized it."""
         if self._system is None:
             return
         try:
@@ -186,14 +193,14 @@ class NpuBackend(Backend):
         config.log_device_placement = False
         graph = config.graph_options
         graph.optimizer_options.global_jit_level = tf.OptimizerOptions.OFF
-        # These passes of grappler change the graph in ways that the adapter cannot take.
+        # The adapter does not support graphs that these grappler passes have changed.
         graph.rewrite_options.remapping = graph.rewrite_options.OFF
         graph.rewrite_options.memory_optimization = graph.rewrite_options.OFF
         parameters = {
             "use_off_line": True,
             "mix_compile_mode": False,
             # In training the device fetches the batches itself; in evaluation the host does, since
-            # names come with them, which are texts.
+            # they contain strings (names).
             "enable_data_pre_proc": is_training,
             "iterations_per_loop": steps_per_run,
             "graph_run_mode": 1 if is_training else 0,
@@ -213,8 +220,8 @@ class NpuBackend(Backend):
         """Returns an optimizer that averages gradients over the ranks, and scales the loss."""
         manager = npu_loss_scale.create(self.options.loss_scale)
         if manager is not None:
-            # The adapter's own reads the device's overflow flag: an Ascend 910A saturates, so that
-            # no number ever becomes infinite.
+            # The adapter's optimizer reads the device's overflow flag: an Ascend 910A saturates,
+            # so gradients never become infinite.
             return self._adapter.optimizers.NPUOptimizer(
                 optimizer,
                 loss_scale_manager=manager,
@@ -226,7 +233,7 @@ class NpuBackend(Backend):
         return optimizer
 
     def hooks(self) -> list:
-        """Returns the hooks that fill the loop's variables and make all ranks start alike."""
+        """Returns the hooks that set the loop's variables and synchronize the initial weights."""
         hooks = []
         if self._steps_per_run > 1:
             hooks.append(self._adapter.hooks.SetIterationsVarHook(self._steps_per_run))
@@ -248,22 +255,22 @@ class NpuBackend(Backend):
         if self._adapter.package == "npu_device" and "DepthwiseConv2dNative" in types:
             logging.warning(
                 "The porting guide of npu_device lists depthwise convolutions as unsupported. If "
-                "the graph is not compiled, take a ResNet, with --aspp_with_separable_conv=false "
-                "and --decoder_use_separable_conv=false."
+                "compilation fails, use a ResNet with --aspp_with_separable_conv=false and "
+                "--decoder_use_separable_conv=false."
             )
 
     def runs_loop_on_device(self) -> bool:
-        """One session run makes all steps; the host could not make one alone."""
+        """One session run makes all steps of a loop; the host cannot run a single one."""
         return True
 
     def dropout(self, inputs: tf.Tensor, keep_probability: float) -> tf.Tensor:
-        """Returns the device's own dropout, which is faster than random numbers and a mask."""
+        """Returns the device's own dropout, faster than random numbers and a mask."""
         return self._adapter.ops.dropout(inputs, keep_probability)
 
     def sum_over_ranks(self, array):
-        """Returns the sum of an array over all ranks: whole numbers >= 0 exactly, or floats.
+        """Returns the sum of an array over all ranks: integers >= 0 exactly, or floats.
 
-        HCCL of every version sums int32 and float32.
+        Every version of HCCL sums int32 and float32.
         """
         if self.ranks == 1:
             return array
@@ -282,3 +289,21 @@ class NpuBackend(Backend):
             total = self._adapter.collectives.allreduce(tf.constant(array), "sum", fusion=0)
             with tf.Session(config=self.session_config()) as session:
                 return session.run(total).astype(dtype)
+
+
+VARIANTS = {
+    "npu": Device(
+        create=create,
+        is_available=is_available,
+        preference=2,
+        flags=(
+            "loss_scale",
+            "npu_option",
+            "npu_dump_path",
+            "npu_dump_step",
+            "npu_overflow_path",
+            "npu_profile_path",
+            "npu_tune_path",
+        ),
+    )
+}

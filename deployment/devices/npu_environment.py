@@ -1,7 +1,7 @@
-"""The environment variables by which the processes of a job on Ascend NPUs find each other.
+"""The environment variables that the processes of a job on Ascend NPUs need to find each other.
 
-Nothing here imports the adapter: the launcher prepares processes, it does not run on a device. The
-variables and their rules are those of the CANN documentation (environment variable reference).
+The launcher uses this, so it does not import the adapter. The variables and their rules are those
+of the CANN documentation (environment variable reference).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from deployment.devices.npu_ranks import DEFAULT_JOB
 from deployment.rank_table import RankTable
 from utils.errors import UserError
 
-# Start without a rank table: the master's address, its port, the device of rank 0, the number of
-# ranks, this host's address.
+# For a start without rank table: the master's address, its port, the device of rank 0, the number
+# of ranks, this host's address.
 CHIEF_VARIABLES = (
     "CM_CHIEF_IP",
     "CM_CHIEF_PORT",
@@ -30,7 +30,7 @@ def with_table(base: dict, table: RankTable, path: str, server: str) -> list:
     """Returns the environment of each process that a server runs, in the order of their ranks.
 
     Args:
-      base: Variables that all get.
+      base: Variables of every process.
       table: The devices of the job.
       path: The table's file.
       server: The server's `server_id`.
@@ -41,8 +41,8 @@ def with_table(base: dict, table: RankTable, path: str, server: str) -> list:
     present = [name for name in CHIEF_VARIABLES if name in base]
     if present:
         raise UserError(
-            f"{present[0]} is set, which means a start without rank table, but {path} is one; "
-            f"unset {', '.join(present)}, or pass no table."
+            f"{present[0]} is set, for a start without rank table, but {path} is one; unset "
+            f"{', '.join(present)}, or pass no table."
         )
     environments = []
     for device in table.servers()[server]:
@@ -58,7 +58,7 @@ def with_table(base: dict, table: RankTable, path: str, server: str) -> list:
 
 
 def single(base: dict, device_id: int) -> dict:
-    """Returns the environment of one process on one device, without any table."""
+    """Returns the environment of one process on one device, without a rank table."""
     variables = _device_variables(
         _without(base, (*TABLE_VARIABLES, *CHIEF_VARIABLES)), device_id, 0
     )
@@ -66,10 +66,10 @@ def single(base: dict, device_id: int) -> dict:
 
 
 def with_chief(base: dict, device_ids, first_rank: int) -> list:
-    """Returns the environments of processes that meet at a master instead of by a rank table.
+    """Returns the environments of processes that connect to a master instead of a rank table.
 
     Args:
-      base: Variables that all get; CHIEF_VARIABLES are among them.
+      base: Variables of every process, including CHIEF_VARIABLES.
       device_ids: Devices of this host.
       first_rank: Number of this host's first process; 0 on the host of the master.
 
@@ -77,9 +77,8 @@ def with_chief(base: dict, device_ids, first_rank: int) -> list:
       UserError: If a variable is missing or breaks its rule.
     """
     _check_chief(base, len(device_ids), first_rank)
-    # The adapter reads rank and number of ranks from the CM variables only if these are unset.
-    # DEVICE_INDEX, which it does not read, tells our own processes which share of the data is
-    # theirs.
+    # The adapter reads rank and number of ranks from the CM variables only if these are unset. It
+    # does not read DEVICE_INDEX, which gives our processes their share of the data.
     cleared = _without(base, TABLE_VARIABLES)
     return [
         _device_variables(cleared, device_id, first_rank + index)
@@ -99,7 +98,7 @@ def _check_chief(base: dict, local: int, first_rank: int):
     if not first_rank + local <= size <= _MOST_RANKS:
         raise UserError(
             f"CM_WORKER_SIZE is {size}, but this host starts ranks {first_rank} to "
-            f"{first_rank + local - 1}; it must be the number of ranks of all hosts, at most "
+            f"{first_rank + local - 1}; set it to the number of ranks of all hosts, at most "
             f"{_MOST_RANKS}."
         )
 
@@ -114,13 +113,13 @@ def _device_variables(base: dict, device_id: int, rank: int) -> dict:
     job = base.get("JOB_ID", DEFAULT_JOB)
     if not re.fullmatch(r"[A-Za-z0-9_-]+", job) or re.fullmatch(r"0\d+", job):
         raise UserError(
-            f"JOB_ID is {job!r}; it must consist of letters, digits, - and _, and must not be a "
-            "number that starts with 0."
+            f"JOB_ID is {job!r}, but must consist of letters, digits, - and _, and must not be a "
+            "number with a leading 0."
         )
     return {
         **base,
         "JOB_ID": job,
-        # ASCEND_DEVICE_ID wins over DEVICE_ID, which the legacy table needs.
+        # ASCEND_DEVICE_ID takes precedence over DEVICE_ID, which the legacy table needs.
         "ASCEND_DEVICE_ID": str(device_id),
         "DEVICE_ID": str(device_id),
         "DEVICE_INDEX": str(rank),

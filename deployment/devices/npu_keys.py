@@ -1,9 +1,9 @@
-"""The options that the Ascend adapter reads from the session, each in its own field.
+"""The session options that the Ascend adapter reads, each in its own protobuf field.
 
-They stand in the parameter_map of a custom optimizer called NpuOptimizer, which optimizes nothing:
-the adapter's graph passes look for it and read their options there. Each key is read from one field
-(b, i or s) only; in another field it counts as unset, without a word. So every key is listed here
-with its field and its values, as in the adapter's source (util/npu_attrs.cc, 2021-02 to 2023-12).
+They are entries in the parameter_map of a custom optimizer called NpuOptimizer, which optimizes
+nothing: the adapter's graph passes read their options from it. Each key is read from one field (b,
+i or s) only and is silently ignored in another. So every key is listed here with its field and its
+values, as in the adapter's source (util/npu_attrs.cc, 2021-02 to 2023-12).
 """
 
 from __future__ import annotations
@@ -91,13 +91,13 @@ KEYS = {
     "ac_parallel_enable": ("s", _ON_OFF),
     "variable_placement": ("s", ("Host", "Device")),
 }
-# What the recipe decides itself; a user's value would break the loop or go unheeded.
-_DECIDED = {
+# Keys that other flags or the loop determine; --npu_option must not set them.
+_SET_ELSEWHERE = {
     "use_off_line": "--device",
-    "mix_compile_mode": "the loop on the device, which needs it off",
+    "mix_compile_mode": "the loop on the device, which needs false",
     "iterations_per_loop": "--iterations_per_loop",
-    "enable_data_pre_proc": "the loop on the device, which needs it on",
-    "graph_run_mode": "what is run",
+    "enable_data_pre_proc": "the loop on the device, which needs true",
+    "graph_run_mode": "the command",
     "precision_mode": "--precision_mode",
     "precision_mode_v2": "--precision_mode",
 }
@@ -121,22 +121,22 @@ def fill(config, parameters: dict):
 
 
 def parse(assignments) -> dict:
-    """Returns key -> value from a user's `KEY=VALUE` texts, each of its field's type.
+    """Returns key -> value, of the field's type, from the `KEY=VALUE` texts of `--npu_option`.
 
     Raises:
-      OptionError: If a key is unknown, decided elsewhere, or has a value that it cannot have.
+      OptionError: If a key is unknown, set elsewhere or given twice, or its value is not allowed.
     """
     found = {}
     for assignment in assignments:
         key, sign, text = assignment.partition("=")
         if not sign:
             raise OptionError(f"--npu_option={assignment} must have the form KEY=VALUE.")
-        if key in _DECIDED:
-            raise OptionError(f"--npu_option={assignment}: {key} is decided by {_DECIDED[key]}.")
+        if key in _SET_ELSEWHERE:
+            raise OptionError(f"--npu_option={assignment}: {key} is set by {_SET_ELSEWHERE[key]}.")
         if key not in KEYS:
             raise OptionError(
-                f"--npu_option={assignment}: the adapter knows no {key}; the known ones are "
-                f"{', '.join(sorted(set(KEYS) - set(_DECIDED)))}."
+                f"--npu_option={assignment}: unknown key {key}; known: "
+                f"{', '.join(sorted(set(KEYS) - set(_SET_ELSEWHERE)))}."
             )
         if key in found:
             raise OptionError(f"--npu_option={key} is given twice.")

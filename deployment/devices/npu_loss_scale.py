@@ -1,9 +1,8 @@
-"""How much the loss is enlarged before the gradients, so that half precision does not lose them.
+"""The loss scale managers that the Ascend adapter's optimizer takes.
 
-An optimizer that scales asks a manager for the scale and tells it after each step whether all
-gradients were finite (Micikevicius et al., Mixed Precision Training, arXiv 1710.03740). The
-managers have the two methods that the Ascend adapter's optimizer calls, which brings managers of
-its own on TensorFlow 1.15 only.
+The optimizer asks its manager for the scale and reports after each step whether all gradients were
+finite (Micikevicius et al., Mixed Precision Training, arXiv 1710.03740). The adapter has managers
+of its own for TensorFlow 1.15 only.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import dataclasses
 from deployment.devices import loss_scaling
 from utils.compat import tf
 
-# The dynamic scale: where it starts, how many good steps double it, how little it may become.
+# The dynamic scale: its start, the good steps that double it, its minimum.
 _START = 2.0**15
 _STEPS_TO_GROW = 2000
 _FACTOR = 2.0
@@ -22,7 +21,7 @@ _SMALLEST = 1.0
 
 @dataclasses.dataclass(frozen=True)
 class FixedLossScale:
-    """A scale that stays as it is.
+    """A constant scale.
 
     Attributes:
       scale: The factor, at least 1.
@@ -40,10 +39,10 @@ class FixedLossScale:
 
 
 class DynamicLossScale:
-    """A scale that is halved by every overflow and doubled after many steps without one.
+    """A scale that every overflow halves and many steps without overflow double.
 
-    Its two variables are local to the process and not part of a checkpoint: a continued run starts
-    with the first scale again and finds its own within a few skipped steps.
+    Its two variables are local to the process and not part of a checkpoint: a resumed run starts
+    with the initial scale and reaches the right one within a few skipped steps.
     """
 
     def __init__(self):
@@ -56,7 +55,7 @@ class DynamicLossScale:
         return self._scale
 
     def update_loss_scale(self, finite_grads: tf.Tensor) -> tf.Operation:
-        """Returns the operation that notes a step.
+        """Returns the operation that updates the scale after a step.
 
         Args:
           finite_grads: bool scalar, whether all gradients of the step were finite.
@@ -73,7 +72,7 @@ def create(text: str):
     """Returns the manager of `--loss_scale`, None for none.
 
     Raises:
-      OptionError: If it is none of the values of `loss_scaling.check`.
+      OptionError: If `loss_scaling.check` refuses the value.
     """
     if text == "none":
         return None

@@ -1,4 +1,4 @@
-"""Session options of the Ascend adapter that follow from flags: dumps, profiles, tuning, others."""
+"""Session options of the Ascend adapter from flags: dumps, profiles, tuning, others."""
 
 from __future__ import annotations
 
@@ -9,41 +9,24 @@ from deployment.devices import npu_keys
 from options.device import DeviceOptions
 from utils.errors import OptionError, UserError
 
-# What HCCL does in its own way on NPU.
-_FOR_OTHER_DEVICES = (
-    "all_reduce_bucket_mb",
-    "all_reduce_by",
-    "check_weights_steps",
-    "join_timeout_secs",
-    "rank_timeout_secs",
-)
-
 
 def of_flags(options: DeviceOptions) -> dict:
-    """Returns the adapter's options that the user's flags set; makes the folders they name.
+    """Returns the adapter's options that flags set; creates the folders they name.
 
     Raises:
-      OptionError: If flags contradict each other, or one has no effect on NPU.
-      UserError: If a folder cannot be made.
+      OptionError: If flags contradict each other.
+      UserError: If a folder cannot be created.
     """
-    defaults = DeviceOptions()
-    for name in _FOR_OTHER_DEVICES:
-        value = getattr(options, name)
-        if value != getattr(defaults, name):
-            raise OptionError(
-                f"--{name}={value} is for several processes on CPU or GPU; on NPU HCCL has its own "
-                "way, so leave the flag out."
-            )
     parameters = _observation(options)
     for key, value in npu_keys.parse(options.npu_option).items():
         if key in parameters:
-            raise OptionError(f"--npu_option={key} and the flag that stands for it are both given.")
+            raise OptionError(f"--npu_option={key} and the flag for it are both given; remove one.")
         parameters[key] = value
     return parameters
 
 
 def _observation(options: DeviceOptions) -> dict:
-    """Returns the options of dumps, the search for overflows, profiling and tuning."""
+    """Returns the options of dumps, overflow detection, profiling and tuning."""
     if options.npu_dump_path and options.npu_overflow_path:
         raise OptionError("--npu_dump_path and --npu_overflow_path exclude each other.")
     found = {}
@@ -71,9 +54,11 @@ def _observation(options: DeviceOptions) -> dict:
 
 
 def _folder(path: str) -> str:
-    """Returns the absolute path of a folder, which the adapter wants to exist."""
+    """Creates a folder, since the adapter does not; returns its absolute path."""
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise UserError(f"folder {path} cannot be made: {error.strerror}.") from error
+        raise UserError(
+            f"folder {path} cannot be created: {error.strerror}; pass another one."
+        ) from error
     return os.path.abspath(path)

@@ -1,1 +1,1 @@
-"""The launcher of several processes: `python -m deployment.launch`."""
+"""Starts several processes that train together: `python -m deployment.launch`."""

@@ -1,4 +1,4 @@
-"""The environment variables by which processes on CPU and GPU know their group.
+"""The environment variables that define a group of processes on CPU and GPU.
 
 The launcher sets them, `deployment/ranks/membership.py` reads them.
 """
@@ -11,7 +11,7 @@ from deployment.ranks.membership import ADDRESSES, INTERFACE, LOCAL_RANK, RANK
 from utils.errors import OptionError
 
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
-# First port where hosts must know each other's ports without having talked.
+# The first port of each host, since hosts cannot ask each other for free ports.
 _FIRST_PORT = 29600
 
 
@@ -20,10 +20,10 @@ def environments(options, base: dict) -> list:
 
     Args:
       options: The launcher's: devices, device, device_ids, hosts, host_index, interface, port.
-      base: Variables that all get.
+      base: Variables of every process.
 
     Raises:
-      OptionError: If hosts, processes, devices and addresses do not fit together.
+      OptionError: If hosts, processes, devices and addresses contradict each other.
       UserError: If a port is in use or a host unknown.
     """
     inherited = (RANK, ADDRESSES, LOCAL_RANK, INTERFACE)
@@ -47,7 +47,7 @@ def environments(options, base: dict) -> list:
 
 
 def _group(options):
-    """Returns the addresses of all processes, and the ranks of those that this host runs."""
+    """Returns the addresses of all processes, and the ranks of those on this host."""
     if not options.hosts:
         address = hosts.address_of(options.interface or "127.0.0.1")
         if options.devices == 1:
@@ -63,8 +63,8 @@ def _group(options):
     own = all_hosts[index]
     if options.devices not in (1, own.processes):
         raise OptionError(
-            f"--devices={options.devices}, but --hosts gives {own.name} {own.processes}; leave "
-            "--devices out."
+            f"--devices={options.devices}, but --hosts gives {own.name} {own.processes}; remove "
+            "--devices."
         )
     first_port = options.port or _FIRST_PORT
     first_rank = sum(host.processes for host in all_hosts[:index])
@@ -82,17 +82,17 @@ def _counted(first: int, number: int) -> range:
 
 def _check(address: str, numbers, first_rank: int = 0):
     for rank, number in enumerate(numbers, first_rank):
-        ports.check_free(address, number, f"rank {rank}")
+        ports.check_free(address, number, rank)
 
 
 def _gpus(options, base: dict, number: int) -> list:
-    """Returns for each process the variable that shows it one GPU only; nothing on CPU."""
+    """Returns for each process the variable that shows it a single GPU; nothing on CPU."""
     text = base.get(VISIBLE_GPUS)
     if options.device != "gpu" or (number == 1 and options.device_ids is None):
         return [{}] * number
     if options.device_ids is not None and len(options.device_ids) != number:
         raise OptionError(
-            f"--device_ids names {len(options.device_ids)} GPUs for {number} processes here."
+            f"--device_ids lists {len(options.device_ids)} GPUs for {number} processes."
         )
     chosen = options.device_ids or tuple(range(number))
     if text is None:
@@ -100,7 +100,7 @@ def _gpus(options, base: dict, number: int) -> list:
     visible = [name.strip() for name in text.split(",") if name.strip()]
     if max(chosen) >= len(visible):
         raise OptionError(
-            f"{VISIBLE_GPUS}={text} shows {len(visible)} GPUs, but GPU number {max(chosen)} of "
-            "them is asked for; unset it, or start fewer processes."
+            f"{VISIBLE_GPUS}={text} shows {len(visible)} GPUs, but a process needs number "
+            f"{max(chosen)} of them; unset it, or start fewer processes."
         )
     return [{VISIBLE_GPUS: visible[device]} for device in chosen]

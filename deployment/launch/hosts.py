@@ -1,7 +1,7 @@
-"""The hosts of a job: how many processes each has, which one this is, and where they listen.
+"""The hosts of a job: the number of processes of each, which one this is, and its addresses.
 
-Standard library only: the launcher uses it, which loads no TensorFlow. Addresses are those of IPv4,
-or names that lead to one.
+The launcher uses this, so it imports the standard library only. Addresses are IPv4 addresses or
+host names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import struct
 
 from utils.errors import OptionError, UserError
 
-# From <linux/sockios.h>: asks for the IPv4 address of an interface.
+# From <linux/sockios.h>: returns the IPv4 address of an interface.
 _SIOCGIFADDR = 0x8915
 
 
@@ -23,8 +23,8 @@ class Host:
     """A host of the job.
 
     Attributes:
-      name: Its name or address, by which the others reach it.
-      processes: How many of the job's processes it runs.
+      name: The host name or address at which the others reach it.
+      processes: Number of the job's processes on it.
     """
 
     name: str
@@ -38,56 +38,57 @@ def parse(texts) -> list:
       texts: One "NAME:PROCESSES" for each host.
 
     Raises:
-      OptionError: If one is not of that form, or a name comes twice.
+      OptionError: If one does not have that form, or a host is listed twice.
     """
     hosts = []
     for text in texts:
         found = re.fullmatch(r"([A-Za-z0-9_.-]+):([1-9][0-9]*)", text)
         if not found:
             raise OptionError(
-                f"--hosts: {text!r} is not of the form NAME:PROCESSES with a host's name or IPv4 "
-                "address and a number above 0, such as 10.0.0.1:2."
+                f"--hosts: {text!r} does not have the form NAME:PROCESSES, a host name or IPv4 "
+                "address and a positive number, such as 10.0.0.1:2."
             )
         hosts.append(Host(found.group(1), int(found.group(2))))
     names = [host.name for host in hosts]
     for name in names:
         if names.count(name) > 1:
-            raise OptionError(f"--hosts names {name} twice; state all its processes at once.")
+            raise OptionError(f"--hosts lists {name} twice; list it once, with all its processes.")
     return hosts
 
 
-def own_index(hosts, stated: int | None) -> int:
-    """Returns which of the hosts this machine is.
+def own_index(hosts, requested: int | None) -> int:
+    """Returns the index of this machine among the hosts.
 
     Args:
       hosts: The hosts of the job.
-      stated: `--host_index`; None to look for the one whose address is this machine's.
+      requested: `--host_index`; None finds the host whose address is this machine's.
 
     Raises:
-      OptionError: If there is no such host, or several are this machine.
-      UserError: If a name leads to no address.
+      OptionError: If no host or several have an address of this machine.
+      UserError: If a name cannot be resolved.
     """
     names = [host.name for host in hosts]
-    if stated is not None:
-        if stated >= len(hosts):
+    if requested is not None:
+        if requested >= len(hosts):
             raise OptionError(
-                f"--host_index={stated}, but --hosts names {len(hosts)}: 0 to {len(hosts) - 1}."
+                f"--host_index={requested}, but --hosts lists {len(hosts)}: 0 to {len(hosts) - 1}."
             )
-        return stated
+        return requested
     here = [index for index, name in enumerate(names) if is_here(name)]
     if len(here) != 1:
-        found = f"all of {', '.join(names[index] for index in here)} are" if here else "none is"
+        found = ", ".join(names[index] for index in here) if here else "none"
         raise OptionError(
-            f"--hosts={','.join(names)}: {found} this machine by address; pass --host_index."
+            f"--hosts={','.join(names)}: this machine has the address of {found}; pass "
+            "--host_index."
         )
     return here[0]
 
 
 def is_here(name: str) -> bool:
-    """Whether a name or address is this machine's.
+    """Whether a host name or address is this machine's.
 
     Raises:
-      UserError: If the name leads to no address.
+      UserError: If the name cannot be resolved.
     """
     with socket.socket() as probe:
         try:
@@ -101,18 +102,18 @@ def resolve(name: str) -> str:
     """Returns the IPv4 address of a host.
 
     Raises:
-      UserError: If the name leads to none.
+      UserError: If the name cannot be resolved.
     """
     try:
         return socket.gethostbyname(name)
     except (OSError, UnicodeError):
         raise UserError(
-            f"host {name} is known to no name service of this machine; use its IPv4 address."
+            f"host {name} cannot be resolved on this machine; pass its IPv4 address."
         ) from None
 
 
 def address_of(interface: str) -> str:
-    """Returns the IPv4 address of `--interface`, an interface or an address of this machine.
+    """Returns the IPv4 address of `--interface`, a network interface or address of this machine.
 
     Raises:
       OptionError: If it is neither.
@@ -132,8 +133,8 @@ def address_of(interface: str) -> str:
         if is_here(interface):
             return interface
     except UserError:
-        pass  # Said below, for whatever is no address of this machine.
+        pass  # Neither an address nor a host name: refused below.
     raise OptionError(
         f"--interface={interface} is neither an interface of this machine ({', '.join(known)}) "
-        "nor one of its addresses."
+        "nor one of its addresses; pass one of them."
     )

@@ -1,7 +1,7 @@
-"""Runs one process per rank until all have ended, or one has failed and the others are stopped.
+"""Runs one process per rank until all have ended, or one fails and the others are stopped.
 
-Rank 0 is shown on the terminal, and every rank is written to a log of its own. Nothing is left
-behind: a rank is the leader of its process group, which is stopped as a whole, and the kernel ends
+The output of rank 0 is shown on the terminal, and that of every rank is in its own log. No process
+is left behind: each rank leads its process group, which is killed as a whole, and the kernel kills
 a rank whose launcher has died.
 """
 
@@ -21,7 +21,7 @@ from utils.errors import Interrupted, UserError
 
 _POLL_SECONDS = 0.1
 _TAIL_LINES = 20
-# From <sys/prctl.h>: the signal that the kernel sends to a process whose parent has died.
+# From <sys/prctl.h>: the signal that the kernel sends to a process whose parent dies.
 _PR_SET_PDEATHSIG = 1
 
 
@@ -31,7 +31,7 @@ class Rank:
 
     Attributes:
       number: Its rank.
-      name: How messages call it, such as "rank 3 (device 3)".
+      name: Its name in messages, such as "rank 3 (device 3)".
       command: Program and arguments.
       environment: All its environment variables.
       cores: Numbers of the processor cores that it is bound to; empty for all.
@@ -49,18 +49,17 @@ def run(ranks, log_folder: str, *, failure_seconds: float, signal_seconds: float
 
     Args:
       ranks: The ranks of this machine; the first is shown on the terminal.
-      log_folder: Existing folder where `rank_N.log` go; output is appended.
-      failure_seconds: Time that the others have to end after one has failed, before they are
-        killed.
-      signal_seconds: Time that all have to end after SIGTERM or SIGINT; a second signal kills them
-        at once.
+      log_folder: Existing folder of the `rank_N.log`; output is appended.
+      failure_seconds: Time between the failure of a rank and killing the others.
+      signal_seconds: Time between SIGTERM or SIGINT and killing all; a second signal kills them at
+        once.
 
     Returns:
       0, or the exit status of the rank that failed first (128 + number after a signal).
 
     Raises:
       Interrupted: After SIGTERM or SIGINT.
-      UserError: If a program cannot be started or a log not be written.
+      UserError: If a program cannot be started or a log cannot be written.
     """
     with _Signals() as signals:
         processes = _start(ranks, log_folder)
@@ -71,7 +70,7 @@ def run(ranks, log_folder: str, *, failure_seconds: float, signal_seconds: float
                 raise Interrupted(signals.number)
             if failed is None:
                 return 0
-            _complain(failed)
+            _report(failed)
             return failed.status()
         finally:
             _stop(processes, signal.SIGTERM, failure_seconds, signals)
@@ -80,16 +79,16 @@ def run(ranks, log_folder: str, *, failure_seconds: float, signal_seconds: float
 
 
 class _Process:
-    """A rank that runs."""
+    """A running rank."""
 
     def __init__(self, rank: Rank, log_folder: str, *, shown: bool):
         self.rank = rank
         self.log_path = os.path.join(log_folder, f"rank_{rank.number}.log")
         try:
-            # The process keeps writing to it, so it is closed by close().
+            # Closed by close(), since the process writes to it until it ends.
             self._log = open(self.log_path, "ab", buffering=0)  # noqa: SIM115
         except OSError as error:
-            raise UserError(f"{self.log_path} cannot be written: {error.strerror}.") from error
+            raise UserError(f"cannot write {self.log_path}: {error.strerror}.") from error
         try:
             self._popen = subprocess.Popen(
                 rank.command,
@@ -102,11 +101,11 @@ class _Process:
             )
         except OSError as error:
             self._log.close()
-            raise UserError(f"{rank.command[0]} cannot be started: {error.strerror}.") from error
+            raise UserError(f"cannot start {rank.command[0]}: {error.strerror}.") from error
         self._copier = None
 
     def show(self):
-        """Copies the output to the terminal too; called when all processes have been started."""
+        """Also copies the output to the terminal; called after all processes have been started."""
         self._copier = threading.Thread(target=self._copy, daemon=True)
         self._copier.start()
 
@@ -120,10 +119,10 @@ class _Process:
             sys.stdout.buffer.flush()
 
     def status(self) -> int | None:
-        """Returns the exit status as a shell tells it, None while the process runs.
+        """Returns the exit status as in a shell, None while the process runs.
 
-        The process is looked at without being reaped, so that its number stays its own and its
-        group can be signalled safely until close().
+        The process is not reaped, so that its id is not reused and its group can be signalled
+        until close().
         """
         how = os.WEXITED | os.WNOHANG | os.WNOWAIT
         ended = os.waitid(os.P_PID, self._popen.pid, how)
@@ -135,14 +134,14 @@ class _Process:
         return self.status() is not None
 
     def signal_group(self, number: int):
-        """Signals the process and what it has started."""
+        """Sends a signal to the process and its children."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, number)
 
     def close(self):
         self._popen.wait()
         if self._copier is not None:
-            # What the process has started may hold the pipe open; it has been killed by now.
+            # Children may keep the pipe open for a moment, but have been killed.
             self._copier.join(timeout=1.0)
             self._popen.stdout.close()
         self._log.close()
@@ -153,14 +152,14 @@ class _Process:
 
 
 def _prepare(cores: tuple):
-    """Returns what a new process does before it becomes the program."""
-    # Loaded here: after a fork the child should do as little as possible.
+    """Returns the function that a new process calls before it executes the program."""
+    # Loaded before the fork: after it the child should do as little as possible.
     library = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()
 
     def prepare():
         library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # It died before the line above.
+        if os.getppid() != parent:  # The parent died before the line above.
             os._exit(1)
         if cores:
             os.sched_setaffinity(0, cores)
@@ -177,19 +176,19 @@ def _start(ranks, log_folder: str) -> list:
         for process in processes:
             process.signal_group(signal.SIGKILL)
         raise
-    # Threads come after the last fork.
+    # Threads are started after the last fork.
     processes[0].show()
     return processes
 
 
 def _wait(processes, signals) -> _Process | None:
-    """Returns the first process that fails; None when all have ended well or a signal came."""
+    """Returns the first process that fails; None if all succeed or a signal arrives."""
     running = list(processes)
     while running and not signals.number:
         statuses = [(process.status(), process) for process in running]
         failed = [process for status, process in statuses if status]
         if failed:
-            # One that was killed is why the others fail, should they do so in the same moment.
+            # If several fail at once, a killed one is the cause of the others.
             return max(failed, key=lambda process: process.status() > 128)
         running = [process for status, process in statuses if status is None]
         time.sleep(_POLL_SECONDS)
@@ -197,32 +196,32 @@ def _wait(processes, signals) -> _Process | None:
 
 
 def _stop(processes, number: int, seconds: float, signals):
-    """Ends what still runs: asks first, kills after some seconds or after one more signal."""
-    asked_with = signals.count
+    """Signals the running processes; kills them after some seconds or another signal."""
+    count = signals.count
     for process in processes:
         if not process.has_ended():
             process.signal_group(number)
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and signals.count == asked_with:
+    while time.monotonic() < deadline and signals.count == count:
         if all(process.has_ended() for process in processes):
             break
         time.sleep(_POLL_SECONDS)
     for process in processes:
-        # Also where the rank has ended: it may have left processes of its group behind.
+        # Also if the rank has ended: processes of its group may still run.
         process.signal_group(signal.SIGKILL)
 
 
-def _complain(failed: _Process):
+def _report(failed: _Process):
     print(
-        f"Error: {failed.rank.name} ended with status {failed.status()}; the other ranks are "
-        f"stopped. The last lines of {failed.log_path}:\n{failed.tail()}",
+        f"Error: {failed.rank.name} ended with status {failed.status()}; stopping the other ranks. "
+        f"The last lines of {failed.log_path}:\n{failed.tail()}",
         file=sys.stderr,
         flush=True,
     )
 
 
 class _Signals:
-    """Counts SIGTERM and SIGINT instead of being ended by them."""
+    """Counts SIGTERM and SIGINT, which otherwise would end this process."""
 
     def __init__(self):
         self.number = 0

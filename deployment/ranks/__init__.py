@@ -1,1 +1,1 @@
-"""Processes that train together: who they are, and what they exchange."""
+"""Processes that train together: their ranks, connections and collectives."""

@@ -1,8 +1,7 @@
-"""Keeps TensorFlow's server to one interface.
+"""Restricts TensorFlow's server to one network interface.
 
-`tf.distribute.Server` listens on all interfaces, on every version. So the kernel is told to drop
-what comes for another address: a packet filter on the server's own sockets, for which no rights are
-needed (Linux).
+`tf.distribute.Server` listens on all interfaces, in every version. So a packet filter on its
+sockets makes the kernel drop packets for other addresses, which needs no privileges (Linux).
 """
 
 from __future__ import annotations
@@ -19,21 +18,21 @@ from absl import logging
 _EVERYWHERE = "0.0.0.0"
 # <asm/socket.h>; Python has no name for it.
 _SO_ATTACH_FILTER = 26
-# <linux/filter.h>: loads count from the network header on.
+# <linux/filter.h>: makes loads relative to the network header.
 _NETWORK_HEADER = -0x100000
 _LOAD_BYTE, _LOAD_WORD, _RETURN = 0x30, 0x20, 0x06
 _SHIFT_RIGHT, _JUMP_EQUAL = 0x74, 0x15
 _KEEP_ALL = 0xFFFFFFFF
-# Where an IPv4 header has the destination.
+# Offset of the destination in an IPv4 header.
 _DESTINATION = 16
 _LISTENS = "0A"
 
 
-def only_on(address: str, port: int):
-    """Makes what listens on a port of this process answer on one address only.
+def bind_to_interface(address: str, port: int):
+    """Makes this process's listening sockets on a port accept packets for one address only.
 
     Args:
-      address: IPv4 address, or a name of it; 0.0.0.0 leaves all.
+      address: IPv4 address or host name; 0.0.0.0 accepts all.
       port: The port.
     """
     if address == _EVERYWHERE:
@@ -51,8 +50,8 @@ def only_on(address: str, port: int):
                 logging.debug("No filter on port %d: %s.", port, error)
     if not filtered:
         logging.warning(
-            "Port %d listens on all interfaces: this system filters no sockets. Keep it from "
-            "networks that are not private.",
+            "Port %d listens on all interfaces, since this system cannot filter sockets. Do not "
+            "expose it to public networks.",
             port,
         )
 
@@ -73,7 +72,7 @@ def _program(address: bytes) -> bytes:
 
 
 def _listeners(port: int) -> list:
-    """Returns the descriptors of this process that listen on a port."""
+    """Returns the descriptors of this process's sockets that listen on a port."""
     inodes = set()
     for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
         with contextlib.suppress(OSError), open(table, encoding="ascii") as file:

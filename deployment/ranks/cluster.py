@@ -1,8 +1,7 @@
-"""Several processes on CPU or GPU that train as one, over TensorFlow's own collectives.
+"""Several processes on CPU or GPU that train as one, with TensorFlow's collectives.
 
-Each rank runs `tf.distribute.Server`, and its session holds its own devices only. The collectives
-in its graph meet those of the other ranks by their numbers; rank 0 leads the group. A backend is
-given this object; nobody else knows it.
+Each rank runs `tf.distribute.Server`, and its session has its own devices only. Collectives of
+different ranks match by their numbers; rank 0 leads the group. Only the backend uses this object.
 """
 
 from __future__ import annotations
@@ -15,48 +14,58 @@ from absl import logging
 from deployment.ranks import bind, handshake, ports, weights_check
 from deployment.ranks.collectives import AveragingOptimizer, Collectives
 from deployment.ranks.membership import Membership
-from deployment.ranks.single_process import Alone
+from deployment.ranks.single_process import SingleProcess
 from options.device import DeviceOptions
 from utils.compat import tf
 from utils.errors import Interrupted, OptionError, UserError
 
 _JOB = "worker"
-# An error of TensorFlow may have its cause in another rank; how long to wait for word of it.
-_WORD_SECONDS = 3.0
-# A process can have one server and one meeting only, which outlive evaluations.
-_CLUSTERS = {}
+# How long to wait for another rank to report the cause of an error in TensorFlow.
+_REPORT_SECONDS = 3.0
+# The options that have an effect on a group of this kind.
+OPTION_NAMES = (
+    "all_reduce_bucket_mb",
+    "all_reduce_by",
+    "check_weights_steps",
+    "join_timeout_secs",
+    "rank_timeout_secs",
+)
 
 
-def create(membership: Membership, options: DeviceOptions, device: str = "/cpu:0") -> Alone:
-    """Returns the group that this process belongs to; it has met when this returns.
+def create(membership: Membership, options: DeviceOptions, device: str = "/cpu:0") -> SingleProcess:
+    """Returns the group of this process, with all ranks connected.
+
+    A process can belong to one group only, since it can have one TensorFlow server only.
 
     Args:
       membership: The place of this process.
-      options: Bucket size and times.
+      options: Bucket size and timeouts.
       device: Where collectives run.
 
     Raises:
-      OptionError: If another number of processes was started than `--rank` says.
-      UserError: If the ranks do not come together.
+      OptionError: If the number of processes differs from `--rank`.
+      UserError: If the ranks do not find each other.
     """
     if options.rank not in (1, membership.ranks):
         raise OptionError(
             f"--rank={options.rank} expects {options.rank} processes, but {membership.ranks} "
             f"{'was' if membership.ranks == 1 else 'were'} started; start them with `python -m "
-            f"deployment.launch --devices={options.rank} -- ...`, or leave the flag out."
+            f"deployment.launch --devices={options.rank} -- ...`, or remove the flag."
         )
     if membership.ranks == 1:
-        return Alone()
-    if membership not in _CLUSTERS:
-        _CLUSTERS[membership] = Cluster(membership, options, device)
-        _CLUSTERS[membership].join()
-    return _CLUSTERS[membership]
+        return SingleProcess()
+    return Cluster(membership, options, device)
 
 
-class Cluster(Alone):
+class Cluster(SingleProcess):
     """This process as one of several ranks."""
 
     def __init__(self, membership: Membership, options: DeviceOptions, device: str):
+        """Waits until all ranks are connected.
+
+        Raises:
+          UserError: If they do not find each other.
+        """
         self.rank = membership.rank
         self.ranks = membership.ranks
         self._membership = membership
@@ -68,23 +77,19 @@ class Cluster(Alone):
             device,
             options.all_reduce_by,
         )
-        self._monitor = None
         self._server = None
         self._config = None
         self._sums = {}
-
-    def join(self):
-        """Waits until all ranks are there."""
         logging.info("Waiting for %d ranks.", self.ranks)
-        self._monitor = handshake.meet(
-            self._membership,
+        self._monitor = handshake.connect(
+            membership,
             {"TensorFlow": tf.__version__},
-            join_seconds=self._options.join_timeout_secs,
-            silence_seconds=self._options.rank_timeout_secs,
+            join_seconds=options.join_timeout_secs,
+            silence_seconds=options.rank_timeout_secs,
         )
 
     def start(self, config: tf.ConfigProto):
-        """Starts this rank's server, and waits for the others'."""
+        """Starts this rank's server, and waits for those of the other ranks."""
         self._config = config
         if self._server is None:
             try:
@@ -95,7 +100,7 @@ class Cluster(Alone):
             addresses = self._monitor.exchange("the addresses of servers", own, list)
             self._server = self._serve(addresses, config)
             port = int(own.rsplit(":", 1)[1])
-            bind.only_on(self._membership.interface or own.rsplit(":", 1)[0], port)
+            bind.bind_to_interface(self._membership.interface or own.rsplit(":", 1)[0], port)
             self.target = self._server.target
         self._monitor.exchange("the start", None, lambda values: None)
 
@@ -106,25 +111,26 @@ class Cluster(Alone):
             )
         except tf.errors.OpError as error:
             raise UserError(
-                f"rank {self.rank} cannot start TensorFlow's server at {addresses[self.rank]}: "
+                f"rank {self.rank} cannot start TensorFlow's server on {addresses[self.rank]}: "
                 f"{error.message}"
             ) from error
 
     def _own_address(self) -> str:
-        """Returns where this rank's server shall listen, a port that is free."""
+        """Returns the host and a free port for this rank's server."""
         known = self._membership.addresses
         if 0 < self.rank < len(known):
             host, port = known[self.rank].rsplit(":", 1)
-            ports.check_free(self._membership.interface or host, int(port), f"rank {self.rank}")
+            ports.check_free(self._membership.interface or host, int(port), self.rank)
             return known[self.rank]
-        # Rank 0 was met at its port; whose address is not known has the one it came from.
+        # Rank 0's known port is that of the handshake. A rank without a known address uses the one
+        # from which it connected.
         host = known[0].rsplit(":", 1)[0] if self.rank == 0 else self._monitor.own_address
         (port,) = ports.find_free(self._membership.interface or host)
         return f"{host}:{port}"
 
     def stop(self):
-        """Waits for the other ranks; behind a failure it tells them instead."""
-        if self._monitor is None or self._monitor.has_left:
+        """Waits for the other ranks; after a failure, reports it to them instead."""
+        if self._monitor.has_left:
             return
         error = sys.exc_info()[1]
         if error is None:
@@ -132,20 +138,19 @@ class Cluster(Alone):
         elif isinstance(error, (UserError, Interrupted)):
             self._monitor.fail(f"rank {self.rank} stopped: {error}")
         else:
-            self._monitor.fail(
-                f"rank {self.rank} failed ({type(error).__name__}); its own log says why."
-            )
+            self._monitor.fail(f"rank {self.rank} failed ({type(error).__name__}); see its log.")
 
     def finish(self):
-        """Waits until all ranks are done with what must not be broken off."""
+        """Waits until all ranks have finished work that must not be interrupted."""
         self._monitor.leave()
 
     def configure(self, config: tf.ConfigProto):
-        """Sets in the configuration of a session what collectives need."""
+        """Adds what collectives need to a session's configuration."""
         config.experimental.collective_group_leader = f"/job:{_JOB}/replica:0/task:0"
-        # In one piece, not in strings of 4 KB: 221 MB cost 15 % less processor time.
+        # Unchunked instead of 4 KB strings: 15 % less CPU time for 221 MB.
         config.experimental.recv_buf_max_chunk = -1
-        # A session that saw other ranks' devices would wait for them, and might use them.
+        # Otherwise the session would wait for the other ranks' devices, and could place operations
+        # on them.
         config.device_filters.append(f"/job:{_JOB}/task:{self.rank}")
 
     def wrap_optimizer(self, optimizer: tf.train.Optimizer) -> tf.train.Optimizer:
@@ -157,12 +162,12 @@ class Cluster(Alone):
         return self._collectives.mean(tensors)
 
     def average_with_gradient(self, tensors: list) -> list:
-        """Returns the means of float tensors over all ranks, to be differentiated."""
+        """Returns the differentiable means of float tensors over all ranks."""
         return self._collectives.mean_with_gradient(tensors)
 
     def hooks(self) -> list:
-        """Returns the session hooks that make all ranks start alike, and keep them so."""
-        hooks = [_StartAlike(self._collectives)]
+        """Returns the session hooks that give all ranks the same state, and check it."""
+        hooks = [_SyncInitialState(self._collectives)]
         if self._options.check_weights_steps:
             check = weights_check.WeightsCheck(self._options.check_weights_steps, self._monitor)
             hooks.append(check)
@@ -181,14 +186,14 @@ class Cluster(Alone):
             return session.run(total, {values: array.reshape(-1)}).reshape(array.shape)
 
     def share(self, name: str, value):
-        """Returns the value that rank 0 has."""
+        """Returns rank 0's value."""
         return self._monitor.exchange(name, value, lambda values: values[0])
 
     def agree(self, name: str, facts: dict):
-        """Raises UserError in all ranks if they have different facts.
+        """Raises UserError on all ranks if their facts differ.
 
         Args:
-          name: What the facts are.
+          name: Identifies the facts in messages.
           facts: Name -> plain value.
         """
 
@@ -198,31 +203,31 @@ class Cluster(Alone):
                     first, here = values[0].get(fact), other.get(fact)
                     if first != here:
                         raise UserError(
-                            f"rank {rank} has another {fact} than rank 0 ({here}, not {first}); "
-                            "start all ranks with the same options on the same data."
+                            f"{fact} is {here} on rank {rank}, but {first} on rank 0; start all "
+                            "ranks with the same options and data."
                         )
 
         self._monitor.exchange(name, facts, compare)
 
     def gather(self, name: str, value) -> list:
-        """Returns the values of all ranks, in their order."""
+        """Returns the values of all ranks by rank."""
         return self._monitor.exchange(name, value, list)
 
     def raise_failure(self):
-        """Raises UserError if a rank failed, so that an error here has its cause there."""
-        self._monitor.raise_failure(_WORD_SECONDS)
+        """Raises UserError if a rank failed, which may be the cause of an error on this rank."""
+        self._monitor.raise_failure(_REPORT_SECONDS)
 
 
-class _StartAlike(tf.train.SessionRunHook):
-    """Gives all ranks the state of rank 0 when a session has been made."""
+class _SyncInitialState(tf.train.SessionRunHook):
+    """Copies rank 0's state to all ranks after a session has been created."""
 
     def __init__(self, collectives: Collectives):
         self._collectives = collectives
 
     def begin(self):
-        """Builds the copying of all state; hooks that make variables come before."""
-        self._copy = self._collectives.copy_from_first(tf.global_variables())
+        """Builds the copy operations; hooks that create variables must come before."""
+        self._copy = self._collectives.broadcast(tf.global_variables())
 
     def after_create_session(self, session, unused_coordinator):
-        """Copies."""
+        """Copies the state."""
         session.run(self._copy)

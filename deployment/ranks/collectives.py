@@ -1,8 +1,7 @@
-"""Sums, means and copies over all ranks, in the graph: TensorFlow's collectives in few messages.
+"""Sums, means and broadcasts over all ranks in the graph, with few messages.
 
-Every collective has a number by which the ranks find each other's. Numbers are counted up as graphs
-are built, so all ranks must build the same collectives in the same order, and a session run must
-hold the same ones in all ranks.
+Collectives of different ranks match by their numbers, which are counted up as graphs are built. So
+all ranks must build the same collectives in the same order, and run the same ones in a session run.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from utils import compat
 from utils.compat import tf
 
 _GROUP = 1
-# Tensors from this share of a bucket on travel alone: a message more costs less than copying them
-# into the bucket and out of it.
-_ALONE_FROM = 1 / 8
+# Tensors of at least this share of a bucket are sent separately: another message costs less than
+# copying them into the bucket and out of it.
+_SEPARATE_FROM = 1 / 8
 
 
 class Collectives:
@@ -27,7 +26,7 @@ class Collectives:
         Args:
           rank: This process.
           ranks: Number of processes, more than 1.
-          bucket_bytes: Small tensors are put together in messages of about this size.
+          bucket_bytes: Small tensors are combined into messages of about this size.
           device: Where the operations run, such as "/cpu:0".
           hint: "auto", "ring" or "nccl".
         """
@@ -45,18 +44,18 @@ class Collectives:
     def mean(self, tensors: list) -> list:
         """Returns the means of float tensors over all ranks, the same bits on each.
 
-        A bucket is on its way as soon as its tensors are there, while others are still computed.
+        A bucket is sent as soon as its tensors are computed, in parallel with the computation of
+        the others.
 
         Args:
-          tensors: Of static shapes, in the order in which they will be there.
+          tensors: Of static shapes, in the order in which they will be computed.
         """
         return self._in_buckets(tensors, lambda flat: self._reduced(flat, is_mean=True))
 
     def mean_with_gradient(self, tensors: list) -> list:
-        """Returns the same, to be differentiated: the gradient is the mean of the gradients.
+        """Returns the same, differentiable: the gradient is the mean of the ranks' gradients.
 
-        With it, the mean over the ranks of the gradients of each rank's own loss is the gradient of
-        the mean loss.
+        Thus the mean of the gradients of each rank's own loss is the gradient of the mean loss.
         """
 
         @tf.custom_gradient
@@ -65,17 +64,17 @@ class Collectives:
 
         return self._in_buckets(tensors, averaged)
 
-    def copy_from_first(self, variables) -> tf.Operation:
-        """Returns the operation that gives variables the values that they have on rank 0."""
+    def broadcast(self, variables) -> tf.Operation:
+        """Returns the operation that assigns rank 0's values to variables."""
         values = [variable.read_value() for variable in variables]
-        copies = self._in_buckets(values, self._copied)
+        copies = self._in_buckets(values, self._broadcast)
         return tf.group(
             *(tf.assign(variable, copy).op for variable, copy in zip(variables, copies))
         )
 
     def _reduced(self, tensor, *, is_mean):
         with tf.device(self._device):
-            # The identity is on the device, which the operation asks its input for.
+            # The operation needs an input on its device, so there is an identity.
             return compat.all_reduce(
                 tf.identity(tensor),
                 self._ranks,
@@ -85,7 +84,7 @@ class Collectives:
                 hint=self._hint,
             )
 
-    def _copied(self, flat):
+    def _broadcast(self, flat):
         with tf.device(self._device):
             return compat.broadcast(
                 tf.identity(flat),
@@ -97,7 +96,7 @@ class Collectives:
             )
 
     def _in_buckets(self, tensors, function) -> list:
-        """Returns what an elementwise function makes of tensors, small ones put together."""
+        """Applies an elementwise function to tensors, small ones combined."""
         results = [None] * len(tensors)
         for places in buckets(tensors, self._bucket_bytes):
             if len(places) == 1:
@@ -113,9 +112,9 @@ class Collectives:
 
 
 def buckets(tensors, limit: int) -> list:
-    """Returns the places of tensors in groups of one type, each of at most so many bytes.
+    """Returns the indices of tensors in groups of one type, each of at most `limit` bytes.
 
-    A tensor of more than an eighth of that is alone. In a group, order is kept.
+    A tensor of at least an eighth of that has its own group. Within a group the order is kept.
 
     Args:
       tensors: Anything with static `shape` and `dtype`.
@@ -124,7 +123,7 @@ def buckets(tensors, limit: int) -> list:
     groups, open_groups = [], {}
     for place, tensor in enumerate(tensors):
         size = tensor.shape.num_elements() * tensor.dtype.size
-        if size >= limit * _ALONE_FROM:
+        if size >= limit * _SEPARATE_FROM:
             groups.append([place])
             continue
         group, filled = open_groups.get(tensor.dtype.base_dtype, (None, 0))
@@ -147,20 +146,20 @@ class AveragingOptimizer(tf.train.Optimizer):
     def compute_gradients(self, loss, var_list=None, **settings):
         """Returns (gradient, variable) pairs; the gradients of all ranks have the same bits."""
         pairs = self._optimizer.compute_gradients(loss, var_list, **settings)
-        # The backward pass comes to the variables in about the reverse of their order.
+        # The backward pass reaches the variables in about the reverse of their order.
         places = [place for place in reversed(range(len(pairs))) if pairs[place][0] is not None]
         means = self._collectives.mean([tf.convert_to_tensor(pairs[place][0]) for place in places])
         averaged = dict(zip(places, means))
         return [(averaged.get(place), variable) for place, (_, variable) in enumerate(pairs)]
 
     def apply_gradients(self, grads_and_vars, global_step=None, name=None):
-        """Applies gradients as the optimizer that this one holds."""
+        """Applies gradients with the wrapped optimizer."""
         return self._optimizer.apply_gradients(grads_and_vars, global_step=global_step, name=name)
 
     def get_slot(self, var, name):
-        """Returns a slot of the optimizer that this one holds."""
+        """Returns a slot of the wrapped optimizer."""
         return self._optimizer.get_slot(var, name)
 
     def variables(self) -> list:
-        """Returns the variables of the optimizer that this one holds."""
+        """Returns the variables of the wrapped optimizer."""
         return self._optimizer.variables()

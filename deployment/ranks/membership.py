@@ -1,7 +1,7 @@
-"""Which processes train together on CPU or GPU, by the variables that their launcher has set.
+"""Which processes train together on CPU or GPU, from the variables that their launcher set.
 
-Four launchers are known: our own, whose variables win, since it may have been started by another;
-`TF_CONFIG`; `RANK` and `WORLD_SIZE` with a master's address; and SLURM's `srun`.
+Four launchers are supported: our own, whose variables take precedence, since another one may have
+started it; `TF_CONFIG`; `RANK` and `WORLD_SIZE` with a master's address; and SLURM's `srun`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import dataclasses
 import json
 import re
 
-from deployment.ranks import slurm
 from utils.errors import UserError
 
 RANK = "DEEPLAB_RANK"
@@ -19,8 +18,10 @@ LOCAL_RANK = "DEEPLAB_LOCAL_RANK"
 INTERFACE = "DEEPLAB_INTERFACE"
 
 _ADDRESS = r"[A-Za-z0-9_.-]+:[0-9]+"
-# Where ranks of a SLURM job meet: a port of its own for each step, below those that Linux gives
-# away by itself.
+# A list of hosts as SLURM writes it, such as node[001-003,007],login; the first group is its head.
+_HOST = r"(?:[A-Za-z0-9_.-]+|\[[0-9][0-9,-]*\])+"
+_HOST_LIST = rf"({_HOST})(?:,{_HOST})*"
+# Ports on which the ranks of a SLURM job connect: one for each step, below Linux's ephemeral ports.
 _FIRST_SLURM_PORT = 20000
 _SLURM_PORTS = 10000
 
@@ -32,11 +33,11 @@ class Membership:
     Attributes:
       rank: Its number, 0 to ranks - 1.
       ranks: Number of processes.
-      addresses: "host:port" of each rank. The first is where rank 0 meets the others; from the
-        second on, they are where the ranks' servers listen. Where only the first is known, the
-        others are found out at the meeting. Empty for one process.
+      addresses: "host:port" of each rank: the first is where rank 0 accepts the others, the rest
+        are where the other ranks' servers listen. If only the first is known, ranks exchange the
+        others when they connect. Empty for one process.
       local_rank: Its number among the processes of its host.
-      interface: IPv4 address that this process listens on; None is its own in `addresses`.
+      interface: IPv4 address that this process listens on; None: its own in `addresses`.
     """
 
     rank: int = 0
@@ -47,7 +48,7 @@ class Membership:
 
 
 def from_environment(environment) -> Membership:
-    """Returns the place of this process; one process where no variable is set.
+    """Returns the place of this process; a single process if no variable is set.
 
     Args:
       environment: The environment variables.
@@ -67,15 +68,15 @@ def from_environment(environment) -> Membership:
 
 
 def _agreed(places: dict) -> Membership:
-    """Returns the first of several sources, all of which must say the same."""
+    """Returns the place by the first of several sources, which must all agree."""
     if not places:
         return Membership()
     (first, chosen), *others = places.items()
     for name, place in others:
         if (place.rank, place.ranks) != (chosen.rank, chosen.ranks):
             raise UserError(
-                f"{first} says that this is rank {chosen.rank} of {chosen.ranks}, {name} that it "
-                f"is rank {place.rank} of {place.ranks}; unset the variables of one of them."
+                f"this is rank {chosen.rank} of {chosen.ranks} by {first}, but rank {place.rank} "
+                f"of {place.ranks} by {name}; unset the variables of one of them."
             )
     return chosen
 
@@ -89,7 +90,7 @@ def _of_launcher(environment) -> Membership:
 
 
 def _of_tf_config(environment) -> Membership | None:
-    """Returns the place by TF_CONFIG: chief (or master) first, then the workers."""
+    """Returns the place from TF_CONFIG: chief (or master) first, then the workers."""
     text = environment.get("TF_CONFIG", "")
     if not text.strip():
         return None
@@ -108,8 +109,8 @@ def _of_tf_config(environment) -> Membership | None:
     order = [name for name in ("chief", "master", "worker") if name in jobs]
     if kind not in order:
         raise UserError(
-            f"TF_CONFIG makes this process {kind} {index}, but only a chief and workers train "
-            "here, and must be in its cluster: all ranks average their gradients with each other."
+            f"TF_CONFIG makes this process {kind} {index}, but only a chief and workers of its "
+            "cluster can train: there are no parameter servers or evaluators here."
         )
     addresses = tuple(address for name in order for address in jobs[name])
     _check_addresses("TF_CONFIG", addresses)
@@ -120,7 +121,7 @@ def _of_tf_config(environment) -> Membership | None:
 
 
 def _of_world_size(environment) -> Membership | None:
-    """Returns the place by RANK and WORLD_SIZE; ranks meet at the master's address."""
+    """Returns the place from RANK and WORLD_SIZE; ranks connect at the master's address."""
     if "RANK" not in environment and "WORLD_SIZE" not in environment:
         return None
     ranks, rank = _number(environment, "WORLD_SIZE"), _number(environment, "RANK")
@@ -130,8 +131,8 @@ def _of_world_size(environment) -> Membership | None:
     for name in ("MASTER_ADDR", "MASTER_PORT"):
         if name not in environment:
             raise UserError(
-                f"WORLD_SIZE is {ranks}, but {name} is not set; all ranks meet at MASTER_ADDR and "
-                "MASTER_PORT, which rank 0 listens on."
+                f"WORLD_SIZE is {ranks}, but {name} is not set; rank 0 listens on MASTER_ADDR and "
+                "MASTER_PORT."
             )
     address = f"{environment['MASTER_ADDR']}:{_number(environment, 'MASTER_PORT')}"
     _check_addresses("MASTER_ADDR", (address,))
@@ -139,13 +140,13 @@ def _of_world_size(environment) -> Membership | None:
 
 
 def _of_slurm(environment) -> Membership | None:
-    """Returns the place in a step of SLURM; ranks meet at its first host."""
+    """Returns the place in a step of SLURM; ranks connect at its first host."""
     if "SLURM_PROCID" not in environment:
         return None
     if environment.get("ENVIRONMENT") == "BATCH" and "SLURM_STEP_ID" not in environment:
-        # The batch script itself, which runs once: its tasks are started by srun.
+        # The batch script itself, which runs once; srun starts its tasks.
         return None
-    # The variables of the step; SLURM_NTASKS and the list of hosts may be those of the whole job.
+    # The step's variables come first: the others may be those of the whole job.
     tasks = "SLURM_STEP_NUM_TASKS" if "SLURM_STEP_NUM_TASKS" in environment else "SLURM_NTASKS"
     ranks, rank = _number(environment, tasks), _number(environment, "SLURM_PROCID")
     _check_rank(f"SLURM_PROCID is {rank}", rank, f"{tasks} is", ranks)
@@ -154,35 +155,43 @@ def _of_slurm(environment) -> Membership | None:
     names = ("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST")
     lists = [environment[name] for name in names if name in environment]
     if not lists:
-        raise UserError(f"{tasks} is {ranks}, but SLURM_JOB_NODELIST is not set; start with srun.")
+        raise UserError(f"{tasks} is {ranks}, but SLURM_JOB_NODELIST is not set; use srun.")
     job, step = (_number(environment, name, "0") for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
     port = _FIRST_SLURM_PORT + (job + step) % _SLURM_PORTS
-    address = f"{slurm.hosts_of(lists[0])[0]}:{port}"
+    address = f"{_first_host(lists[0])}:{port}"
     return Membership(rank, ranks, (address,), _number(environment, "SLURM_LOCALID", "0"))
+
+
+def _first_host(text: str) -> str:
+    """Returns the first host of SLURM's list: node001 of node[001-003,007],login."""
+    match = re.fullmatch(_HOST_LIST, text)
+    if not match:
+        raise UserError(
+            f"SLURM's list of hosts {text!r} cannot be read; see `scontrol show hostnames`."
+        )
+    return re.sub(r"\[(\d+)[^\]]*\]", r"\1", match.group(1))
 
 
 def _check_addresses(source: str, addresses: tuple):
     for address in addresses:
         if not re.fullmatch(_ADDRESS, address):
             raise UserError(
-                f"{source} holds {address!r}, but must hold HOST:PORT of each rank, with a name or "
-                "an IPv4 address."
+                f"{source} contains {address!r}, but must contain HOST:PORT of each rank, with a "
+                "host name or IPv4 address."
             )
         if addresses.count(address) > 1:
-            raise UserError(f"{source} names {address} twice; each rank has an address of its own.")
+            raise UserError(f"{source} contains {address} twice; each rank needs its own address.")
 
 
 def _check_rank(is_rank: str, rank: int, has_ranks: str, ranks: int):
     if rank >= ranks:
-        raise UserError(
-            f"{is_rank}, but {has_ranks} {ranks}; ranks are numbered from 0 to their number - 1."
-        )
+        raise UserError(f"{is_rank}, but {has_ranks} {ranks}; ranks are 0 to {ranks - 1}.")
 
 
 def _number(environment, name: str, default: str = "") -> int:
     text = environment.get(name, default)
     if not text:
-        raise UserError(f"{name} is not set, though others of its launcher's variables are.")
+        raise UserError(f"{name} is not set, but other variables of its launcher are.")
     if not re.fullmatch(r"\d+", text):
         raise UserError(f"{name} is {text!r}, but must be a number.")
     return int(text)

@@ -1,9 +1,9 @@
-"""Keeps the processes of a group in touch: they meet, agree, and end together.
+"""Monitors the processes of a group: they exchange values, and end together when one fails.
 
-TensorFlow's collectives wait for ever for a process that is gone, on every version. So beside them
-each rank holds one plain TCP connection to rank 0, over which go lines of JSON: a sign of life each
-second, what must be compared or decided, and the sentence with which all end when one fails. A
-thread watches it; where the main thread is stuck in TensorFlow, it ends the process.
+TensorFlow's collectives wait forever for a process that is gone, on every version. So each rank
+also holds a plain TCP connection to rank 0 that carries lines of JSON: a heartbeat each second,
+values to compare or share, and the message with which all end when one fails. A thread watches it,
+and ends the process if the main thread is stuck in TensorFlow.
 """
 
 from __future__ import annotations
@@ -19,23 +19,24 @@ from absl import logging
 
 from utils.errors import UserError
 
-_BEAT_SECONDS = 1.0
+_HEARTBEAT_SECONDS = 1.0
 # Time that the main thread has to end in order, before the process is ended.
 _GRACE_SECONDS = 2.0
 _FAILURE_STATUS = 1
+_END = "the end"
 
 
 class RankMonitor:
-    """What one rank knows of the others. Rank 0 is connected with all, the others with rank 0."""
+    """The connections of one rank: rank 0 is connected with all, the others with rank 0."""
 
     def __init__(self, rank: int, channels: dict, names: dict, silence_seconds: float):
-        """Starts to watch.
+        """Starts to monitor.
 
         Args:
           rank: This process.
-          channels: Rank -> `Channel` of those that this one is connected with.
-          names: Rank -> how messages call it, of the same ranks.
-          silence_seconds: Time without a sign of life after which a rank counts as lost.
+          channels: Rank -> `handshake.Channel` of those that this one is connected with.
+          names: Rank -> its name in messages, for the same ranks.
+          silence_seconds: Time without a heartbeat after which a rank counts as lost.
         """
         self._rank = rank
         self._channels = channels
@@ -47,18 +48,20 @@ class RankMonitor:
         self._answers = {}
         self._lost = None
         self._failure = None
-        self._is_told = False
+        # Whether the main thread has raised or reported the failure.
+        self._is_reported = False
+        # Whether all ranks are done, so that connections may close.
         self._may_end = False
         threading.Thread(target=self._watch, daemon=True).start()
 
     def exchange(self, name: str, value, combine):
-        """Returns on every rank what rank 0 makes of the values of all.
+        """Returns on every rank what rank 0 computes from the values of all ranks.
 
-        All ranks must call it the same times with the same names.
+        All ranks must make the same exchanges in the same order.
 
         Args:
-          name: What is exchanged.
-          value: This rank's, of plain values.
+          name: Identifies the exchange.
+          value: This rank's value, of plain types.
           combine: Function of the list of values by rank -> plain value; called on rank 0 only. A
             UserError that it raises ends all ranks.
 
@@ -85,7 +88,7 @@ class RankMonitor:
 
     def leave(self):
         """Waits until all ranks are done; from then on any may end."""
-        self.exchange("the end", None, self._let_all_end)
+        self.exchange(_END, None, self._let_all_end)
 
     def _let_all_end(self, unused_values):
         with self._changed:
@@ -93,7 +96,7 @@ class RankMonitor:
 
     @property
     def own_address(self) -> str:
-        """The address by which this rank reached rank 0."""
+        """The address from which this rank connected to rank 0."""
         return self._channels[0].address()
 
     @property
@@ -101,40 +104,40 @@ class RankMonitor:
         """Whether all ranks were done, and nothing was exchanged since."""
         return self._may_end
 
-    def fail(self, sentence: str):
-        """Tells the others that all must end.
+    def fail(self, reason: str):
+        """Ends all other ranks.
 
         Args:
-          sentence: Why; it names the rank at fault.
+          reason: A sentence that names the rank at fault.
         """
         with self._changed:
-            self._is_told = True
-            self._failure = self._failure or sentence
-        self._send_to_all({"fail": sentence})
+            self._is_reported = True
+            self._failure = self._failure or reason
+        self._send_to_all({"fail": reason})
 
     def raise_failure(self, wait_seconds: float):
-        """Raises UserError if a rank failed, or does so while this waits."""
+        """Raises UserError if a rank has failed, or fails within some seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._failure, wait_seconds)
             if self._failure:
-                self._is_told = True
+                self._is_reported = True
                 raise UserError(self._failure)
 
     def _wait(self, is_there, found=None, number=None):
         with self._changed:
             while not is_there():
                 if self._failure or self._lost:
-                    self._is_told = True
+                    self._is_reported = True
                     raise UserError(self._failure or self._lost)
-                # Not for ever, so that signals come through.
-                self._changed.wait(_BEAT_SECONDS)
+                # With a timeout, so that signals are handled.
+                self._changed.wait(_HEARTBEAT_SECONDS)
             return None if found is None else found.pop(number)
 
     def _check_names(self, name, received):
         for rank, message in sorted(received.items()):
             if message["name"] != name:
                 raise UserError(
-                    f"{self._names[rank]} is at {message['name']} where rank 0 is at {name}; start "
+                    f"{self._names[rank]} is at {message['name']}, but rank 0 is at {name}; start "
                     "all ranks with the same command."
                 )
 
@@ -143,85 +146,85 @@ class RankMonitor:
             try:
                 channel.send(message)
             except OSError as error:
-                logging.debug("%s cannot be told: %s.", self._names[rank], error)
+                logging.debug("Cannot send to %s: %s.", self._names[rank], error)
 
     def _watch(self):
         selector = selectors.DefaultSelector()
-        seen = dict.fromkeys(self._channels, time.monotonic())
+        last_seen = dict.fromkeys(self._channels, time.monotonic())
         for rank, channel in self._channels.items():
             selector.register(channel, selectors.EVENT_READ, rank)
-        beaten = 0.0
+        last_heartbeat = 0.0
         while self._channels:
-            for key, _ in selector.select(_BEAT_SECONDS):
+            for key, _ in selector.select(_HEARTBEAT_SECONDS):
                 rank = key.data
-                seen[rank] = time.monotonic()
+                last_seen[rank] = time.monotonic()
                 if not self._receive(rank):
                     selector.unregister(self._channels[rank])
-                    seen.pop(rank)
-                    self._lose(rank, "ended without a word; its own log says why")
+                    last_seen.pop(rank)
+                    self._handle_loss(rank, "ended without a message; see its log")
             now = time.monotonic()
-            if now - beaten >= _BEAT_SECONDS:
-                beaten = now
+            if now - last_heartbeat >= _HEARTBEAT_SECONDS:
+                last_heartbeat = now
                 self._send_to_all({})
-            for rank in [rank for rank in seen if now - seen[rank] > self._silence]:
-                seen.pop(rank)
-                self._lose(
+            for rank in [rank for rank in last_seen if now - last_seen[rank] > self._silence]:
+                last_seen.pop(rank)
+                self._handle_loss(
                     rank,
-                    f"has given no sign of life for {self._silence:g} s; it hangs, or the network "
-                    "between is cut",
+                    f"has sent no heartbeat for {self._silence:g} s; it hangs, or the network is "
+                    "down",
                 )
 
     def _receive(self, rank: int) -> bool:
-        """Takes in what a rank has sent; returns whether the connection stands."""
+        """Handles the messages of a rank; returns whether the connection is alive."""
         try:
             messages = self._channels[rank].receive()
         except OSError:
             return False
         for message in messages:
             if "fail" in message:
-                self._give_up(message["fail"])
+                self._end_process(message["fail"])
             with self._changed:
                 if "answer" in message:
-                    # Known before the main thread goes on, and before others close connections.
-                    self._may_end = message["name"] == "the end"
+                    # Set before the main thread continues and other ranks close connections.
+                    self._may_end = message["name"] == _END
                     self._answers[message["number"]] = message["answer"]
                 elif "value" in message:
                     self._values.setdefault(message["number"], {})[rank] = message
                 self._changed.notify_all()
         return True
 
-    def _lose(self, rank: int, how: str):
-        sentence = f"{self._names[rank]} {how}; all ranks end, the same command continues."
+    def _handle_loss(self, rank: int, how: str):
+        reason = f"{self._names[rank]} {how}. All ranks end; the same command resumes."
         with self._changed:
-            self._lost = sentence
+            self._lost = reason
             self._changed.notify_all()
             if self._may_end:
                 return
-        self._give_up(sentence)
+        self._end_process(reason)
 
-    def _give_up(self, sentence: str):
-        """Ends this process; the main thread may be quicker and do so in order."""
+    def _end_process(self, reason: str):
+        """Ends this process, unless the main thread does so within the grace time."""
         with self._changed:
             if self._may_end:
                 return
-            self._failure = self._failure or sentence
+            self._failure = self._failure or reason
             self._changed.notify_all()
         if not self._rank:
-            self._send_to_all({"fail": sentence})
+            self._send_to_all({"fail": reason})
         time.sleep(_GRACE_SECONDS)
-        if not self._is_told:
+        if not self._is_reported:
             print(f"Error: {self._failure}", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
-        # The main thread waits in TensorFlow for a rank that will never come.
+        # The main thread waits in TensorFlow for a rank that is gone.
         os._exit(_FAILURE_STATUS)
 
 
-def name_of(rank: int, hello: dict) -> str:
-    """Returns how messages call a rank, from what it said when it came."""
+def describe(rank: int, hello: dict) -> str:
+    """Returns the name of a rank in messages, from what it sent when it connected."""
     return f"rank {rank} (process {hello['process']} on {hello['host']})"
 
 
-def who_am_i() -> dict:
-    """Returns what a rank says of itself when it comes, besides its number."""
+def identify() -> dict:
+    """Returns what a rank sends when it connects to identify its process."""
     return {"process": os.getpid(), "host": socket.gethostname()}

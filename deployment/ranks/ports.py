@@ -1,6 +1,6 @@
 """Ports on which the processes of a group listen.
 
-Standard library only: the launcher uses it, which loads no TensorFlow.
+The launcher uses this, so it imports the standard library only.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ _LARGEST = 65535
 
 
 def find_free(address: str, number: int = 1) -> list:
-    """Returns ports that nobody uses at the moment.
-
-    They are found together, so that they differ; nothing keeps others from taking one afterwards.
+    """Returns different ports that are free at the moment; other processes may take them later.
 
     Args:
-      address: Where they shall be free.
-      number: How many.
+      address: The address on which they must be free.
+      number: Number of ports.
     """
     probes = [socket.socket() for _ in range(number)]
     try:
@@ -31,28 +29,28 @@ def find_free(address: str, number: int = 1) -> list:
             probe.close()
 
 
-def check_free(address: str, port: int, who: str):
-    """Raises UserError if a server could not have a port for itself.
+def check_free(address: str, port: int, rank: int):
+    """Raises UserError if another process uses a port.
 
-    TensorFlow's server must not find that out: two of them may share a port without a word.
+    TensorFlow's server does not report it: two servers silently share a port.
 
     Args:
-      address: IPv4 address of this machine, or a name of it.
+      address: IPv4 address or host name of this machine.
       port: The port.
-      who: Name of the rank, for the message.
+      rank: The rank that will listen on it.
     """
     if not 0 < port <= _LARGEST:
         raise UserError(
-            f"port {port} of {who} is none (1 to {_LARGEST}); ports of a host's processes are "
-            "counted up from the first: choose a smaller one."
+            f"port {port} of rank {rank} is not in 1 to {_LARGEST}; the ports of a host's "
+            "processes are consecutive: pass a smaller first port."
         )
     with socket.socket() as probe:
-        # As the server itself does: connections of an ended run that fade out do no harm.
+        # As the server itself does: connections of a previous run in TIME_WAIT do no harm.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
         except OSError as error:
             raise UserError(
-                f"{who} cannot listen on {address}:{port} ({error.strerror}); end what uses the "
-                "port, or choose another address."
+                f"rank {rank} cannot listen on {address}:{port} ({error.strerror}); stop the "
+                "process that uses the port, or choose another address."
             ) from error

@@ -1,25 +1,22 @@
-"""A group of one process: what `deployment/ranks/cluster.py` does, where there is nothing to do."""
+"""A group of one process: the interface of `deployment/ranks/cluster.py`, with nothing to do."""
 
 from __future__ import annotations
 
 from utils.compat import tf
 
 
-class Alone:
+class SingleProcess:
     """One process that trains by itself.
 
     Attributes:
       rank: Number of this process.
       ranks: Number of processes.
-      target: Where sessions that train are made; empty in this process.
+      target: The target of sessions that train; empty for this process.
     """
 
     rank = 0
     ranks = 1
     target = ""
-
-    def join(self):
-        """Waits until all ranks are there."""
 
     def start(self, config: tf.ConfigProto):
         """Starts what the collectives need.
@@ -29,13 +26,13 @@ class Alone:
         """
 
     def stop(self):
-        """Waits for the other ranks; behind a failure it tells them."""
+        """Waits for the other ranks; after a failure, reports it to them instead."""
 
     def finish(self):
-        """Waits until all ranks are done with what must not be broken off."""
+        """Waits until all ranks have finished work that must not be interrupted."""
 
     def configure(self, config: tf.ConfigProto):
-        """Sets in the configuration of a session what collectives need."""
+        """Adds what collectives need to a session's configuration."""
 
     def wrap_optimizer(self, optimizer: tf.train.Optimizer) -> tf.train.Optimizer:
         """Returns an optimizer whose gradients are averaged over all ranks."""
@@ -46,11 +43,11 @@ class Alone:
         return tensors
 
     def average_with_gradient(self, tensors: list) -> list:
-        """Returns the means of float tensors over all ranks, to be differentiated."""
+        """Returns the differentiable means of float tensors over all ranks."""
         return tensors
 
     def hooks(self) -> list:
-        """Returns the session hooks that make all ranks start alike, and keep them so."""
+        """Returns the session hooks that give all ranks the same state, and check it."""
         return []
 
     def sum_over_ranks(self, array):
@@ -58,17 +55,17 @@ class Alone:
         return array
 
     def share(self, name: str, value):
-        """Returns the value that rank 0 has; name says what it is."""
+        """Returns rank 0's value; `name` identifies it in messages."""
         del name
         return value
 
     def agree(self, name: str, facts: dict):
-        """Raises UserError if the ranks have different facts; name says what they are."""
+        """Raises UserError if the facts differ between ranks; `name` identifies them."""
 
     def gather(self, name: str, value) -> list:
-        """Returns the values of all ranks, in their order; name says what they are."""
+        """Returns the values of all ranks by rank; `name` identifies them in messages."""
         del name
         return [value]
 
     def raise_failure(self):
-        """Raises UserError if a rank failed, so that an error here has its cause there."""
+        """Raises UserError if a rank failed, which may be the cause of an error on this rank."""

@@ -1,16 +1,16 @@
-"""Checks that all ranks hold the same weights, to the bit."""
+"""Checks that all ranks have bitwise equal weights."""
 
 from __future__ import annotations
 
 from utils.compat import tf
 from utils.errors import UserError
 
-# Odd numbers, so that a factor for each place loses no bit: a multiplication by one can be undone.
+# The factors of the positions are odd, hence invertible: the multiplication loses no bit.
 _FACTORS = 1021
 
 
 class WeightsCheck(tf.train.SessionRunHook):
-    """Compares fingerprints of all variables every so many steps; a difference ends all ranks."""
+    """Compares fingerprints of all variables at intervals; a difference ends all ranks."""
 
     def __init__(self, steps: int, monitor):
         """Makes the hook.
@@ -30,11 +30,11 @@ class WeightsCheck(tf.train.SessionRunHook):
         self._fingerprints = [fingerprint(variable) for variable in self._variables]
 
     def after_create_session(self, session, unused_coordinator):
-        """Checks that all start alike."""
+        """Checks that all ranks start with the same weights."""
         self._check(session)
 
     def after_run(self, run_context, unused_values):
-        """Checks when it is due."""
+        """Checks once per interval."""
         step = run_context.session.run(self._step)
         if step // self._steps > self._checked // self._steps:
             self._check(run_context.session)
@@ -54,15 +54,15 @@ class WeightsCheck(tf.train.SessionRunHook):
             ]
             if different:
                 raise UserError(
-                    f"at step {self._checked} rank {rank} holds other weights than rank 0, in "
-                    f"{len(different)} variables such as {different[0]}; what was saved since "
-                    "the last check cannot be trusted. Ranks must have processors of one kind and "
-                    "sound memory."
+                    f"at step {self._checked} the weights of rank {rank} differ from those of "
+                    f"rank 0 in {len(different)} variables such as {different[0]}; do not use "
+                    "checkpoints saved since the last check. All ranks need the same kind of "
+                    "processor and reliable memory."
                 )
 
 
 def fingerprint(variable: tf.Variable) -> tf.Tensor:
-    """Returns an int64 that changes with any bit of a variable, and with the order of elements."""
+    """Returns an int64 that changes with any bit of a variable and with the order of elements."""
     value = tf.reshape(variable.read_value(), [-1])
     if value.dtype.is_floating:
         bits = {2: tf.int16, 4: tf.int32, 8: tf.int64}[value.dtype.size]

@@ -11,12 +11,14 @@ import pytest
 from deployment import rank_table, rank_table_rules
 from utils.errors import UserError
 
+pytestmark = pytest.mark.once
+
 ROOT = pathlib.Path(rank_table.__file__).parent.parent
-USERS = ROOT / "scripts" / "8p.json"
+SHIPPED = ROOT / "scripts" / "8p.json"
 
 
 def legacy():
-    return json.loads(USERS.read_text())
+    return json.loads(SHIPPED.read_text())
 
 
 def version_1(devices=2, servers=1):
@@ -29,15 +31,15 @@ def version_1(devices=2, servers=1):
     return rank_table.render(table, rank_table.VERSION_1)
 
 
-def test_the_users_table_is_read():
-    table = rank_table.read(str(USERS))
+def test_the_shipped_table_is_read():
+    table = rank_table.read(str(SHIPPED))
     assert table.layout == rank_table.LEGACY
     assert [device.rank for device in table.devices] == list(range(8))
     assert table.devices[4] == rank_table.Device(4, "127.0.0.1", 4, "192.168.100.100")
 
 
 def test_each_layout_becomes_the_other_and_back():
-    table = rank_table.read(str(USERS))
+    table = rank_table.read(str(SHIPPED))
     modern = rank_table.render(table, rank_table.VERSION_1)
     assert modern["version"] == "1.0"
     assert modern["server_list"][0]["device"][7] == {
@@ -56,7 +58,7 @@ def test_a_table_is_made_for_each_number_of_devices(count):
     assert content["server_count"] == "1"
 
 
-def test_ranks_of_several_servers_are_counted_server_by_server():
+def test_ranks_of_several_servers_are_numbered_server_by_server():
     table = rank_table.parse(version_1(8, servers=2))
     assert [device.server_id for device in table.devices] == ["10.0.0.1"] * 8 + ["10.0.0.2"] * 8
     assert [device.device_id for device in table.devices] == [*range(8), *range(8)]
@@ -66,7 +68,7 @@ def test_one_server_needs_no_addresses():
     table = rank_table.make([("127.0.0.1", {})], range(8))
     content = rank_table.render(table, rank_table.VERSION_1)
     assert rank_table.parse(content).devices[0].device_ip is None
-    with pytest.raises(UserError, match="no device_ip, which the legacy layout needs"):
+    with pytest.raises(UserError, match="device 0 .*device_ip"):
         rank_table.render(table, rank_table.LEGACY)
 
 
@@ -79,34 +81,34 @@ def _instance(content):
 
 
 LEGACY_MISTAKES = [
-    (lambda c: c.pop("group_list"), "neither group_list"),
-    (lambda c: c.update(server_list=[]), "both group_list"),
-    (lambda c: c.update(status="initializing"), "'initializing', not 'completed': it is still"),
-    (lambda c: c.pop("status"), "the table has no status"),
-    (lambda c: c.update(group_count="2"), "group_count of the table is '2', but there are 1"),
-    (lambda c: c.update(group_count=1), "group_count of the table is 1; all values are strings"),
-    (lambda c: _group(c).update(device_count="4"), "device_count of group worker is '4', but"),
-    (lambda c: _group(c).update(instance_count="2"), "instance_count of group worker is '2'"),
-    (lambda c: _group(c).pop("group_name"), "a group has no group_name"),
-    (lambda c: _instance(c).pop("pod_name"), "group worker has no pod_name"),
-    (lambda c: _instance(c).pop("server_id"), "group worker has no server_id"),
-    (lambda c: _instance(c).update(devices=[]), "server 127.0.0.1 needs devices, a list"),
-    (lambda c: _instance(c)["devices"][0].pop("device_ip"), "server 127.0.0.1 has no device_ip"),
-    (lambda c: _instance(c)["devices"][0].update(device_id="a"), "device_id 'a' on server"),
-    (lambda c: _instance(c)["devices"][0].update(device_ip="1.2.3"), "'1.2.3' is no IP address"),
+    (lambda c: c.pop("group_list"), "neither .*group_list"),
+    (lambda c: c.update(server_list=[]), "both .*group_list"),
+    (lambda c: c.update(status="initializing"), "'initializing', not 'completed'"),
+    (lambda c: c.pop("status"), "the table .*status"),
+    (lambda c: c.update(group_count="2"), "group_count of the table is '2', .* 1 groups"),
+    (lambda c: c.update(group_count=1), "group_count of the table is 1; .*strings"),
+    (lambda c: _group(c).update(device_count="4"), "device_count of group worker is '4', .* 8"),
+    (lambda c: _group(c).update(instance_count="2"), "instance_count of group worker is '2', .* 1"),
+    (lambda c: _group(c).pop("group_name"), "a group .*group_name"),
+    (lambda c: _instance(c).pop("pod_name"), "group worker .*pod_name"),
+    (lambda c: _instance(c).pop("server_id"), "group worker .*server_id"),
+    (lambda c: _instance(c).update(devices=[]), "server 127.0.0.1 .*devices"),
+    (lambda c: _instance(c)["devices"][0].pop("device_ip"), "server 127.0.0.1 .*device_ip"),
+    (lambda c: _instance(c)["devices"][0].update(device_id="a"), "device_id 'a' on server 127.0"),
+    (lambda c: _instance(c)["devices"][0].update(device_ip="1.2.3"), "device_ip '1.2.3'"),
 ]
 VERSION_1_MISTAKES = [
-    (lambda c: c.update(version="1.2"), "version is '1.2'; this reads '1.0'"),
-    (lambda c: c.pop("version"), "the table has no version"),
-    (lambda c: c.update(server_count="2"), "server_count of the table is '2'"),
-    (lambda c: _device(c, 1).update(rank_id="0"), "rank_id 0 is there 2 times"),
-    (lambda c: _device(c, 1).update(rank_id="5"), "must be 0 to 1, but they are 0, 5"),
-    (lambda c: _device(c, 1).update(device_id="0"), "device_id 0 is there 2 times"),
-    (lambda c: _device(c, 1).update(device_id="4"), "devices 0, 4; 2 devices must be of one ring"),
-    (lambda c: _device(c, 1).update(device_id="9"), "device_id 9, but 0 to 7"),
-    (lambda c: _device(c, 1).update(device_ip="192.168.1.0"), "192.168.1.0 is there 2 times"),
-    (lambda c: c["server_list"][0].update(server_id="s" * 64), "has 64 letters"),
-    (lambda c: c["server_list"][0].update(device=[]), "needs device, a list"),
+    (lambda c: c.update(version="1.2"), "version is '1.2'"),
+    (lambda c: c.pop("version"), "the table .*version"),
+    (lambda c: c.update(server_count="2"), "server_count of the table is '2', .* 1 servers"),
+    (lambda c: _device(c, 1).update(rank_id="0"), "rank_id 0 .* 2 times"),
+    (lambda c: _device(c, 1).update(rank_id="5"), "ranks of 2 devices .* 0 to 1, .* 0, 5"),
+    (lambda c: _device(c, 1).update(device_id="0"), "device_id 0 .* 2 times"),
+    (lambda c: _device(c, 1).update(device_id="4"), "devices 0, 4; .* 0 to 3 or 4 to 7"),
+    (lambda c: _device(c, 1).update(device_id="9"), "device_id 9 .* 0 to 7"),
+    (lambda c: _device(c, 1).update(device_ip="192.168.1.0"), "192.168.1.0 .* 2 times"),
+    (lambda c: c["server_list"][0].update(server_id="s" * 64), "server_id s+ .* 64 "),
+    (lambda c: c["server_list"][0].update(device=[]), "server 10.0.0.1 .*device"),
 ]
 
 
@@ -129,11 +131,11 @@ def test_each_broken_rule_is_named(content, mistake, message):
 def test_servers_must_agree_and_have_addresses():
     twins = version_1(8, servers=2)
     twins["server_list"][1]["server_id"] = "10.0.0.1"
-    with pytest.raises(ValueError, match="server_id 10.0.0.1 is there 2 times"):
+    with pytest.raises(ValueError, match="server_id 10.0.0.1 .* 2 times"):
         rank_table.parse(twins)
     bare = version_1(8, servers=2)
     del bare["server_list"][1]["device"][3]["device_ip"]
-    with pytest.raises(ValueError, match="device 3 of server 10.0.0.2 has no device_ip"):
+    with pytest.raises(ValueError, match="device 3 of server 10.0.0.2 .*device_ip"):
         rank_table.parse(bare)
     uneven = version_1(8, servers=2)
     del uneven["server_list"][1]["device"][7]
@@ -141,9 +143,9 @@ def test_servers_must_agree_and_have_addresses():
         rank_table.parse(uneven)
 
 
-def test_rules_of_the_910a_do_not_bind_other_servers():
+def test_rules_of_the_910a_do_not_apply_to_other_chips():
     servers = [("127.0.0.1", {})]
-    with pytest.raises(UserError, match="has 3 devices; a job takes 1, 2, 4 or 8"):
+    with pytest.raises(UserError, match="3 devices; .* 1, 2, 4 or 8"):
         rank_table.make(servers, range(3))
     assert len(rank_table.make(servers, range(16), chip="other").devices) == 16
     pair = [("10.0.0.1", {0: "1.1.1.1"}), ("10.0.0.2", {0: "1.1.1.2"})]
@@ -151,14 +153,14 @@ def test_rules_of_the_910a_do_not_bind_other_servers():
         rank_table.make(pair, [0])
 
 
-def test_a_file_that_is_no_table_is_named(tmp_path):
-    with pytest.raises(UserError, match="absent.json cannot be read: No such file"):
+def test_a_file_that_is_not_a_table_is_named(tmp_path):
+    with pytest.raises(UserError, match="absent.json: No such file"):
         rank_table.read(str(tmp_path / "absent.json"))
     (tmp_path / "half.json").write_text('{"status": ')
-    with pytest.raises(UserError, match="half.json is not JSON"):
+    with pytest.raises(UserError, match="half.json .*JSON"):
         rank_table.read(str(tmp_path / "half.json"))
     (tmp_path / "list.json").write_text("[]")
-    with pytest.raises(UserError, match="list.json: it must be an object"):
+    with pytest.raises(UserError, match="list.json: "):
         rank_table.read(str(tmp_path / "list.json"))
 
 
@@ -182,13 +184,13 @@ def test_the_command_makes_checks_and_converts(tmp_path):
     assert "layout group_list" in run("check", converted).stdout
     again = run("convert", made, f"--output={converted}")
     assert again.returncode == 1
-    assert "is there already" in again.stderr
+    assert str(converted) in again.stderr
     short = run("make", tmp_path / "4p.json", "--devices=4", f"--server=10.0.0.5={conf}")
-    assert "have none for device 2; they are for 0, 1" in short.stderr
+    assert "device 2 of server 10.0.0.5" in short.stderr
     assert run("forge", made).returncode == 2
 
 
-def test_the_910a_joins_512_servers_and_no_more():
+def test_the_910a_supports_512_servers_and_no_more():
     def devices(servers):
         return [
             rank_table_rules.Device(
@@ -199,5 +201,5 @@ def test_the_910a_joins_512_servers_and_no_more():
         ]
 
     rank_table_rules.check(devices(512), "910a")
-    with pytest.raises(ValueError, match="513 servers .* at most 512 of them"):
+    with pytest.raises(ValueError, match="513 servers .* 512 servers"):
         rank_table_rules.check(devices(513), "910a")

@@ -95,7 +95,6 @@ def test_train_npu_allows_the_values_of_the_reference():
         (DataOptions, {"min_scale_factor": 3.0}, "is above --max_scale_factor=2.0"),
         (DataOptions, {"min_resize_value": 9, "max_resize_value": 8}, "--max_resize_value=8"),
         (DataOptions, {"ignore_label": 256}, "--ignore_label is 256, but must be at most 255"),
-        (DeviceOptions, {"device": "tpu"}, "must be one of auto, cpu, gpu, npu"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused(record, values, message):

@@ -1,4 +1,4 @@
-"""The NPU backend over a stand-in of its adapter, in both layouts of the package."""
+"""The NPU backend with a fake of its adapter, in both layouts of the package."""
 
 import importlib
 import json
@@ -20,14 +20,14 @@ from utils.errors import OptionError, UserError
 
 @pytest.fixture(params=sorted(importable.LAYOUTS))
 def adapter(request, monkeypatch):
-    """Makes an adapter importable; takes it and its sessions back afterwards."""
+    """Makes an adapter importable; removes it and its patch of sessions afterwards."""
     with importable.adapter(request.param, monkeypatch):
         yield request.param
 
 
 @pytest.fixture
 def no_npu(monkeypatch):
-    """Takes away the variables of a machine with NPUs."""
+    """Removes the variables of a machine with NPUs."""
     for name in set(os.environ) - set(importable.clean(os.environ)):
         monkeypatch.delenv(name)
 
@@ -37,16 +37,16 @@ def create(**options):
 
 
 def parameters(backend, *arguments, **options):
-    """Returns the adapter's options in a session's configuration, checked by the stand-in."""
+    """Returns the adapter's options in a session's configuration, checked by the fake."""
     return device.check_config(backend.session_config(*arguments, **options))
 
 
-def test_without_an_adapter_the_way_to_one_is_named(no_npu):
+def test_a_missing_adapter_is_named(no_npu):
     with pytest.raises(OptionError, match="npu_bridge .* npu_device .*set_env.sh"):
         create()
 
 
-def test_auto_takes_the_npu_where_adapter_and_environment_are_there(adapter, monkeypatch):
+def test_auto_takes_the_npu_if_there_are_adapter_and_environment(adapter, monkeypatch):
     assert deployment.backend.create(DeviceOptions()).name == "cpu"
     monkeypatch.setenv("ASCEND_OPP_PATH", "/usr/local/Ascend/opp")
     assert deployment.backend.create(DeviceOptions()).name == "npu"
@@ -57,7 +57,7 @@ def test_a_damaged_adapter_is_named(tmp_path, no_npu, monkeypatch):
     (tmp_path / "npu_bridge").mkdir()
     (tmp_path / "npu_bridge" / "__init__.py").write_text("raise ImportError('no libge_runner.so')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(UserError, match=r"npu_bridge cannot be loaded \(no libge_runner.so\)"):
+    with pytest.raises(UserError, match=r"npu_bridge .*\(no libge_runner.so\)"):
         create()
 
 
@@ -71,7 +71,7 @@ def test_the_device_is_initialized_and_shut_down(adapter):
 
 
 @pytest.mark.parametrize("trains", [True, False])
-def test_the_device_learns_at_the_start_what_graphs_are_for(adapter, trains):
+def test_the_device_is_initialized_for_training_or_inference(adapter, trains):
     backend = create()
     backend.trains = trains
     backend.start()
@@ -82,13 +82,13 @@ def test_the_device_learns_at_the_start_what_graphs_are_for(adapter, trains):
     backend.stop()
 
 
-def test_sessions_that_do_not_ask_for_the_device_stay_on_the_host(adapter):
+def test_sessions_that_do_not_request_the_device_run_on_the_host(adapter):
     create()
     with tf.Graph().as_default():
-        photographs = tf.constant(["no device can read this"])
+        strings = tf.constant(["no device supports strings"])
         for config in (None, tf.ConfigProto(device_count={"GPU": 0})):
             with tf.Session(config=config) as session:
-                session.run(photographs)
+                session.run(strings)
                 assert session._npu_values is None
 
 
@@ -124,11 +124,11 @@ def test_precision_modes_go_to_their_key(adapter, mode, key, value):
 
 
 def test_an_unknown_precision_mode_is_refused_with_the_known_ones(adapter):
-    with pytest.raises(OptionError, match="fp8 is not known to the device npu.*force_fp16"):
+    with pytest.raises(OptionError, match="=fp8 .*npu.*force_fp16"):
         create(precision_mode="fp8")
 
 
-def test_dump_profile_and_tuning_have_folders_that_exist(adapter, tmp_path):
+def test_folders_of_dumps_profile_and_tuning_are_created(adapter, tmp_path):
     backend = create(
         npu_dump_path=str(tmp_path / "dump"),
         npu_dump_step="0|5",
@@ -151,21 +151,20 @@ def test_dump_profile_and_tuning_have_folders_that_exist(adapter, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"npu_option": ("jit_compile",)}, "must have the form KEY=VALUE"),
-        ({"npu_option": ("fast=1",)}, "the adapter knows no fast; the known ones are HCCL_alg"),
-        ({"npu_option": ("jit_compile=1",)}, "jit_compile must be one of true, false, auto"),
-        ({"npu_option": ("hcom_parallel=1",)}, "hcom_parallel must be one of true, false"),
-        ({"npu_option": ("hccl_timeout=soon",)}, "hccl_timeout must be a whole number"),
-        ({"npu_option": ("work_path=",)}, "work_path= has no value"),
-        ({"npu_option": ("iterations_per_loop=5",)}, "is decided by --iterations_per_loop"),
-        ({"npu_option": ("dump_mode=all", "dump_mode=all")}, "dump_mode is given twice"),
-        ({"npu_dump_path": "d", "npu_overflow_path": "o"}, "exclude each other"),
-        ({"rank_timeout_secs": 5.0}, "rank_timeout_secs=5.0 is for several processes on"),
-        ({"loss_scale": "0.5"}, "--loss_scale is 0.5, but must be none, dynamic, or a number"),
+        ({"npu_option": ("jit_compile",)}, "--npu_option=jit_compile .*KEY=VALUE"),
+        ({"npu_option": ("fast=1",)}, "--npu_option=fast=1: .*fast; .*HCCL_algorithm, "),
+        ({"npu_option": ("jit_compile=1",)}, "--npu_option=jit_compile=1.* true, false, auto"),
+        ({"npu_option": ("hcom_parallel=1",)}, "--npu_option=hcom_parallel=1.* true, false"),
+        ({"npu_option": ("hccl_timeout=soon",)}, "--npu_option=hccl_timeout=soon"),
+        ({"npu_option": ("work_path=",)}, "--npu_option=work_path= "),
+        ({"npu_option": ("iterations_per_loop=5",)}, "iterations_per_loop .*--iterations_per_loop"),
+        ({"npu_option": ("dump_mode=all", "dump_mode=all")}, "--npu_option=dump_mode .*twice"),
+        ({"npu_dump_path": "d", "npu_overflow_path": "o"}, "--npu_dump_path .*--npu_overflow_path"),
+        ({"loss_scale": "0.5"}, "--loss_scale is 0.5, .* none, dynamic"),
         ({"loss_scale": "high"}, "--loss_scale is high"),
     ],
 )
-def test_options_that_cannot_be_are_refused(adapter, tmp_path, monkeypatch, options, message):
+def test_invalid_options_are_refused(adapter, tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OptionError, match=message):
         create(**options)
@@ -191,24 +190,24 @@ def test_the_rank_comes_from_the_environment():
 
 
 @pytest.mark.parametrize(
-    ("environment", "stated", "message"),
+    ("environment", "expected", "message"),
     [
-        ({}, 8, "--rank=8 expects 8 processes, but RANK_SIZE says 1; start them with"),
-        ({"RANK_SIZE": "2", "CM_WORKER_SIZE": "2"}, 1, "RANK_SIZE and CM_WORKER_SIZE are both set"),
-        ({"RANK_SIZE": "two"}, 1, "RANK_SIZE is 'two', but must be a number"),
-        ({"RANK_SIZE": "0"}, 1, "RANK_SIZE is 0, but must be at least 1"),
-        ({"RANK_SIZE": "8"}, 1, "neither RANK_ID nor DEVICE_INDEX"),
-        (two_ranks(RANK_ID="8"), 1, "this process is rank 8, but RANK_SIZE says that there are 8"),
-        (two_ranks(RANK_SIZE="4"), 1, "RANK_SIZE is 4, but rank table .* has 8 devices"),
-        (two_ranks(RANK_TABLE_FILE="absent.json"), 1, "absent.json cannot be read"),
-        (two_ranks(CM_CHIEF_IP="10.0.0.1"), 1, "CM_CHIEF_IP is set, which means"),
+        ({}, 8, "--rank=8 .*RANK_SIZE is 1; .*--devices=8"),
+        ({"RANK_SIZE": "2", "CM_WORKER_SIZE": "2"}, 1, "RANK_SIZE and CM_WORKER_SIZE"),
+        ({"RANK_SIZE": "two"}, 1, "RANK_SIZE is 'two'"),
+        ({"RANK_SIZE": "0"}, 1, "RANK_SIZE is 0"),
+        ({"RANK_SIZE": "8"}, 1, "RANK_SIZE .*RANK_ID .*DEVICE_INDEX"),
+        (two_ranks(RANK_ID="8"), 1, "rank 8, .*RANK_SIZE is 8; .* 0 to 7"),
+        (two_ranks(RANK_SIZE="4"), 1, "RANK_SIZE is 4, .*8p.json .* 8 devices"),
+        (two_ranks(RANK_TABLE_FILE="absent.json"), 1, "absent.json: No such file"),
+        (two_ranks(CM_CHIEF_IP="10.0.0.1"), 1, "CM_CHIEF_IP .*RANK_SIZE"),
         ({"RANK_SIZE": "8", "RANK_ID": "0"}, 1, "JOB_ID is not set"),
         ({"RANK_SIZE": "8", "RANK_ID": "0", "JOB_ID": "7"}, 1, "RANK_TABLE_FILE is not set"),
     ],
 )
-def test_a_contradiction_in_the_environment_is_named(environment, stated, message):
+def test_a_contradiction_in_the_environment_is_named(environment, expected, message):
     with pytest.raises(UserError, match=message):
-        npu_ranks.read(environment, stated)
+        npu_ranks.read(environment, expected)
 
 
 def test_a_loop_has_its_operation_and_its_hook(adapter):
@@ -255,7 +254,7 @@ def test_a_fixed_loss_scale_changes_nothing_without_overflow(adapter):
     np.testing.assert_allclose(weight, 1 - 0.5**4, rtol=1e-6)
 
 
-def test_steps_that_overflow_are_left_out(adapter, monkeypatch):
+def test_steps_that_overflow_are_skipped(adapter, monkeypatch):
     from tests.npu_adapter import parts
 
     monkeypatch.setenv(parts.OVERFLOWS, "1,3")
@@ -281,7 +280,7 @@ def test_a_scaled_loss_can_be_that_of_several_batches_in_turn(adapter):
 
 @pytest.fixture
 def of_two(adapter, monkeypatch):
-    """Returns a backend whose other rank brings the same."""
+    """Returns a backend whose other rank contributes the same values."""
     backend = create()
     backend.ranks = 2
 
@@ -293,7 +292,7 @@ def of_two(adapter, monkeypatch):
     return backend
 
 
-def test_whole_numbers_are_summed_exactly_beyond_int32(of_two):
+def test_integers_are_summed_exactly_beyond_int32(of_two):
     total = of_two.sum_over_ranks(np.int64([[2**40 + 7, 0], [65535, 3]]))
     assert total.dtype == np.int64
     np.testing.assert_array_equal(total, [[2**41 + 14, 0], [131070, 6]])
@@ -305,14 +304,14 @@ def test_floats_are_summed_with_their_fractions(of_two):
     assert of_two.sum_over_ranks(np.array(7, np.int64)) == 14
 
 
-def test_an_adapter_that_knows_no_start_without_a_table_is_refused(adapter, monkeypatch):
+def test_an_adapter_that_needs_a_rank_table_is_refused_without_one(adapter, monkeypatch):
     monkeypatch.setenv("CM_WORKER_SIZE", "2")
     monkeypatch.setenv("DEVICE_INDEX", "1")
     monkeypatch.setattr(collectives, "start", lambda: None)
     assert create().rank == 1
     util = importlib.import_module(create()._adapter.util.__name__)
     monkeypatch.delattr(util, "get_ranksize")
-    with pytest.raises(UserError, match="reads RANK_SIZE only .* start with a rank table"):
+    with pytest.raises(UserError, match="CM_WORKER_SIZE .*RANK_SIZE"):
         create()
 
 

@@ -1,8 +1,8 @@
-"""Every operation type of the training graph on NPU, held against what is known of the device.
+"""Every operation type of the training graph on NPU, checked against a list of known types.
 
-The list of what an NPU computes comes with CANN and is not public. So the types are counted up
-here: one that is new fails the test until somebody has looked for it in the operator lists of CANN
-(opp/.../aic-*-ops-info*.json, npu_supported_ops.json) and written it down.
+CANN's list of supported operations is not public. So the types are listed here: a new one fails the
+test until it has been found in the operator lists of a CANN installation
+(opp/.../aic-*-ops-info*.json, npu_supported_ops.json) and is added.
 """
 
 import pytest
@@ -17,7 +17,7 @@ from tests.npu_adapter import session as device
 from utils.classes import ClassSet, default_names
 from utils.compat import tf
 
-# What the networks and their gradients are made of.
+# Operations of the networks and their gradients.
 NETWORK = """
     AddN AddV2 AvgPool AvgPoolGrad BatchToSpaceND BiasAdd BiasAddGrad Conv2D Conv2DBackpropFilter
     Conv2DBackpropInput FusedBatchNormGradV3 FusedBatchNormV3 L2Loss MaxPool MaxPoolGrad Mean Pad
@@ -29,7 +29,7 @@ ARITHMETIC = """
     Abs Add All Cast Equal FloorMod GreaterEqual Less LessEqual LogicalAnd LogicalNot LogicalOr
     Maximum Minimum Mul Neg NotEqual Pow Prod RealDiv Select Sqrt Sub Sum TopKV2 ZerosLike
 """.split()  # noqa: SIM905
-# Shapes are static, so that TensorFlow folds most of these before the device sees the graph.
+# Shapes are static, so TensorFlow folds most of these before it sends the graph to the device.
 SHAPES = """
     BroadcastGradientArgs ConcatOffset ConcatV2 Const ExpandDims Fill FloorDiv GatherV2 Identity
     IdentityN NoOp Pack PreventGradient Range Reshape ScatterNd Shape ShapeN Size Slice Squeeze
@@ -39,10 +39,10 @@ UPDATES = [
     *("ApplyAdam", "ApplyGradientDescent", "ApplyMomentum"),
     *("Assign", "AssignAdd", "AssignSub", "VariableV2"),
 ]
-# The stand-in's dropout; the adapter's is DropOutGenMask and DropOutDoMask.
+# The fake adapter's dropout; the real one is DropOutGenMask and DropOutDoMask.
 STAND_IN = ["RandomUniform"]
 KNOWN = {*NETWORK, *ARITHMETIC, *SHAPES, *UPDATES, *STAND_IN}
-# On the porting tool's list for TensorFlow 2.6 as unsupported; not on that for 1.15.
+# Unsupported by the porting tool's list for TensorFlow 2.6, but not by that for 1.15.
 DEPTHWISE = {
     "DepthwiseConv2dNative",
     "DepthwiseConv2dNativeBackpropFilter",
@@ -75,7 +75,7 @@ def adapter(request, monkeypatch):
 
 
 def operations(network, training, steps_per_loop):
-    """Returns all operations behind the iterator that a run of a training loop makes."""
+    """Returns all operations that a run of a training loop executes."""
     backend = deployment.backend.create(DeviceOptions(device="npu", loss_scale="none"))
     training = TrainingSpec.of(fine_tune_batch_norm=True, **training)
     count = 2 * training.train.accumulate_batches
@@ -89,7 +89,7 @@ def operations(network, training, steps_per_loop):
             classes=ClassSet(default_names(3)),
             backend=backend,
         )
-        # The adapter's optimizer makes control edges of all gradients.
+        # The adapter's optimizer adds control dependencies on all gradients.
         assert all(gradient is not None for gradient, _ in step.gradients)
         return device._ancestors(graph, backend.train_op(step.train_op, steps_per_loop))
 
@@ -97,9 +97,15 @@ def operations(network, training, steps_per_loop):
 @pytest.mark.parametrize(
     ("network", "training"),
     [
-        ({"model_variant": "resnet_v1_50_beta", "output_stride": 8, **RECIPE}, {}),
         (
-            {"model_variant": "resnet_v1_18", "decoder_use_separable_conv": False, **DECODER},
+            {
+                "model_variant": "resnet_v1_18_beta",
+                "output_stride": 8,
+                "multi_grid": (1, 2),
+                "atrous_rates": (6, 12),
+                "decoder_use_separable_conv": False,
+                **DECODER,
+            },
             EVERYTHING,
         ),
         slow({"model_variant": "resnet_v1_101_beta", "output_stride": 8, **RECIPE}, {}),

@@ -1,4 +1,4 @@
-"""The launcher on CPU and GPU: addresses, ports, hosts, restarts; with small programs for ranks."""
+"""The launcher on CPU and GPU: addresses, ports, hosts, restarts; small programs are the ranks."""
 
 import os
 import signal
@@ -11,6 +11,8 @@ from deployment.launch import cluster_environment, hosts, launcher, supervisor
 from tests import launching
 from tests.launching import finish, log
 from utils.errors import OptionError, UserError
+
+pytestmark = pytest.mark.once
 
 OWN = ("CUDA_VISIBLE_DEVICES", "DEEPLAB_RANK", "DEEPLAB_ADDRESSES", "DEEPLAB_LOCAL_RANK")
 SHOW = f"""
@@ -27,7 +29,7 @@ def start(tmp_path, program, *arguments, **settings):
 
 @pytest.fixture
 def taken():
-    """A port that somebody listens on."""
+    """A port in use."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
@@ -46,7 +48,7 @@ def test_processes_on_one_host_know_each_other_by_free_ports_and_share_the_cores
         assert log(tmp_path, rank).split() == [*expected, str(max(cores // 2, 1))]
 
 
-def test_one_process_is_told_of_no_group(tmp_path):
+def test_a_single_process_gets_no_group(tmp_path):
     environment = {"DEEPLAB_RANK": "1", "DEEPLAB_ADDRESSES": "a:1,b:2"}
     status, output, errors = finish(start(tmp_path, SHOW, devices=1, environment=environment))
     assert status == 0, errors
@@ -86,66 +88,64 @@ def test_a_host_of_several_starts_its_own_ranks():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"hosts": ("a",)}, "'a' is not of the form NAME:PROCESSES"),
-        ({"hosts": ("a:0",)}, "'a:0' is not of the form"),
-        ({"hosts": ("::1:2",)}, "'::1:2' is not of the form"),
-        ({"hosts": ("a:1", "a:2")}, "--hosts names a twice"),
-        ({"hosts": ("10.1.0.1:1", "10.1.0.2:1")}, "none is this machine by address; pass"),
-        ({"hosts": ("127.0.0.1:1", "127.0.0.2:1")}, "all of 127.0.0.1, 127.0.0.2 are this machine"),
-        ({"hosts": ("127.0.0.1:1",), "host_index": 1}, "--host_index=1, but --hosts names 1: 0 to"),
-        ({"hosts": ("127.0.0.1:2",), "devices": 3}, "--devices=3, but --hosts gives 127.0.0.1 2"),
-        ({"host_index": 0}, "--host_index needs --hosts"),
-        ({"device_ids": ("0",)}, "--device_ids means nothing with --device=cpu"),
-        ({"interface": "eth77"}, "--interface=eth77 is neither an interface of this machine (lo"),
-        ({"interface": "10.9.8.7"}, "--interface=10.9.8.7 is neither"),
+        ({"hosts": ("a",)}, "--hosts: 'a' .*NAME:PROCESSES"),
+        ({"hosts": ("a:0",)}, "--hosts: 'a:0' "),
+        ({"hosts": ("::1:2",)}, "--hosts: '::1:2' "),
+        ({"hosts": ("a:1", "a:2")}, "--hosts .*a twice"),
+        ({"hosts": ("10.1.0.1:1", "10.1.0.2:1")}, "10.1.0.2: .* none; .*--host_index"),
+        ({"hosts": ("127.0.0.1:1", "127.0.0.2:1")}, "127.0.0.1, 127.0.0.2; .*--host_index"),
+        ({"hosts": ("127.0.0.1:1",), "host_index": 1}, "--host_index=1, .*--hosts .* 1: 0 to 0"),
+        ({"hosts": ("127.0.0.1:2",), "devices": 3}, "--devices=3, .*--hosts .*127.0.0.1 2"),
+        ({"host_index": 0}, "--host_index .*--hosts"),
+        ({"device_ids": ("0",)}, "--device_ids .*--device=cpu"),
+        ({"interface": "eth77"}, r"--interface=eth77 .*\(lo"),
+        ({"interface": "10.9.8.7"}, "--interface=10.9.8.7 "),
     ],
 )
-def test_hosts_and_interfaces_that_cannot_be_are_refused(options, message):
-    with pytest.raises(OptionError) as error:
+def test_invalid_hosts_and_interfaces_are_refused(options, message):
+    with pytest.raises(OptionError, match=message):
         _environments(**{"device": "cpu", **options})
-    assert message in str(error.value)
 
 
-def test_a_host_that_does_not_have_its_own_address_is_told_before_anything_starts():
-    message = "rank 0 cannot listen on 10.1.0.1:31000 .Cannot assign requested address"
-    with pytest.raises(UserError, match=message):
+def test_an_address_of_another_machine_is_refused_before_anything_starts():
+    with pytest.raises(UserError, match="rank 0 .* 10.1.0.1:31000 .Cannot assign requested"):
         _environments(device="cpu", hosts=("10.1.0.1:1", "b:1"), host_index=0, port=31000)
 
 
 def test_gpus_that_are_not_visible_are_refused():
-    with pytest.raises(OptionError, match="CUDA_VISIBLE_DEVICES=5 shows 1 GPUs, but GPU number 1"):
+    with pytest.raises(OptionError, match="CUDA_VISIBLE_DEVICES=5 .* 1 GPUs, .*number 1 "):
         _environments({"CUDA_VISIBLE_DEVICES": "5"}, device="gpu", devices=2)
-    with pytest.raises(OptionError, match="--device_ids names 1 GPUs for 2 processes here"):
+    with pytest.raises(OptionError, match="--device_ids .* 1 GPUs .* 2 processes"):
         _environments(device="gpu", hosts=("127.0.0.1:2",), device_ids=("0",))
 
 
-def test_a_name_that_leads_nowhere_is_said(monkeypatch):
+def test_a_name_that_cannot_be_resolved_is_refused(monkeypatch):
     def unknown(_):
         raise socket.gaierror
 
     monkeypatch.setattr(socket, "gethostbyname", unknown)
-    with pytest.raises(UserError, match="host nowhere is known to no name service"):
+    with pytest.raises(UserError, match="host nowhere "):
         _environments(device="cpu", hosts=("nowhere:1",))
 
 
-def test_an_interface_stands_for_its_address():
+def test_an_interface_is_resolved_to_its_address():
     assert hosts.address_of("lo") == "127.0.0.1"
     assert hosts.address_of("127.0.0.3") == "127.0.0.3"
 
 
-def test_a_port_in_use_is_said_before_anything_starts(tmp_path, taken):
+def test_a_port_in_use_is_refused_before_anything_starts(tmp_path, taken):
     status, _, errors = finish(start(tmp_path, SHOW, port=taken))
     assert status == 1
-    assert f"rank 0 cannot listen on 127.0.0.1:{taken} (Address already in use)" in errors
+    assert f"127.0.0.1:{taken} (Address already in use)" in errors
     assert not (tmp_path / "logs" / "rank_0.log").exists()
 
 
-def test_ports_end_at_the_largest():
-    with pytest.raises(UserError, match="port 65536 of rank 1 is none"):
+def test_a_port_beyond_the_largest_is_refused():
+    with pytest.raises(UserError, match="port 65536 of rank 1 "):
         _environments(device="cpu", devices=2, port=65535)
 
 
-# Rank 1 ends with a status as long as tries are left.
+# Rank 1 fails with a status in its first runs.
 FAIL = """
 import os, sys, time
 rank = int(os.environ["DEEPLAB_RANK"])
@@ -168,19 +168,19 @@ def _fail(tmp_path, failures, status, sleep=0.3, **options):
     return (*result, len((tmp_path / "tries").read_text()))
 
 
-def test_ranks_are_started_again_until_all_end_well(tmp_path):
+def test_ranks_are_restarted_until_all_succeed(tmp_path):
     status, output, errors, tries = _fail(tmp_path, 2, 7, max_restarts=3)
     assert (status, tries) == (0, 3)
     assert errors.count("rank 1 ended with status 7") == 2
-    assert "Restart 2 of 3: all ranks are started again" in errors
+    assert "Restart 2 of 3" in errors
     assert "Restart 3 of 3" not in errors
     assert output == "done\n"
 
 
-def test_restarts_are_given_up(tmp_path):
+def test_restarts_end_after_max_restarts(tmp_path):
     status, _, errors, tries = _fail(tmp_path, 9, 7, sleep=60, max_restarts=2)
     assert (status, tries) == (7, 3)
-    assert "Given up after 2 restarts." in errors
+    assert "after 2 restarts" in errors
 
 
 def test_wrong_flags_restart_nothing(tmp_path):
@@ -213,6 +213,6 @@ class _NoSignal:
     number = 0
 
 
-def test_of_ranks_that_fail_in_the_same_moment_the_killed_one_is_named():
+def test_if_several_ranks_fail_at_once_the_killed_one_is_reported():
     killed = _Ended(137)
     assert supervisor._wait([_Ended(0), _Ended(1), killed, _Ended(None)], _NoSignal) is killed

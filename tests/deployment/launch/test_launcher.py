@@ -1,4 +1,4 @@
-"""The launcher: environments, logs, and how processes end; with small programs for ranks."""
+"""The launcher: environments, logs, and how processes end; small programs are the ranks."""
 
 import json
 import os
@@ -8,7 +8,9 @@ import sys
 import time
 
 import pytest
+from absl import flags
 
+import common
 from deployment import rank_table
 from deployment.devices import npu_environment
 from deployment.launch import launcher
@@ -16,8 +18,10 @@ from tests import launching
 from tests.launching import ROOT, finish, log
 from utils.errors import UserError
 
+pytestmark = pytest.mark.once
+
 TABLE = ROOT / "scripts" / "8p.json"
-# What every program below knows.
+# The beginning of every program below.
 START = "import os, signal, subprocess, sys, time\nrank = int(os.environ['RANK_ID'])\n"
 
 
@@ -59,21 +63,24 @@ def test_each_rank_gets_its_environment_its_cores_and_the_arguments(tmp_path):
     assert output == log(tmp_path, 0)
 
 
-def test_cores_are_shared_out(monkeypatch):
+def test_each_process_gets_an_equal_share_of_the_cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 2, 3, 5, 7, 8, 9})
     assert launcher._core_shares(3) == [(1, 2), (3, 5), (7, 8)]
     assert launcher._core_shares(8) == [()] * 8
 
 
-def test_of_a_larger_table_the_first_devices_are_taken(tmp_path):
+def test_the_first_devices_of_a_larger_table_are_used_and_logs_appended_to(tmp_path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "rank_0.log").write_text("earlier\n")
     assert finish(start(tmp_path, SHOW, devices=2))[0] == 0
+    assert log(tmp_path, 0).startswith("earlier\n10087 0 2 0 0 0\n")
     smaller = tmp_path / "logs" / "rank_table.json"
     devices = rank_table.read(str(smaller)).devices
     assert [device.device_ip for device in devices] == ["192.168.100.101", "192.168.101.101"]
     assert log(tmp_path, 1).startswith(f"10087 1 2 1 1 1\n{smaller} ")
 
 
-def test_one_device_needs_no_table_and_an_exported_one_is_not_used(tmp_path):
+def test_a_single_device_ignores_an_exported_rank_table(tmp_path):
     exported = {"RANK_TABLE_FILE": str(TABLE), "RANK_SIZE": "8", "JOB_ID": "my-job"}
     options = {"devices": 1, "rank_table": None, "device_ids": 3}
     status, output, errors = finish(start(tmp_path, SHOW, environment=exported, **options))
@@ -89,7 +96,7 @@ time.sleep(60)
 """
 
 
-def test_the_first_failure_is_named_and_stops_the_others(tmp_path):
+def test_the_first_failure_is_reported_and_stops_the_others(tmp_path):
     begin = time.monotonic()
     status, _, errors = finish(start(tmp_path, FAIL))
     assert status == 7
@@ -110,7 +117,7 @@ time.sleep(60)
 """
 
 
-def test_a_rank_that_does_not_listen_is_killed_with_its_children(tmp_path):
+def test_a_rank_that_ignores_signals_is_killed_with_its_children(tmp_path):
     process = start(tmp_path, HANG, tmp_path / "pids", failure_seconds=0.5)
     status, _, errors = finish(process)
     assert status == 128 + signal.SIGSEGV
@@ -131,7 +138,9 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_reaches_all_ranks_and_they_may_save(tmp_path, number):
     process = start(tmp_path, SAVE, tmp_path / "pids")
     wait_for(lambda: all((tmp_path / f"pids{rank}").exists() for rank in range(2)))
@@ -164,44 +173,46 @@ def test_no_rank_outlives_a_killed_launcher(tmp_path):
         wait_for(lambda pid=pid: not is_alive(pid))
 
 
-def test_logs_are_appended_to(tmp_path):
-    for _ in range(2):
-        assert finish(start(tmp_path, "print(rank)"))[0] == 0
-    assert log(tmp_path, 1) == "1\n1\n"
-
-
 @pytest.mark.parametrize(
     ("options", "environment", "message"),
     [
-        ({"rank_table": None}, {}, "--devices=2 needs --rank_table; make one"),
-        ({"rank_table": "absent.json"}, {}, "absent.json cannot be read"),
-        ({"devices": 16}, {}, "has 8 devices on server 127.0.0.1"),
-        ({"server": "10.0.0.9"}, {}, "--server=10.0.0.9 is none of the servers"),
-        ({"device_ids": "0,1"}, {}, "--device_ids and a rank table name devices twice"),
-        ({"device_ids": "3", "rank_table": None}, {}, "names 1 devices, but --devices=2"),
-        ({}, {"JOB_ID": "007"}, "JOB_ID is '007'; it must"),
-        ({}, {"CM_CHIEF_IP": "10.0.0.1"}, "CM_CHIEF_IP is set, which means"),
-        ({"device": "gpu"}, {}, "--rank_table means nothing with --device=gpu"),
-        ({"hosts": "a:1,b:1"}, {}, "--hosts means nothing with --device=npu"),
-        ({"rank_logs": "/proc/logs"}, {}, "/proc/logs cannot be made"),
+        ({"rank_table": None}, {}, "--devices=2 .*--rank_table"),
+        ({"rank_table": "absent.json"}, {}, "absent.json: No such file"),
+        ({"devices": 16}, {}, "--devices=16, .* 8 devices on server 127.0.0.1"),
+        ({"server": "10.0.0.9"}, {}, "--server is 10.0.0.9, .*127.0.0.1"),
+        ({"device_ids": "0,1"}, {}, "--device_ids and a rank table"),
+        ({"device_ids": "3", "rank_table": None}, {}, "--device_ids .* 1 devices, .*--devices=2"),
+        ({"device_ids": "3,3", "rank_table": None}, {}, "--device_ids .* twice"),
+        ({}, {"JOB_ID": "007"}, "JOB_ID is '007'"),
+        ({}, {"CM_CHIEF_IP": "10.0.0.1"}, "CM_CHIEF_IP "),
+        ({"device": "gpu"}, {}, "--rank_table .*--device=gpu"),
+        ({"hosts": "a:1,b:1"}, {}, "--hosts .*--device=npu"),
+        ({"rank_logs": "/proc/logs"}, {}, "--rank_logs=/proc/logs: "),
     ],
 )
-def test_what_cannot_start_is_said(tmp_path, options, environment, message):
-    status, _, errors = finish(start(tmp_path, SHOW, environment=environment, **options))
-    assert status in (1, 2)
-    assert message in errors
-    assert "Traceback" not in errors
+def test_what_cannot_start_is_refused(tmp_path, monkeypatch, options, environment, message):
+    for name in (*npu_environment.TABLE_VARIABLES, *npu_environment.CHIEF_VARIABLES, "JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    chosen = {"devices": 2, "rank_table": TABLE, "rank_logs": tmp_path, **options}
+    flag_values = flags.FlagValues()
+    common.define_flags(launcher.LaunchOptions, flag_values=flag_values)
+    words = [f"--{name}={value}" for name, value in chosen.items() if value is not None]
+    flag_values(["launch", *words])
+    with pytest.raises(UserError, match=message):
+        launcher.main(flag_values, ["no-such-program"])
 
 
-def test_a_missing_command_is_said(tmp_path):
+def test_a_missing_command_is_refused(tmp_path):
     command = [sys.executable, "-m", "deployment.launch", "--devices=1"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 2
-    assert "the command to start is missing" in result.stderr
+    assert "the command to start" in result.stderr
     absent = [*command, f"--rank_logs={tmp_path}", "--", "no-such-program"]
     result = subprocess.run(absent, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 1
-    assert "no-such-program cannot be started: No such file" in result.stderr
+    assert "no-such-program: No such file" in result.stderr
 
 
 CHIEF = {
@@ -213,7 +224,7 @@ CHIEF = {
 }
 
 
-def test_without_table_processes_meet_at_the_chief():
+def test_without_a_table_processes_connect_to_the_chief():
     base = {**CHIEF, "RANK_SIZE": "1", "RANK_TABLE_FILE": "old.json"}
     environments = npu_environment.with_chief(base, range(8), first_rank=8)
     assert [environment["DEVICE_INDEX"] for environment in environments] == [
@@ -229,10 +240,10 @@ def test_without_table_processes_meet_at_the_chief():
     ("change", "message"),
     [
         ({"CM_CHIEF_PORT": "65521"}, "CM_CHIEF_PORT is 65521"),
-        ({"CM_CHIEF_PORT": "http"}, "CM_CHIEF_PORT is 'http', but must be a number"),
-        ({"CM_WORKER_SIZE": "8"}, "CM_WORKER_SIZE is 8, but this host starts ranks 8 to 15"),
-        ({"CM_WORKER_SIZE": "40000"}, "at most 32768"),
-        ({"CM_WORKER_IP": None}, "CM_WORKER_IP is not set"),
+        ({"CM_CHIEF_PORT": "http"}, "CM_CHIEF_PORT is 'http'"),
+        ({"CM_WORKER_SIZE": "8"}, "CM_WORKER_SIZE is 8, .* ranks 8 to 15"),
+        ({"CM_WORKER_SIZE": "40000"}, "CM_WORKER_SIZE is 40000, .* 32768"),
+        ({"CM_WORKER_IP": None}, "CM_WORKER_IP "),
     ],
 )
 def test_each_variable_of_a_start_without_table_is_checked(change, message):

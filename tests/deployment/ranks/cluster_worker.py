@@ -1,4 +1,4 @@
-"""One rank of the test of clusters: does everything once, prints what it got as JSON."""
+"""One rank of the test of clusters: does everything once, prints the results as JSON."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def gradients(backend, sync_batch_norm=True):
         with slim.arg_scope(
             [layers.batch_norm], average=average, ranks=backend.ranks
         ), slim.arg_scope([layers.dropout], share=(backend.rank, backend.ranks)):
-            # What ranks start with differs; only rank 0's counts.
+            # The initial values of the ranks differ; only rank 0's are used.
             start = tf.truncated_normal_initializer(stddev=0.2 + backend.rank)
             outputs = layers.conv2d(
                 tf.constant(IMAGES[mine]) + 5.0, 2, 3, weights_initializer=start, scope="conv"
@@ -71,7 +71,7 @@ def main():
         found["disagreement"] = str(error)
     print(json.dumps(found))
     sys.stdout.flush()
-    # The group has failed; nobody waits for anybody.
+    # The group has failed: there is nothing to wait for.
     os._exit(0)
 
 

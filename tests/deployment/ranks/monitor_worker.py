@@ -1,29 +1,27 @@
-"""One rank without TensorFlow: meets the others, says so, then does what its argument says."""
+"""One rank without TensorFlow: connects, prints "connected", then does what its argument says."""
 
 import os
 import sys
 import time
 
-from deployment.ranks import handshake, membership
+from deployment.ranks import handshake, membership, monitor
 from utils.errors import UserError
+
+SILENCE_SECONDS = 1.5
 
 
 def main():
-    does, join_seconds, version = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+    action = sys.argv[1]
+    monitor._HEARTBEAT_SECONDS = 0.3
+    monitor._GRACE_SECONDS = 0.3
     place = membership.from_environment(os.environ)
     try:
-        monitor = handshake.meet(
-            place, {"TensorFlow": version}, join_seconds=join_seconds, silence_seconds=2.0
-        )
-        print("met", flush=True)
-        if does == "fails":
-            monitor.fail(f"rank {place.rank} stopped: no space left.")
-        elif does == "ends":
-            total = monitor.exchange("numbers", place.rank, sum)
-            monitor.leave()
-            print(total)
-        elif does == "waits":
-            monitor.exchange("what never comes", None, list)
+        connected = handshake.connect(place, {}, join_seconds=20.0, silence_seconds=SILENCE_SECONDS)
+        print("connected", flush=True)
+        if action == "fails":
+            connected.fail(f"rank {place.rank} stopped: no space left.")
+        elif action == "waits":
+            connected.exchange("values that never come", None, list)
         else:
             # As in a collective whose other side is gone.
             time.sleep(60)

@@ -1,9 +1,13 @@
+"""A server on all interfaces is restricted to one."""
+
 import contextlib
 import socket
 
 import pytest
 
 from deployment.ranks import bind
+
+pytestmark = pytest.mark.once
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
@@ -17,7 +21,7 @@ def test_a_server_on_all_interfaces_answers_on_one(family):
         port = server.getsockname()[1]
         with contextlib.closing(socket.create_connection(("127.0.0.2", port), timeout=5)):
             pass
-        bind.only_on("127.0.0.1", port)
+        bind.bind_to_interface("127.0.0.1", port)
         with contextlib.closing(socket.create_connection(("127.0.0.1", port), timeout=5)) as client:
             client.sendall(b"x")
             server.accept()
