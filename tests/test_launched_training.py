@@ -90,7 +90,7 @@ def test_a_step_that_is_not_finite_ends_all_with_the_rank_that_it_came_from(tmp_
     status, errors = launch.finish(2 * START_SECONDS)
     assert status == 1
     assert re.search(
-        r"step 1 is not finite: .*It came from rank 1: its images were train_\d; the images", errors
+        r"step 1 is not finite: .*It came from rank 1; images: train_\d; the images", errors
     ), errors
 
 

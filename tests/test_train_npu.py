@@ -194,7 +194,7 @@ def _with_bad_batch(number):
 def test_a_step_that_is_not_finite_is_explained_and_the_last_checkpoint_is_kept(records, tmp_path):
     message = (
         r"step 6 is not finite: .*gradient norm nan at learning rate 0\.0\d+\. "
-        r"Its images were image_\d, image_\d; the images themselves are not finite\."
+        r"Images: image_\d, image_\d; the images themselves are not finite\."
     )
     with _with_bad_batch(5), pytest.raises(UserError, match=message):
         _train(records, tmp_path, 8, save_checkpoints_steps=2)

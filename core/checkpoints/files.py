@@ -18,6 +18,7 @@ import shutil
 import numpy as np
 from absl import logging
 
+import common
 from core.checkpoints import names as tensor_names
 from core.checkpoints import restore
 from utils.compat import host_session, tf
@@ -51,6 +52,11 @@ def clean(folder: str):
             os.remove(path)
 
 
+def prefix_of(folder: str, step: int) -> str:
+    """Returns the prefix of a run's checkpoint of a step."""
+    return os.path.join(folder, f"{restore.PREFIX}-{step}")
+
+
 def write(saver: tf.train.Saver, session, folder: str, step: int) -> str:
     """Saves the variables as `model.ckpt-STEP`.
 
@@ -66,7 +72,7 @@ def write(saver: tf.train.Saver, session, folder: str, step: int) -> str:
     Raises:
       UserError: If it cannot be written; other checkpoints are as they were.
     """
-    prefix = os.path.join(folder, f"{restore.PREFIX}-{step}")
+    prefix = prefix_of(folder, step)
     incomplete = os.path.join(folder, _INCOMPLETE_FOLDER)
     try:
         os.makedirs(incomplete, exist_ok=True)
@@ -199,6 +205,37 @@ def keep_newest(folder: str, number: int):
     write_text(os.path.join(folder, "checkpoint"), str(state))
     for prefix in old:
         delete(prefix)
+
+
+def keep_best(folder: str, scores: dict):
+    """Makes the checkpoint of a step the best of its run: copies it to `best/`.
+
+    That folder is complete on its own: checkpoint, `options.json`, and `best.json` with the scores.
+    At any moment `best.json` names a complete checkpoint.
+
+    Args:
+      folder: The run's folder.
+      scores: The scores of the evaluation as plain values; `step` is that of the checkpoint.
+
+    Raises:
+      UserError: If it cannot be written; the best checkpoint so far is intact.
+    """
+    best = os.path.join(folder, restore.BEST_FOLDER)
+    try:
+        kept = copy_to(prefix_of(folder, scores["step"]), best)
+        with open(os.path.join(folder, common.OPTIONS_FILE), encoding="utf-8") as file:
+            write_text(os.path.join(best, common.OPTIONS_FILE), file.read())
+        content = {"checkpoint": os.path.basename(kept), **scores}
+        write_text(os.path.join(best, restore.BEST_FILE), json.dumps(content, indent=1) + "\n")
+    except OSError as error:
+        raise UserError(
+            f"cannot write the best checkpoint to {best} ({error.strerror}); the checkpoints of "
+            "the run are intact. Free some space and run the same command again."
+        ) from error
+    for path in restore.find_all(best):
+        if path != kept:
+            delete(path)
+    clean(best)
 
 
 def write_compact(source: str, target: str) -> int:

@@ -10,7 +10,7 @@ the values of its last step.
 from __future__ import annotations
 
 from core.checkpoints import restore
-from core.training import agreed_end, interruption
+from core.training import stopping
 from core.training.step import TrainStep
 from deployment.backend import Backend
 from options.training import TrainOptions
@@ -65,10 +65,10 @@ def run(
     train_op = backend.train_op(step.train_op, options.iterations_per_loop)
     creator = _SessionCreator(_scaffold(initial), backend, options, resume_from)
     all_hooks = [*backend.hooks(), *hooks]
-    with interruption.noted() as note:
-        end = agreed_end.create(step, note)
+    with stopping.deferred() as request:
+        stop = stopping.create(step, request)
         with tf.train.MonitoredSession(creator, all_hooks) as session:
-            _run_loops(session, step, train_op, options, backend, end)
+            _run_loops(session, step, train_op, options, backend, stop)
         backend.finish()
 
 
@@ -126,7 +126,7 @@ def _loader(initial: restore.Match):
     return load
 
 
-def _run_loops(session, step, train_op, options, backend, end):
+def _run_loops(session, step, train_op, options, backend, stop):
     def run_without_hooks(fetch):
         return session.run_step_fn(lambda step_context: step_context.session.run(fetch))
 
@@ -137,12 +137,12 @@ def _run_loops(session, step, train_op, options, backend, end):
         fetches = [train_op, *step.watched]
     total, length = options.training_number_of_steps, options.iterations_per_loop
     done = run_without_hooks(step.global_step)
-    while done < total and not session.should_stop() and not end.has_come:
+    while done < total and not session.should_stop() and not stop.is_due:
         if not backend.runs_loop_on_device():
             # Loops end on multiples of their length, also behind a step where another run ended.
             for _ in range(min(length - done % length, total - done) - 1):
-                if end.has_come:
+                if stop.is_due:
                     break
-                end.run(run_without_hooks, fetches)
-        end.run(session.run, fetches, run_without_hooks)
+                stop.run(run_without_hooks, fetches)
+        stop.run(session.run, fetches, run_without_hooks)
         done = run_without_hooks(step.global_step)

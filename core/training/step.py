@@ -14,7 +14,7 @@ from core import task as tasks
 from core.architectures import Outputs
 from core.layers import recompute
 from core.losses import Context, objective
-from core.training import agreed_end, ema, freezing, gradients, optimizers, schedules, update
+from core.training import ema, freezing, gradients, nonfinite, optimizers, schedules, stopping
 from deployment.backend import Backend
 from options.network import NetworkSpec
 from options.training import TrainingSpec
@@ -56,9 +56,9 @@ class TrainStep:
     logits: dict
     gradients: list
     gradient_norm: tf.Tensor | None = None
-    bad_step: update.BadStep | None = None
+    bad_step: nonfinite.BadStep | None = None
     seconds: dict = dataclasses.field(default_factory=dict)
-    votes: agreed_end.Votes | None = None
+    votes: stopping.Votes | None = None
 
     @property
     def watched(self) -> list:
@@ -152,7 +152,7 @@ def _of_all_ranks(loss, gradient_norm, backend) -> tuple:
     """Returns loss and norm as all ranks have them, and the votes, where the host runs the loop."""
     if backend.ranks == 1 or backend.runs_loop_on_device():
         return loss, gradient_norm, None
-    loss, votes = agreed_end.with_votes(loss, backend.average)
+    loss, votes = stopping.with_votes(loss, backend.average)
     # The sum over all weights may differ in its last bit where processors differ; what all ranks
     # clip by must not.
     (gradient_norm,) = backend.average([gradient_norm])
@@ -225,11 +225,13 @@ def _with_update(step, optimizer, config, backend, architecture) -> TrainStep:
     # change, so that the values reported are those of the step.
     before = tf.group(*_batch_norm_updates(config.train, backend), step.total_loss)
     with tf.control_dependencies([before]):
-        values = {name: getattr(step, name) for name in update.REPORTED}
+        values = {name: getattr(step, name) for name in nonfinite.REPORTED}
         # An optimizer that scales the loss leaves out steps whose gradients overflow.
         excused = ("gradient_norm",) if backend.skips_overflow else ()
-        bad_step = update.note_bad_step(step.global_step, values, excused=excused)
-    train_op = update.unless_bad(bad_step, apply, can_branch=not backend.runs_loop_on_device())
+        bad_step = nonfinite.record_bad_step(step.global_step, values, excused=excused)
+    train_op = nonfinite.skip_update_if_nonfinite(
+        bad_step, apply, can_branch=not backend.runs_loop_on_device()
+    )
     return dataclasses.replace(step, train_op=train_op, bad_step=bad_step)
 
 

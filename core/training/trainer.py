@@ -16,20 +16,14 @@ from core.evaluation import evaluator
 from core.losses import objective
 from core.runs import folder as run_folder
 from core.runs import lock
-from core.training import (
-    diagnosis,
-    intervals,
-    loop,
-    recoveries,
-    start_notices,
-    starting,
-    step_timer,
-    writing_hooks,
-)
+from core.training import intervals, loop, nonfinite, startup, timing
 from core.training import step as train_step
 from core.training.hooks.evaluate_while_training import EvaluateWhileTraining, Evaluation
+from core.training.hooks.log_images import LogImages
+from core.training.hooks.log_training import LogTraining
 from core.training.hooks.profile_steps import ProfileSteps
-from core.training.hooks.stop_on_nonfinite import NonFiniteError, StopOnBadLoss
+from core.training.hooks.save_checkpoints import SaveCheckpoints
+from core.training.hooks.stop_on_nonfinite import StopOnNonFinite
 from core.training.hooks.watch_loss import WatchLoss
 from deployment.backend import Backend
 from options.config import Config
@@ -89,7 +83,7 @@ def train(config: Config, dataset, backend: Backend, *, extra_hooks=()):
       UserError: If a checkpoint or the folder cannot be used, or training fails.
     """
     folder = config.train.train_logdir
-    starting.check_backend(config.train, backend)
+    startup.check_backend(config.train, backend)
     with lock.hold(folder) if backend.is_chief else contextlib.nullcontext():
         Trainer(config, dataset, backend, extra_hooks).run()
     # Repeats the warning about skipped records at the end of the log.
@@ -169,8 +163,8 @@ class Trainer:
             try:
                 self._train_from(resume_from)
                 return
-            except NonFiniteError as error:
-                recoveries.roll_back(error, self._options)
+            except nonfinite.NonFiniteError as error:
+                nonfinite.roll_back(error, self._options)
             resume_from = (restore.find_all(self._options.train_logdir) or [None])[-1]
 
     def _train_from(self, resume_from: str | None):
@@ -178,17 +172,17 @@ class Trainer:
         options, backend, spec = self._options, self._backend, self._config.spec
         if not backend.restores:
             resume_from = None
-        skipped = backend.share("skipped", recoveries.skipped_batches(options.train_logdir))
-        first_step = backend.share("the first step", start_notices.start_step(resume_from, options))
+        skipped = backend.share("skipped", nonfinite.skipped_batches(options.train_logdir))
+        first_step = backend.share("the first step", startup.start_step(resume_from, options))
         loop.check(backend, first_step, options)
         with tf.Graph().as_default():
             tf.set_random_seed(options.seed)
             step = self._graph(first_step + skipped)
-            start_notices.describe(spec, options, self._dataset.info, self._facts, backend)
-            start_notices.warn_of_batch_norm(spec, options)
+            startup.describe(spec, options, self._dataset.info, self._facts, backend)
+            startup.warn_of_batch_norm(spec, options)
             initial = None
             if backend.restores and not resume_from:
-                initial = starting.initial_weights(self._config, spec)
+                initial = startup.initial_weights(self._config, spec)
             loop.run(
                 step,
                 options=options,
@@ -216,7 +210,7 @@ class Trainer:
         iterator = tf.data.make_initializable_iterator(self._batches(first_batch))
         # The session runs these initializers; an NPU's loop needs the iterator made this way.
         tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, iterator.initializer)
-        timer = step_timer.create(self._backend)
+        timer = timing.create_timer(self._backend)
         with timer.waiting():
             batch = iterator.get_next()
         step = train_step.build(
@@ -233,13 +227,30 @@ class Trainer:
         """Returns the hooks in the order in which they must be called."""
         hooks, log = self._watching_hooks(step, skipped), None
         if self._backend.is_chief:
-            log, *others = writing_hooks.create(
-                step, self._options, self._dataset.info, self._facts
-            )
+            log, *others = self._writing_hooks(step)
             hooks += [log, *others]
         if self._options.eval_interval_steps:
             evaluation = self._evaluation()
             hooks.append(EvaluateWhileTraining(step, self._options, evaluation, self._backend, log))
+        return hooks
+
+    def _writing_hooks(self, step) -> list:
+        """Returns the hooks that write to the run's folder, the one of the log first."""
+        folder, options = self._options.train_logdir, self._options
+        hooks = [
+            LogTraining(
+                folder,
+                step,
+                options,
+                images_per_step=self._facts["images_per_step"],
+                num_images=self._facts["num_images"],
+            )
+        ]
+        if options.save_summaries_images:
+            classes = self._dataset.info.classes
+            hooks.append(LogImages(folder, step, options.save_summaries_secs, classes))
+        if options.do_checkpoint:
+            hooks.append(SaveCheckpoints(folder, step, options))
         return hooks
 
     def _watching_hooks(self, step, skipped: int) -> list:
@@ -247,17 +258,18 @@ class Trainer:
 
         def explain(session, number):
             batch = self._batch(number - 1 + skipped)
-            finding = diagnosis.look(session, step, batch, alone=self._backend.ranks == 1)
-            return diagnosis.in_words(self._backend.gather("what was not finite", finding))
+            diagnosis = nonfinite.diagnose(session, step, batch, alone=self._backend.ranks == 1)
+            return nonfinite.describe(self._backend.gather("what was not finite", diagnosis))
 
         # A device that runs loops by itself has changed the weights since.
-        hooks = [StopOnBadLoss(step, None if self._backend.runs_loop_on_device() else explain)]
+        hooks = [StopOnNonFinite(step, None if self._backend.runs_loop_on_device() else explain)]
         if self._backend.is_chief:
+            classes = self._dataset.info.classes
             hooks.append(
                 WatchLoss(
                     step,
                     total_steps=self._options.training_number_of_steps,
-                    num_classes=self._dataset.info.num_classes,
+                    chance=task.of(classes).loss_at_chance(classes.count),
                 )
             )
             if self._options.profile_logdir:

@@ -12,8 +12,9 @@ import math
 import numpy as np
 from absl import logging
 
+from core.checkpoints import files
 from core.runs import records as run_records
-from core.training import best_checkpoint, interruption, intervals
+from core.training import intervals, stopping
 from core.training.step import TrainStep
 from deployment.backend import Backend
 from options.training import TrainOptions
@@ -107,7 +108,7 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
 
     def _evaluate(self, step: int):
         # The checkpoint is saved: whoever wants to end this process need not wait.
-        with interruption.at_once():
+        with stopping.immediate():
             if self._log is None:
                 self._measure(step)
                 return
@@ -118,7 +119,7 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
         folder = self._options.train_logdir
         # The other ranks wait until the chief has saved.
         self._backend.sum_over_ranks(np.zeros([1], np.int64))
-        result = self._evaluation.run(best_checkpoint.of_step(folder, step))
+        result = self._evaluation.run(files.prefix_of(folder, step))
         scores = result.record(self._evaluation.monitor)
         record = {"step": step, "eval_split": self._evaluation.split, **scores}
         score = _known(scores[self._evaluation.key])
@@ -128,7 +129,7 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
         if self._log is not None:
             # The record comes last: where it is missing, all of this is done again.
             if is_best:
-                best_checkpoint.keep(folder, record)
+                files.keep_best(folder, record)
             shown = result.headlines()[:_SHOWN]
             self._log.add_evaluation(record, shown, self._evaluation.class_names, is_best)
         self._history.append((step, score))

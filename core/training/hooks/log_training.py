@@ -7,7 +7,7 @@ import os
 import time
 
 from core.runs import records
-from core.training import intervals, time_shares
+from core.training import intervals, timing
 from core.training.step import TrainStep
 from options.training import TrainOptions
 from utils.compat import tf
@@ -32,7 +32,7 @@ class LogTraining(tf.train.SessionRunHook):
         self._images_per_step = images_per_step
         self._num_images = num_images
         self._times = {
-            name: time_shares.TimeShares(step, warns=name == "log") for name in ("log", "display")
+            name: timing.TimeShares(step, warns=name == "log") for name in ("log", "display")
         }
 
     def after_create_session(self, session, unused_coordinator):
@@ -71,13 +71,13 @@ class LogTraining(tf.train.SessionRunHook):
         for name in self._clock:
             if self._clock[name] is None:
                 self._clock[name] = (step, time.time())
-                self._times[name].look(run_context.session, step)
+                self._times[name].measure(run_context.session, step)
         if self._is_due("log_steps", self._logged_step, step):
-            shares = self._times["log"].look(run_context.session, step)
+            shares = self._times["log"].measure(run_context.session, step)
             self._log_metrics(step, {**values, **shares})
             self._logged_step = step
         if self._is_due("display_every", self._displayed_step, step):
-            shares = self._times["display"].look(run_context.session, step)
+            shares = self._times["display"].measure(run_context.session, step)
             self._log_line(step, values, shares)
             self._displayed_step = step
         self._progress.update(
@@ -93,7 +93,7 @@ class LogTraining(tf.train.SessionRunHook):
         for name, since in self._clock.items():
             if since is not None:
                 self._clock[name] = (since[0], since[1] + waited)
-            self._times[name].leave_out(waited)
+            self._times[name].exclude(waited)
 
     def add_evaluation(self, record: dict, shown, class_names, is_best: bool):
         """Writes the scores of an evaluation.
@@ -159,6 +159,6 @@ class LogTraining(tf.train.SessionRunHook):
             f"step: {step}  epoch: {epoch:.2f}  FPS: {self._rate('display', step):.2f}  "
             f"loss:{values['loss']:.4f}  reg_loss:{values['reg_loss']:.4f}  "
             f"total_loss:{values['total_loss']:.4f}  lr:{values['learning_rate']:.7f}"
-            + "".join(f"  {column}" for column in time_shares.columns(shares))
+            + "".join(f"  {column}" for column in timing.log_columns(shares))
         )
         self._clock["display"] = (step, time.time())

@@ -1,4 +1,4 @@
-"""A warning when the loss does not leave the place where it started."""
+"""Warns when the loss does not fall."""
 
 from __future__ import annotations
 
@@ -10,63 +10,63 @@ from absl import logging
 from core.training.step import TrainStep
 from utils.compat import tf
 
-# Looks at the loss that are compared, at the start and now.
-_LOOKS = 20
-# Steps after which the loss should have moved.
+# Number of loss samples averaged at the start and at the end.
+_SAMPLES = 20
+# Steps after which the loss should have fallen.
 _STEPS = 1000
-# What counts as having moved: this share of the start, and beyond the noise of both means.
+# The loss has fallen if it did by this share of the start and by more than the noise of both means.
 _SHARE = 0.02
 _DEVIATIONS = 3.0
 
 
 class WatchLoss(tf.train.SessionRunHook):
-    """Warns once if the loss is where it started after 1000 steps (or half a shorter training).
+    """Warns once if the loss has not fallen after 1000 steps (or half of a shorter training).
 
-    It looks once a loop, and compares the mean of the first 20 looks with that of the last 20. A
-    run that is continued, one that started from weights with a low loss, and one that is too short
-    for 40 looks are not judged.
+    It samples the loss once per loop and compares the mean of the first 20 samples with that of the
+    last 20. A continued run, a run that starts from weights with a low loss, and one too short for
+    40 samples are not judged.
     """
 
-    def __init__(self, step: TrainStep, *, total_steps: int, num_classes: int):
+    def __init__(self, step: TrainStep, *, total_steps: int, chance: float):
         """Makes the hook.
 
         Args:
           step: The training step.
           total_steps: Step at which training ends.
-          num_classes: Classes; guessing among them costs their logarithm.
+          chance: The loss of a network that guesses.
         """
         self._step = step
         self._due = min(_STEPS, total_steps // 2)
-        self._chance = math.log(num_classes)
+        self._chance = chance
         self._first = []
         self._last = []
         self._is_done = False
 
     def after_create_session(self, session, unused_coordinator):
-        """Leaves a run alone whose start it does not see."""
+        """Does not judge a continued run."""
         self._is_done = session.run(self._step.global_step) > 0
 
     def before_run(self, unused_context):
-        """Asks for the loss."""
+        """Fetches the loss."""
         return None if self._is_done else tf.train.SessionRunArgs(self._step.loss)
 
     def after_run(self, run_context, run_values):
-        """Warns when it is time, if the loss has not moved."""
+        """Warns when it is time, if the loss has not fallen."""
         if self._is_done:
             return
-        kept = self._first if len(self._first) < _LOOKS else self._last
+        kept = self._first if len(self._first) < _SAMPLES else self._last
         kept.append(float(run_values.results))
-        del self._last[:-_LOOKS]
+        del self._last[:-_SAMPLES]
         step = int(run_context.session.run(self._step.global_step))
-        if step < self._due or len(self._last) < _LOOKS:
+        if step < self._due or len(self._last) < _SAMPLES:
             return
         self._is_done = True
-        if self._first[0] > self._chance / 2 and not has_moved(self._first, self._last):
+        if self._first[0] > self._chance / 2 and not has_fallen(self._first, self._last):
             logging.warning(
-                "After %d steps the loss is %.3f, and it started at %.3f: nothing has been learned "
-                "(guessing among the classes costs %.3f). Likely causes: a learning rate far too "
-                "small or too large, labels that do not belong to the images, a checkpoint for "
-                "another network or input, or too much frozen.",
+                "After %d steps the loss is %.3f; it started at %.3f, so nothing has been learned "
+                "(guessing costs %.3f). Likely causes: a learning rate far too low or too high, "
+                "labels that do not match the images, a checkpoint of another network or input, or "
+                "too much frozen.",
                 step,
                 np.mean(self._last),
                 np.mean(self._first),
@@ -74,8 +74,8 @@ class WatchLoss(tf.train.SessionRunHook):
             )
 
 
-def has_moved(first, last) -> bool:
-    """Whether losses are lower than others, beyond a small share and beyond their noise.
+def has_fallen(first, last) -> bool:
+    """Whether losses are lower than others, by more than a small share and their noise.
 
     Args:
       first: Losses at the start.

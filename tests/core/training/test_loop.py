@@ -12,10 +12,10 @@ import pytest
 
 from core.checkpoints import restore
 from core.runs import records as run_records
-from core.training import loop, update
+from core.training import loop, nonfinite
 from core.training.hooks import log_training
 from core.training.hooks.save_checkpoints import SaveCheckpoints
-from core.training.hooks.stop_on_nonfinite import StopOnBadLoss
+from core.training.hooks.stop_on_nonfinite import StopOnNonFinite
 from deployment import backend as backends
 from deployment.backend import Backend
 from options.device import DeviceOptions
@@ -33,9 +33,9 @@ def _linear_step(bad_after=None):
     if bad_after is not None:
         loss = tf.where(global_step > bad_after, tf.constant(float("nan")), loss)
     rate = tf.constant(0.1)
-    values = {name: tf.constant(0.1) for name in update.REPORTED}
-    bad_step = update.note_bad_step(global_step, dict(values, loss=loss))
-    train_op = update.unless_bad(
+    values = {name: tf.constant(0.1) for name in nonfinite.REPORTED}
+    bad_step = nonfinite.record_bad_step(global_step, dict(values, loss=loss))
+    train_op = nonfinite.skip_update_if_nonfinite(
         bad_step,
         lambda: tf.train.MomentumOptimizer(rate, 0.9).minimize(
             tf.square(weight - 1.0), global_step=global_step
@@ -82,7 +82,7 @@ def _train(folder, steps, per_loop=1, bad_after=None, extra=None, large=False, *
             options=options,
             backend=backends.create(DeviceOptions(device="cpu")),
             hooks=[
-                StopOnBadLoss(step),
+                StopOnNonFinite(step),
                 log_training.LogTraining(
                     str(folder), step, options, images_per_step=2, num_images=10
                 ),
@@ -190,7 +190,7 @@ def _device_step(length):
     loop_op = tf.while_loop(lambda done: done < length, one_step, [tf.constant(0)])
     with tf.control_dependencies([loop_op]):
         train_op = tf.assign_add(global_step, length).op
-    bad_step = update.BadStep(tf.constant(0, tf.int64), {})
+    bad_step = nonfinite.BadStep(tf.constant(0, tf.int64), {})
     return step_of(train_op, gradient_norm=tf.constant(0.0), bad_step=bad_step)
 
 

@@ -1,0 +1,147 @@
+"""The start of a training: what its device must support, its first step and weights, its summary.
+
+The summary names the numbers that follow from the options, with warnings about settings that train
+badly without any error.
+"""
+
+from __future__ import annotations
+
+from absl import logging
+
+from core import network
+from core.checkpoints import restore
+from core.training import step
+from deployment.backend import Backend
+from options.network import NetworkSpec
+from options.training import TrainingSpec, TrainOptions
+from utils.errors import OptionError
+
+# Percentage of a moving average's initial value left at the end of training that is worth a
+# warning.
+_STALE_PERCENT = 5.0
+
+
+def check_backend(options: TrainOptions, backend: Backend):
+    """Raises OptionError for options that this device, or several processes, do not support."""
+    if options.recover_from_nan and backend.ranks > 1:
+        raise OptionError(
+            f"--recover_from_nan={options.recover_from_nan} needs a single process, but "
+            f"{backend.ranks} train together; leave it out and restart the command instead."
+        )
+    if options.sync_batch_norm and backend.runs_loop_on_device():
+        raise OptionError(f"--sync_batch_norm is for CPU and GPU; leave it out on {backend.name}.")
+
+
+def start_step(resume_from: str | None, options: TrainOptions) -> int:
+    """Returns the step that training starts or continues from, and logs it.
+
+    Args:
+      resume_from: The checkpoint to continue from, None at the start.
+      options: The training.
+    """
+    if resume_from is None:
+        return 0
+    start = restore.step_of(resume_from)
+    if start >= options.training_number_of_steps:
+        logging.info(
+            "%s is at step %d already; pass a larger --training_number_of_steps to continue.",
+            resume_from,
+            start,
+        )
+    else:
+        logging.info("Continuing from %s at step %d.", resume_from, start)
+    return start
+
+
+def initial_weights(config: TrainingSpec, spec: NetworkSpec) -> restore.Match | None:
+    """Returns how `--tf_initial_checkpoint` fits the network in the default graph, None without.
+
+    Args:
+      config: The training.
+      spec: The network.
+
+    Raises:
+      UserError: If a tensor is missing or has another shape.
+    """
+    options = config.train
+    if options.tf_initial_checkpoint is None:
+        return None
+    architecture = network.architecture(spec)
+    matched = restore.match_initial(
+        options.tf_initial_checkpoint,
+        step.network_variables(),
+        architecture.last_layer_scopes(config.optimizer.last_layers_contain_logits_only),
+        architecture.classifier_scopes,
+        options.initialize_last_layer,
+    )
+    logging.info("%s", matched.report())
+    return matched
+
+
+def describe(spec: NetworkSpec, options: TrainOptions, info, run: dict, backend: Backend):
+    """Logs the numbers that follow from the options; call it where the graph is built.
+
+    Args:
+      spec: The network.
+      options: The training.
+      info: The data set.
+      run: From `run_folder.describe_run`.
+      backend: The started device.
+    """
+    parameters = sum(variable.shape.num_elements() for variable in step.network_variables())
+    images_per_step = options.images_per_step * backend.ranks
+    logging.info(
+        "%s at output stride %d, %s parameters.",
+        spec.options.model_variant,
+        spec.options.output_stride,
+        f"{parameters:,}",
+    )
+    logging.info(
+        "%s: %d images of split %s, %d classes; %d steps of %d images are %.1f epochs.",
+        info.name,
+        run["num_images"],
+        options.train_split,
+        info.num_classes,
+        options.training_number_of_steps,
+        images_per_step,
+        options.training_number_of_steps * images_per_step / run["num_images"],
+    )
+    logging.info(
+        "Device %s; %s; commit %s.",
+        backend.name,
+        ", ".join(f"{name} {version}" for name, version in run["versions"].items()),
+        run["commit"] or "unknown",
+    )
+
+
+def warn_of_batch_norm(spec: NetworkSpec, options: TrainOptions):
+    """Warns of settings under which batch norm trains badly without any error."""
+    if not options.fine_tune_batch_norm:
+        return
+    if options.train_batch_size < 8:
+        logging.warning(
+            "--train_batch_size=%d is small for batch norm, which trains well from 8 images on. "
+            "With fewer, start from a trained network and pass --nofine_tune_batch_norm.",
+            options.train_batch_size,
+        )
+    steps = options.training_number_of_steps
+    head_left = 100 * spec.options.batch_norm_decay**steps
+    if head_left > _STALE_PERCENT:
+        logging.warning(
+            "After %d steps the head's moving averages still carry %.0f%% of their initial values; "
+            "evaluation will be worse than training. Pass a smaller --batch_norm_decay (such as "
+            "0.99) or train longer.",
+            steps,
+            head_left,
+        )
+    backbone_left = 100 * network.backbone(spec.options).batch_norm_decay ** steps
+    is_new = options.tf_initial_checkpoint is None and "backbone" not in (options.freeze or ())
+    if is_new and backbone_left > _STALE_PERCENT:
+        logging.warning(
+            "After %d steps the moving averages of %s still carry %.0f%% of their initial values; "
+            "evaluation will be worse than training. Start from a checkpoint, train longer, or use "
+            "another backbone.",
+            steps,
+            spec.options.model_variant,
+            backbone_left,
+        )
