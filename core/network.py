@@ -8,7 +8,7 @@ import core.architectures
 import core.backbones
 from core import layers
 from core.architectures import MERGED, Architecture, Outputs
-from core.backbones import Backbone
+from core.backbones import OPTIONAL, Backbone, either
 from core.layers import convolution
 from options.network import NetworkOptions, NetworkSpec
 from utils import variants
@@ -67,7 +67,7 @@ def check(spec: NetworkSpec, crop_size=None, channels=None):
       OptionError: If options contradict each other, the backbone, the crop size or the channels.
     """
     chosen, record = architecture(spec), backbone(spec.options)
-    record.check(spec.options)
+    _check_backbone(spec, chosen, record)
     scales = _scales(spec)
     keys = [_scale_key(scale) for scale in scales]
     if len(set(keys)) != len(keys):
@@ -77,6 +77,29 @@ def check(spec: NetworkSpec, crop_size=None, channels=None):
     for scale in scales:
         size = None if crop_size is None else _scaled(crop_size, scale)
         chosen.check(chosen.at_scale(spec, scale), record, image_size=size, channels=channels)
+
+
+def _check_backbone(spec, chosen, record):
+    options, defaults = spec.options, NetworkOptions()
+    if options.output_stride not in record.output_strides:
+        raise OptionError(
+            f"--output_stride is {options.output_stride}, but {options.model_variant} can do "
+            f"{either(record.output_strides)}."
+        )
+    for name in OPTIONAL:
+        is_default = getattr(options, name) == getattr(defaults, name)
+        if not is_default and name not in record.takes | chosen.takes:
+            raise OptionError(
+                f"--{name} has no effect on {options.model_variant} with "
+                f"--architecture={options.architecture}; leave it out."
+            )
+    record.check(options)
+    missing = sorted(set(chosen.strides) - set(record.channels))
+    if missing:
+        raise OptionError(
+            f"--architecture={options.architecture} needs features of stride {either(missing)}, "
+            f"which {options.model_variant} does not have."
+        )
 
 
 def build(
@@ -142,14 +165,9 @@ def _at_scales(images, spec, mode, channels, crop_size) -> dict:
 
 def _one_scale(images, spec, mode, channels, crop_size) -> Outputs:
     record = backbone(spec.options)
-    features = record.build(
-        record.normalize(images),
-        spec.options,
-        is_training=mode.trains_batch_norm,
-        weight_decay=mode.weight_decay,
-    )
+    features = record.build(record.normalize(images), spec.options, mode)
     return architecture(spec).build(
-        dataclasses.replace(features, output=tf.identity(features.output, name="features")),
+        features._replace(output=tf.identity(features.output, name="features")),
         spec,
         mode,
         channels,

@@ -268,7 +268,7 @@ def test_every_backbone_can_be_exported_in_every_format(variant, tmp_path):
     options = NetworkSpec.of(
         model_variant=variant, atrous_rates=(2, 3), decoder_output_stride=(4,), output_stride=16
     )
-    if 4 not in network.BACKBONES[variant].decoder_strides:
+    if 4 not in network.BACKBONES[variant].low_level_strides:
         options = options.replace(decoder_output_stride=(8,))
     checkpoint_path = str(tmp_path / "model.ckpt")
     with tf.Graph().as_default(), tf.Session() as session:

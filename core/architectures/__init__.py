@@ -70,9 +70,11 @@ class Architecture:
         biases is the number of channels.
       auxiliary_classifiers: Scopes of further layers with one filter for each channel.
       decoder_scopes: Those of `head_scopes` that `--freeze=decoder` stands for.
+      strides: Strides of `Features.stages` that it cannot do without.
       check: `check(spec, backbone, *, image_size, channels)` raises OptionError for what it cannot
         do. `backbone` is the `Backbone` record; image size and channels are None where they are not
         known.
+      takes: Those of `backbones.OPTIONAL` that it reads.
       at_scale: (NetworkSpec, scale) -> the NetworkSpec that sees the images of one scale of an
         image pyramid, for options that are sizes.
       can_turn: NetworkSpec -> whether a network for crops of one orientation may get crops of the
@@ -86,7 +88,9 @@ class Architecture:
     classifier: str = "logits/semantic"
     auxiliary_classifiers: tuple[str, ...] = ()
     decoder_scopes: tuple[str, ...] = ()
+    strides: tuple[int, ...] = ()
     check: Callable = _accept
+    takes: frozenset = frozenset()
     at_scale: Callable = _same_spec
     can_turn: Callable[[NetworkSpec], bool] = _always
     align_corners: bool = False

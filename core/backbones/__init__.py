@@ -1,13 +1,13 @@
 """The backbones, one file per family; each file offers its networks in a dict VARIANTS.
 
-A variant is a record, not a class: numbers that travel together (scope, normalisation, pad colour,
+A variant is a record, not a class: numbers that travel together (scope, normalization, pad color,
 possible strides) and one function that builds the features. `core/network.py` collects all of them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from options.network import NetworkOptions
 from utils.compat import tf
@@ -24,18 +24,25 @@ STANDARDIZED_MEAN = tuple(255 * share for share in _MEAN_OF_SHARES)
 MIDDLE_GREY = (127.5, 127.5, 127.5)
 
 
-@dataclasses.dataclass(frozen=True)
-class Features:
+class Features(NamedTuple):
     """What a backbone makes of a batch of images.
 
     Attributes:
-      output: [N, ceil(h / s), ceil(w / s), channels] with s the output stride; the head's input.
-      at_stride: Stride -> lower features of that stride, for decoders. They are taken where the
-        checkpoints of the DeepLab family demand, often inside a unit.
+      output: [N, ceil(h / s), ceil(w / s), channels] with s the output stride.
+      stages: Stride 2, 4, 8, 16, 32 -> output of the last unit that has this stride when the output
+        stride is 32. Units are the same at every output stride, so channels do not depend on it;
+        where it is smaller, later stages have that stride. The stage of stride 32 is the output.
+      low_level: Stride below the output stride -> features for DeepLab's decoder, taken where
+        checkpoints of the DeepLab family expect it, often inside a unit.
     """
 
     output: tf.Tensor
-    at_stride: dict[int, tf.Tensor]
+    stages: dict
+    low_level: dict
+
+
+def _accept(unused_options):
+    """Accepts all options."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,20 +51,18 @@ class Backbone:
 
     Attributes:
       scope: Variable scope of all its variables; checkpoints know it by this name.
-      build: `build(images, options, *, is_training, weight_decay) -> Features`. `images` are
-        normalised float32 [N, h, w, 3]; `is_training` says whether batch norm uses and updates
-        batch statistics (false also while training with frozen batch norm); `weight_decay` is the
-        L2 factor of convolution weights, never of depthwise ones. The function opens the variable
-        scope itself, with reuse as the surrounding scope says. How convolutions are computed is
-        decided by the surrounding arg scope.
+      build: `build(images, options, mode) -> Features`. `images` are normalized float32
+        [N, h, w, 3], `options` the `NetworkOptions`, `mode` the `layers.Mode`. Depthwise kernels
+        have no weight decay. The function opens the variable scope itself, with reuse as the
+        surrounding scope says.
       normalize: Maps float images 0..255 to the values that the variant was trained on.
       pad_color: (red, green, blue) in 0..255 that `normalize` maps to 0.
       batch_norm_decay: Of its moving averages; the head has its own, an option.
+      channels: Stride -> channels of that stage at depth multiplier 1.
       output_strides: The output strides it can be built at.
-      decoder_strides: The keys of `Features.at_stride`.
-      multi_grid_units: Number of values that `multi_grid` takes; 0 where there is no multi-grid.
-      has_width: Whether `depth_multiplier` and `divisible_by` mean something to it.
-      only_divisor: The one value that `divisible_by` can have; None where any will do.
+      low_level_strides: The keys that `Features.low_level` can have.
+      takes: Those of `OPTIONAL` that it reads.
+      check: `check(options)` raises OptionError for values of its options that it cannot follow.
     """
 
     scope: str
@@ -65,44 +70,25 @@ class Backbone:
     normalize: Callable[[tf.Tensor], tf.Tensor]
     pad_color: tuple[float, float, float]
     batch_norm_decay: float
+    channels: dict[int, int]
     output_strides: tuple[int, ...] = (8, 16, 32)
-    decoder_strides: tuple[int, ...] = (4,)
-    multi_grid_units: int = 0
-    has_width: bool = False
-    only_divisor: int | None = None
+    low_level_strides: tuple[int, ...] = (4,)
+    takes: frozenset = frozenset()
+    check: Callable[[NetworkOptions], None] = _accept
 
-    def check(self, options: NetworkOptions):
-        """Raises OptionError for options that this variant cannot follow."""
-        name = options.model_variant
-        if options.output_stride not in self.output_strides:
-            raise OptionError(
-                f"--output_stride is {options.output_stride}, but {name} can do "
-                f"{either(self.output_strides)}."
-            )
-        self._check_multi_grid(options)
-        if not self.has_width and (options.depth_multiplier != 1.0 or options.divisible_by):
-            raise OptionError(
-                f"--depth_multiplier and --divisible_by mean nothing to {name}; leave them out."
-            )
-        if self.only_divisor and options.divisible_by not in (None, self.only_divisor):
-            raise OptionError(
-                f"--divisible_by={options.divisible_by} cannot have an effect: the channels of "
-                f"{name} are always multiples of {self.only_divisor}; leave the flag out."
-            )
 
-    def _check_multi_grid(self, options):
-        rates = options.multi_grid
-        if rates is None:
-            return
-        if not self.multi_grid_units:
-            raise OptionError(
-                f"--multi_grid means nothing to {options.model_variant}; leave it out."
-            )
-        if len(rates) != self.multi_grid_units:
-            raise OptionError(
-                f"--multi_grid has {len(rates)} values, but {options.model_variant} needs one for "
-                f"each of the {self.multi_grid_units} units of its last block."
-            )
+# Options of the network that only some backbones and architectures read.
+OPTIONAL = ("multi_grid", "depth_multiplier", "divisible_by", "use_bounded_activation")
+
+
+def check_multi_grid(options: NetworkOptions, units: int):
+    """Raises OptionError if there is not one rate for each unit of the last block."""
+    rates = options.multi_grid
+    if rates is not None and len(rates) != units:
+        raise OptionError(
+            f"--multi_grid has {len(rates)} values, but {options.model_variant} needs one for "
+            f"each of the {units} units of its last block."
+        )
 
 
 def subtract_mean(images: tf.Tensor) -> tf.Tensor:

@@ -26,6 +26,7 @@ class _Block:
 
 
 _STEM_CHANNELS = 32
+STEM_STRIDE = 2
 # Table 2 of the paper, one entry per block.
 BLOCKS = (
     _Block(16, expansion=1),
@@ -50,28 +51,24 @@ BLOCKS = (
 _DECODER_BLOCKS = {4: 2, 8: 5, 16: 12}
 
 
-def build(
-    images: tf.Tensor, options: NetworkOptions, *, is_training: bool, weight_decay: float
-) -> Features:
+def build(images: tf.Tensor, options: NetworkOptions, mode: layers.Mode) -> Features:
     """Builds the network up to its last inverted residual block.
 
     Args:
       images: float32 [N, h, w, 3] in [-1, 1].
       options: The network; output stride, depth multiplier and divisor of channels are used.
-      is_training: Whether batch norm uses batch statistics.
-      weight_decay: L2 factor of the convolutions' weights, not of the depthwise ones.
+      mode: What the graph is for.
     """
-    depthwise_outputs = {}
+    stages, depthwise_outputs, full_stride = {}, {}, STEM_STRIDE
     with tf.variable_scope(_SCOPE), layers.arg_scope(
-        is_training=is_training,
-        weight_decay=weight_decay,
+        mode,
         decay=_BATCH_NORM_DECAY,
         epsilon=_BATCH_NORM_EPSILON,
         activation_fn=tf.nn.relu6,
         weights_initializer=tf.truncated_normal_initializer(stddev=_WEIGHTS_STDDEV),
     ):
         # [N, h / 2, w / 2, 32]
-        net = layers.conv2d(images, _scaled(_STEM_CHANNELS, options), 3, stride=2, scope="Conv")
+        net = layers.conv2d(images, _scaled(_STEM_CHANNELS, options), 3, STEM_STRIDE, scope="Conv")
         strides = placements(BLOCKS, options.output_stride)
         for number, (block, (stride, rate)) in enumerate(zip(BLOCKS, strides)):
             channels = _scaled(block.channels, options)
@@ -84,12 +81,14 @@ def build(
                 rate,
                 block_name(number),
             )
-    at_stride = {
+            full_stride *= block.stride
+            stages[full_stride] = net
+    low_level = {
         stride: depthwise_outputs[number]
         for stride, number in _DECODER_BLOCKS.items()
         if stride < options.output_stride
     }
-    return Features(output=net, at_stride=at_stride)
+    return Features(net, stages, low_level)
 
 
 def block_name(number: int) -> str:
@@ -98,13 +97,13 @@ def block_name(number: int) -> str:
 
 
 def placements(blocks, output_stride: int) -> list:
-    """Returns (stride, atrous rate) of each block behind a stem of stride 2.
+    """Returns (stride, atrous rate) of each block after a stem of stride 2.
 
-    A block whose stride would exceed the output stride gets stride 1; the blocks behind it, not
+    A block whose stride would exceed the output stride gets stride 1; the blocks after it, not
     itself, get its stride as a rate.
     """
     placed = []
-    reached, rate = 2, 1
+    reached, rate = STEM_STRIDE, 1
     for block in blocks:
         if reached < output_stride:
             placed.append((block.stride, 1))
@@ -159,7 +158,8 @@ VARIANTS = {
         normalize=scale_to_unit_range,
         pad_color=MIDDLE_GREY,
         batch_norm_decay=_BATCH_NORM_DECAY,
-        decoder_strides=tuple(_DECODER_BLOCKS),
-        has_width=True,
+        channels={2: 16, 4: 24, 8: 32, 16: 96, 32: 320},
+        low_level_strides=tuple(_DECODER_BLOCKS),
+        takes=frozenset(["depth_multiplier", "divisible_by"]),
     )
 }

@@ -13,6 +13,7 @@ from core.backbones import MIDDLE_GREY, Backbone, Features, mobilenet_v2, scale_
 from core.layers import recompute
 from options.network import NetworkOptions
 from utils.compat import tf
+from utils.errors import OptionError
 
 _SCOPE = "MobilenetV3"
 _BATCH_NORM_DECAY = 0.997
@@ -56,15 +57,17 @@ class _Network:
     """What differs between the large and the small network.
 
     Attributes:
-      blocks: The blocks behind the stem.
+      blocks: The blocks after the stem.
       channels: Output channels of the last, 1x1 convolution.
       decoder_blocks: Number of the block whose expanded, depthwise filtered features a decoder
         takes, by stride.
+      stage_channels: Channels of the stages, by stride.
     """
 
     blocks: tuple[_Block, ...]
     channels: int
     decoder_blocks: dict[int, int]
+    stage_channels: dict[int, int]
 
 
 _LARGE = _Network(
@@ -87,6 +90,7 @@ _LARGE = _Network(
     ),
     channels=480,
     decoder_blocks={4: 2, 8: 5, 16: 11},
+    stage_channels={2: 16, 4: 24, 8: 40, 16: 112, 32: 480},
 )
 _SMALL = _Network(
     blocks=(
@@ -104,51 +108,53 @@ _SMALL = _Network(
     ),
     channels=288,
     decoder_blocks={4: 0, 8: 2, 16: 7},
+    stage_channels={2: 16, 4: 16, 8: 24, 16: 48, 32: 288},
 )
 
 
 def build(
     images: tf.Tensor,
     options: NetworkOptions,
+    mode: layers.Mode,
     *,
-    is_training: bool,
-    weight_decay: float,
     network: _Network,
 ) -> Features:
-    """Builds the network up to its 1x1 convolution behind the blocks.
+    """Builds the network up to its 1x1 convolution after the blocks.
 
     Args:
       images: float32 [N, h, w, 3] in [-1, 1].
       options: The network; output stride and depth multiplier are used.
-      is_training: Whether batch norm uses batch statistics.
-      weight_decay: L2 factor of the convolutions' weights, not of the depthwise ones.
+      mode: What the graph is for.
       network: Large or small.
     """
     scaled = functools.partial(_scaled, multiplier=options.depth_multiplier)
-    filtered = {}
+    stages, filtered, full_stride = {}, {}, mobilenet_v2.STEM_STRIDE
     with tf.variable_scope(_SCOPE), layers.arg_scope(
-        is_training=is_training,
-        weight_decay=weight_decay,
+        mode,
         decay=_BATCH_NORM_DECAY,
         epsilon=_BATCH_NORM_EPSILON,
         activation_fn=hard_swish,
         weights_initializer=tf.truncated_normal_initializer(stddev=_WEIGHTS_STDDEV),
     ):
         # [N, h / 2, w / 2, 16]
-        outputs = layers.conv2d(images, scaled(_STEM_CHANNELS), 3, stride=2, scope="Conv")
+        outputs = layers.conv2d(images, scaled(_STEM_CHANNELS), 3, full_stride, scope="Conv")
+        stages[full_stride] = outputs
         strides = mobilenet_v2.placements(network.blocks, options.output_stride)
         for number, (block, (stride, rate)) in enumerate(zip(network.blocks, strides)):
             with tf.variable_scope(mobilenet_v2.block_name(number)):
                 outputs, filtered[number] = recompute.unit(
                     _inverted_residual, outputs, block, scaled(block.channels), stride, rate
                 )
+            full_stride *= block.stride
+            stages[full_stride] = outputs
         outputs = layers.conv2d(outputs, scaled(network.channels), 1, scope="Conv_1")
-    at_stride = {
+        stages[full_stride] = outputs
+    low_level = {
         stride: filtered[number]
         for stride, number in network.decoder_blocks.items()
         if stride < options.output_stride
     }
-    return Features(outputs, at_stride)
+    return Features(outputs, stages, low_level)
 
 
 def _inverted_residual(inputs, block, channels, stride, rate):
@@ -208,6 +214,14 @@ def _scaled(channels: int, multiplier: float) -> int:
     return mobilenet_v2.make_divisible(channels * multiplier, _DIVISOR, _DIVISOR)
 
 
+def _check_divisor(options):
+    if options.divisible_by not in (None, _DIVISOR):
+        raise OptionError(
+            f"--divisible_by={options.divisible_by} cannot have an effect: the channels of "
+            f"{options.model_variant} are always multiples of {_DIVISOR}; leave the flag out."
+        )
+
+
 VARIANTS = {
     name: Backbone(
         scope=_SCOPE,
@@ -215,9 +229,10 @@ VARIANTS = {
         normalize=scale_to_unit_range,
         pad_color=MIDDLE_GREY,
         batch_norm_decay=_BATCH_NORM_DECAY,
-        decoder_strides=tuple(network.decoder_blocks),
-        has_width=True,
-        only_divisor=_DIVISOR,
+        channels=network.stage_channels,
+        low_level_strides=tuple(network.decoder_blocks),
+        takes=frozenset(["depth_multiplier", "divisible_by"]),
+        check=_check_divisor,
     )
     for name, network in (
         ("mobilenet_v3_large_seg", _LARGE),

@@ -10,15 +10,16 @@ import dataclasses
 import functools
 
 from core import layers
-from core.backbones import IMAGENET_MEAN, Backbone, Features, subtract_mean
+from core.backbones import IMAGENET_MEAN, Backbone, Features, check_multi_grid, subtract_mean
 from core.layers import recompute
 from options.network import NetworkOptions
 from utils.compat import tf
 
 _BATCH_NORM_DECAY = 0.95
-_DECODER_STRIDES = (4, 8, 16)
-# Stride behind the stem and its pooling.
-_STEM_STRIDE = 4
+_STEM_CHANNELS = 64
+_LOW_LEVEL_STRIDES = (4, 8, 16)
+# Strides after the stem, and after its pooling.
+_STEM_STRIDE, _POOLED_STRIDE = 2, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,12 @@ class Network:
     units: tuple[int, int, int, int]
     is_bottleneck: bool
 
+    @property
+    def channels(self) -> dict[int, int]:
+        """Stride -> channels of the blocks."""
+        factor = 4 if self.is_bottleneck else 1
+        return {4 * 2**block: 64 * 2**block * factor for block in range(4)}
+
 
 RESNET_18 = Network("resnet_v1_18", (2, 2, 2, 2), False)
 RESNET_50 = Network("resnet_v1_50", (3, 4, 6, 3), True)
@@ -44,9 +51,8 @@ RESNET_101 = Network("resnet_v1_101", (3, 4, 23, 3), True)
 def build(
     images: tf.Tensor,
     options: NetworkOptions,
+    mode: layers.Mode,
     *,
-    is_training: bool,
-    weight_decay: float,
     network: Network,
     stem,
 ) -> Features:
@@ -55,24 +61,26 @@ def build(
     Args:
       images: Normalised float32 [N, h, w, 3].
       options: The network; output stride and multi-grid are used.
-      is_training: Whether batch norm uses batch statistics.
-      weight_decay: L2 factor of convolution weights.
+      mode: What the graph is for.
       network: Which ResNet.
       stem: Function from images to features of stride 2.
     """
     with tf.variable_scope(network.scope), layers.arg_scope(
-        is_training=is_training,
-        weight_decay=weight_decay,
+        mode,
         decay=_BATCH_NORM_DECAY,
         weights_initializer=tf.variance_scaling_initializer(2.0),
     ):
-        outputs = tf.nn.max_pool(stem(images), [1, 3, 3, 1], [1, 2, 2, 1], "SAME", name="pool1")
-        return _blocks(outputs, network, options)
+        outputs = stem(images)
+        stages = {_STEM_STRIDE: outputs}
+        outputs = tf.nn.max_pool(outputs, [1, 3, 3, 1], [1, 2, 2, 1], "SAME", name="pool1")
+        outputs, low_level = _blocks(outputs, network, options, stages)
+        return Features(outputs, stages, low_level)
 
 
-def _blocks(outputs, network, options):
-    reached, rate = _STEM_STRIDE, 1
-    at_stride = {}
+def _blocks(outputs, network, options, stages):
+    """Returns the last block's output and the low-level features; adds to the stages."""
+    reached, rate = _POOLED_STRIDE, 1
+    low_level, full_stride = {}, _POOLED_STRIDE
     for block, count in enumerate(network.units, 1):
         with tf.variable_scope(f"block{block}"):
             for unit in range(1, count + 1):
@@ -93,9 +101,11 @@ def _blocks(outputs, network, options):
                     )
                 if unit == count - 1 and not atrous:
                     # The last unit of its size, before its addition: what checkpoints demand.
-                    at_stride[reached] = branch
+                    low_level[reached] = branch
+                full_stride *= stride
+                stages[full_stride] = outputs
                 rate, reached = (rate * stride, reached) if atrous else (rate, reached * stride)
-    return Features(outputs, at_stride)
+    return outputs, low_level
 
 
 def _unit(inputs, network, width, stride, rate):
@@ -121,10 +131,10 @@ def _unit(inputs, network, width, stride, rate):
 
 
 def _stem(images):
-    return layers.conv2d_same(images, 64, 7, 2, scope="conv1")
+    return layers.conv2d_same(images, _STEM_CHANNELS, 7, _STEM_STRIDE, scope="conv1")
 
 
-def variant(network: Network, stem, normalize, pad_color) -> Backbone:
+def variant(network: Network, stem, stem_channels: int, normalize, pad_color) -> Backbone:
     """Returns the record of a ResNet with a stem and the normalisation it was trained with."""
     return Backbone(
         scope=network.scope,
@@ -132,12 +142,14 @@ def variant(network: Network, stem, normalize, pad_color) -> Backbone:
         normalize=normalize,
         pad_color=pad_color,
         batch_norm_decay=_BATCH_NORM_DECAY,
-        decoder_strides=_DECODER_STRIDES,
-        multi_grid_units=network.units[3],
+        channels={_STEM_STRIDE: stem_channels, **network.channels},
+        low_level_strides=_LOW_LEVEL_STRIDES,
+        takes=frozenset(["multi_grid"]),
+        check=functools.partial(check_multi_grid, units=network.units[3]),
     )
 
 
 VARIANTS = {
-    network.scope: variant(network, _stem, subtract_mean, IMAGENET_MEAN)
+    network.scope: variant(network, _stem, _STEM_CHANNELS, subtract_mean, IMAGENET_MEAN)
     for network in (RESNET_18, RESNET_50, RESNET_101)
 }

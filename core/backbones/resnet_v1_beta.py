@@ -21,7 +21,7 @@ def _stem(images, width):
 
 VARIANTS = {
     network.scope + "_beta": resnet_v1.variant(
-        network, functools.partial(_stem, width=width), scale_to_unit_range, MIDDLE_GREY
+        network, functools.partial(_stem, width=width), 2 * width, scale_to_unit_range, MIDDLE_GREY
     )
     for network, width in (
         (resnet_v1.RESNET_18, 16),

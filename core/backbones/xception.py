@@ -11,7 +11,13 @@ import dataclasses
 import functools
 
 from core import layers
-from core.backbones import MIDDLE_GREY, Backbone, Features, scale_to_unit_range
+from core.backbones import (
+    MIDDLE_GREY,
+    Backbone,
+    Features,
+    check_multi_grid,
+    scale_to_unit_range,
+)
 from core.layers import recompute
 from options.network import NetworkOptions
 from utils.compat import tf
@@ -23,10 +29,10 @@ _WEIGHTS_STDDEV = 0.09
 _BOUND = 6.0
 
 _KERNEL_SIZE = 3
-# Stride behind the stem.
+# Stride after the stem.
 _STEM_STRIDE = 2
-# A decoder takes features where they are about to lose this stride.
-_DECODER_STRIDES = (4, 8, 16)
+# Low-level features are taken where they are about to lose this stride.
+_LOW_LEVEL_STRIDES = (4, 8, 16)
 
 # How a unit's input is added to its output.
 CONVOLVED, IDENTITY, NONE = "convolved", "identity", "none"
@@ -70,6 +76,9 @@ _EXIT_FLOW = (
 )
 
 
+_CHANNELS = {2: 64, 4: 128, 8: 256, 16: 728, 32: 2048}
+
+
 def _network(entry_flow, middle_units):
     middle = Block("middle_flow/block1", (728, 728, 728), 1, middle_units, IDENTITY)
     return (*entry_flow, middle, *_EXIT_FLOW)
@@ -78,9 +87,8 @@ def _network(entry_flow, middle_units):
 def build(
     images: tf.Tensor,
     options: NetworkOptions,
+    mode: layers.Mode,
     *,
-    is_training: bool,
-    weight_decay: float,
     scope: str,
     blocks: tuple[Block, ...],
 ) -> Features:
@@ -89,14 +97,12 @@ def build(
     Args:
       images: float32 [N, h, w, 3] in [-1, 1].
       options: The network; output stride, multi-grid and bounded activation are used.
-      is_training: Whether batch norm uses batch statistics.
-      weight_decay: L2 factor of the convolutions' weights, not of the depthwise ones.
+      mode: What the graph is for.
       scope: Variable scope.
-      blocks: The blocks behind the stem.
+      blocks: The blocks after the stem.
     """
     with tf.variable_scope(scope), layers.arg_scope(
-        is_training=is_training,
-        weight_decay=weight_decay,
+        mode,
         decay=_BATCH_NORM_DECAY,
         epsilon=_BATCH_NORM_EPSILON,
         activation_fn=_activation(options.use_bounded_activation),
@@ -111,7 +117,7 @@ def build(
 
 def _blocks(outputs, blocks, options):
     reached, rate = _STEM_STRIDE, 1
-    at_stride = {}
+    stages, low_level, full_stride = {_STEM_STRIDE: outputs}, {}, _STEM_STRIDE
     for block in blocks:
         atrous = reached == options.output_stride
         stride = 1 if atrous else block.stride
@@ -123,10 +129,12 @@ def _blocks(outputs, blocks, options):
                     outputs, second = recompute.unit(
                         _unit, outputs, block, stride, rates, options.use_bounded_activation
                     )
-        if stride > 1 and reached in _DECODER_STRIDES:
-            at_stride[reached] = second
+        if stride > 1 and reached in _LOW_LEVEL_STRIDES:
+            low_level[reached] = second
+        full_stride *= block.stride
+        stages[full_stride] = outputs
         rate, reached = (rate * block.stride, reached) if atrous else (rate, reached * stride)
-    return Features(outputs, at_stride)
+    return Features(outputs, stages, low_level)
 
 
 def _unit(inputs, block, stride, rates, bounded):
@@ -199,12 +207,14 @@ VARIANTS = {
         normalize=scale_to_unit_range,
         pad_color=MIDDLE_GREY,
         batch_norm_decay=_BATCH_NORM_DECAY,
-        decoder_strides=_DECODER_STRIDES,
-        multi_grid_units=3,
+        channels=channels,
+        low_level_strides=_LOW_LEVEL_STRIDES,
+        takes=frozenset(["multi_grid", "use_bounded_activation"]),
+        check=functools.partial(check_multi_grid, units=3),
     )
-    for scope, blocks in (
-        ("xception_41", _network(_ENTRY_FLOW, 8)),
-        ("xception_65", _network(_ENTRY_FLOW, 16)),
-        ("xception_71", _network(_LONG_ENTRY_FLOW, 16)),
+    for scope, blocks, channels in (
+        ("xception_41", _network(_ENTRY_FLOW, 8), _CHANNELS),
+        ("xception_65", _network(_ENTRY_FLOW, 16), _CHANNELS),
+        ("xception_71", _network(_LONG_ENTRY_FLOW, 16), {**_CHANNELS, 4: 256, 8: 728}),
     )
 }

@@ -40,9 +40,8 @@ class Mode:
 
 @contextlib.contextmanager
 def arg_scope(
+    mode: Mode,
     *,
-    is_training: bool,
-    weight_decay: float,
     decay: float,
     epsilon: float = 1e-5,
     activation_fn=tf.nn.relu,
@@ -53,8 +52,7 @@ def arg_scope(
     Depthwise kernels are not regularised.
 
     Args:
-      is_training: Whether batch norm uses and updates batch statistics.
-      weight_decay: L2 factor of convolution weights.
+      mode: What the graph is for.
       decay: Decay of the moving averages.
       epsilon: Added to the variance.
       activation_fn: Applied after batch norm, or None.
@@ -65,8 +63,10 @@ def arg_scope(
         normalizer_fn=batch_norm,
         activation_fn=activation_fn,
         weights_initializer=weights_initializer,
-    ), slim.arg_scope([conv2d], weights_regularizer=l2_regularizer(weight_decay)), slim.arg_scope(
-        [batch_norm], is_training=is_training, decay=decay, epsilon=epsilon
+    ), slim.arg_scope(
+        [conv2d], weights_regularizer=l2_regularizer(mode.weight_decay)
+    ), slim.arg_scope(
+        [batch_norm], is_training=mode.trains_batch_norm, decay=decay, epsilon=epsilon
     ):
         yield
 

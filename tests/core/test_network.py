@@ -8,7 +8,6 @@ import pytest
 
 from core import layers, network
 from core.architectures import MERGED
-from core.backbones import resnet_v1
 from core.layers import convolution
 from options.network import NetworkSpec
 from tests.golden.logits import load_weights
@@ -280,8 +279,9 @@ def test_a_good_network_passes_without_building_a_graph():
     [
         ({"model_variant": "resnet"}, "resnet is no known --model_variant; known: .*mobilenet_v2"),
         ({"multi_grid": (1, 2, 4)}, "--multi_grid has 3 values, .* each of the 2 units"),
-        ({"model_variant": "mobilenet_v2", "multi_grid": (1, 2)}, "means nothing to mobilenet_v2"),
-        ({"depth_multiplier": 0.5}, "--depth_multiplier and --divisible_by mean nothing to resnet"),
+        ({"model_variant": "mobilenet_v2", "multi_grid": (1, 2)}, "--multi_grid .*mobilenet_v2"),
+        ({"depth_multiplier": 0.5}, "--depth_multiplier .*resnet_v1_18"),
+        ({"divisible_by": 8}, "--divisible_by .*resnet_v1_18"),
         ({"decoder_output_stride": (2,)}, "has 2, but resnet_v1_18 has .* at stride 4, 8 or 16"),
         ({"logits_kernel_size": 3}, "--logits_kernel_size=3 needs --noaspp_with_batch_norm"),
         ({"image_pyramid": (0.5, 0.501)}, "is 0.50, 0.50, but its scales must differ"),
@@ -307,11 +307,20 @@ def test_impossible_networks_are_refused_before_a_graph_is_built(changes, messag
     assert not tf.get_default_graph().get_operations()
 
 
-def test_an_output_stride_that_a_backbone_cannot_do_is_refused():
-    record = resnet_v1.VARIANTS["resnet_v1_18"]
-    options = _options(output_stride=32)
+def test_an_output_stride_that_a_backbone_cannot_do_is_refused(monkeypatch):
+    record = dataclasses.replace(network.BACKBONES["resnet_v1_18"], output_strides=(8, 16))
+    monkeypatch.setitem(network.BACKBONES, "resnet_v1_18", record)
     with pytest.raises(OptionError, match="is 32, but resnet_v1_18 can do 8 or 16"):
-        dataclasses.replace(record, output_strides=(8, 16)).check(options.options)
+        network.check(_options(output_stride=32))
+
+
+def test_a_backbone_without_the_stages_that_an_architecture_needs_is_refused(monkeypatch):
+    record = dataclasses.replace(network.BACKBONES["resnet_v1_18"], channels={4: 64, 16: 256})
+    monkeypatch.setitem(network.BACKBONES, "resnet_v1_18", record)
+    needy = dataclasses.replace(network.ARCHITECTURES["deeplab"], strides=(2, 4, 8))
+    monkeypatch.setitem(network.ARCHITECTURES, "deeplab", needy)
+    with pytest.raises(OptionError, match="deeplab needs .* 2 or 8, which resnet_v1_18"):
+        network.check(_options())
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,7 @@ def build(features: tf.Tensor, spec: NetworkSpec, mode: layers.Mode, *, crop_siz
     """
     options = spec.architecture
     with layers.arg_scope(
-        is_training=mode.trains_batch_norm,
-        weight_decay=mode.weight_decay,
+        mode,
         decay=spec.options.batch_norm_decay,
         activation_fn=activation(spec),
     ):

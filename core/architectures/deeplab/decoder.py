@@ -16,7 +16,7 @@ PROJECTED_FILTERS = 48
 
 def build(
     features: tf.Tensor,
-    at_stride: dict[int, tf.Tensor],
+    low_level: dict[int, tf.Tensor],
     spec: NetworkSpec,
     mode: layers.Mode,
     image_size,
@@ -25,7 +25,7 @@ def build(
 
     Args:
       features: [N, h, w, channels], the head's output.
-      at_stride: Stride -> lower features of the backbone.
+      low_level: Stride -> lower features of the backbone.
       spec: The network.
       mode: What the graph is for.
       image_size: (height, width) of the input in pixels.
@@ -35,8 +35,7 @@ def build(
     """
     options = spec.architecture
     with layers.arg_scope(
-        is_training=mode.trains_batch_norm,
-        weight_decay=mode.weight_decay,
+        mode,
         decay=spec.options.batch_norm_decay,
         activation_fn=aspp.activation(spec),
     ), _logits_arg_scope(options), tf.variable_scope("decoder"):
@@ -46,7 +45,7 @@ def build(
             sums = options.decoder_use_sum_merge
             filters = options.decoder_filters if sums else PROJECTED_FILTERS
             lower = layers.conv2d(
-                at_stride[stride], filters, 1, scope=f"feature_projection0{suffix}"
+                low_level[stride], filters, 1, scope=f"feature_projection0{suffix}"
             )
             size = [layers.scaled_size(side, 1.0 / stride) for side in image_size]
             pair = [layers.resize_bilinear(tensor, size) for tensor in (features, lower)]

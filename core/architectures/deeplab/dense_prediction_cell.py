@@ -95,8 +95,7 @@ def build(features: tf.Tensor, spec: NetworkSpec, mode: layers.Mode, *, crop_siz
       OptionError: If the file is refused, or pooling meets images of unknown size.
     """
     with layers.arg_scope(
-        is_training=mode.trains_batch_norm,
-        weight_decay=mode.weight_decay,
+        mode,
         decay=spec.options.batch_norm_decay,
     ), tf.variable_scope("meta_architecture"):
         outputs = []

@@ -35,7 +35,7 @@ def build(
         head = dense_prediction_cell if options.dense_prediction_cell_json else aspp
         outputs = head.build(outputs, spec, mode, crop_size=crop_size)
     if options.decoder_output_stride:
-        outputs = decoder.build(outputs, features.at_stride, spec, mode, image_size)
+        outputs = decoder.build(outputs, features.low_level, spec, mode, image_size)
         if options.decoder_output_is_logits:
             return Outputs.of(outputs)
     return Outputs.of(logits.build(outputs, options, mode, channels))
@@ -95,10 +95,10 @@ def _check_head(options):
 def _check_decoder(spec, backbone, channels):
     options = spec.architecture
     for stride in options.decoder_output_stride or ():
-        if stride not in backbone.decoder_strides:
+        if stride not in backbone.low_level_strides:
             raise OptionError(
                 f"--decoder_output_stride has {stride}, but {spec.options.model_variant} has "
-                f"features for a decoder at stride {either(backbone.decoder_strides)} only."
+                f"features for a decoder at stride {either(backbone.low_level_strides)} only."
             )
     if channels is None or not options.decoder_output_is_logits:
         return
@@ -129,6 +129,7 @@ VARIANTS = {
         decoder_scopes=_DECODER_SCOPES,
         check=check,
         at_scale=at_scale,
+        takes=frozenset(["use_bounded_activation"]),
         can_turn=can_turn,
         align_corners=True,
     )

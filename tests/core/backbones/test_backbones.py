@@ -62,8 +62,7 @@ def _build(name, size, output_stride) -> Features:
         return record.build(
             record.normalize(tf.constant(images, tf.float32)),
             options,
-            is_training=False,
-            weight_decay=0.0,
+            layers.Mode(),
         )
 
 
@@ -73,16 +72,33 @@ def _strided(size, stride):
 
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("size", [(65, 65), (64, 96), (75, 50)])
-def test_features_are_the_input_over_the_stride_rounded_up(name, size):
+def test_features_have_the_declared_channels_and_the_size_over_their_stride(name, size):
     record = network.BACKBONES[name]
     for output_stride in record.output_strides:
         features = _build(name, size, output_stride)
         assert features.output.shape.as_list()[1:3] == _strided(size, output_stride)
-        finer = {stride for stride in record.decoder_strides if stride < output_stride}
-        assert finer <= set(features.at_stride)
+        assert {s: t.shape.as_list() for s, t in features.stages.items()} == {
+            stride: [1, *_strided(size, min(stride, output_stride)), channels]
+            for stride, channels in record.channels.items()
+        }
+        assert features.stages[max(record.channels)] is features.output
+        finer = {stride for stride in record.low_level_strides if stride < output_stride}
+        assert finer <= set(features.low_level)
         for stride in finer:
-            shape = features.at_stride[stride].shape.as_list()
+            shape = features.low_level[stride].shape.as_list()
             assert shape[1:3] == _strided(size, stride)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_stages_above_the_output_stride_do_not_depend_on_it(name):
+    dense, coarse = [_build(name, (33, 49), stride).stages for stride in (8, 32)]
+    with tf.Session() as session:
+        load_weights(session)
+        found = session.run(
+            [[stages[stride] for stride in (2, 4, 8)] for stages in (dense, coarse)]
+        )
+    for ours, theirs in zip(*found):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("name", [item for item in VARIANTS if _name(item) not in _POOLS_INSIDE])
@@ -101,11 +117,11 @@ def test_dense_features_agree_with_those_of_stride_32_where_both_are(name):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_lower_features_do_not_depend_on_the_output_stride(name):
     record = network.BACKBONES[name]
-    stride = min(record.decoder_strides)
+    stride = min(record.low_level_strides)
     features = [_build(name, (65, 65), output) for output in record.output_strides]
     with tf.Session() as session:
         load_weights(session)
-        first, *others = session.run([item.at_stride[stride] for item in features])
+        first, *others = session.run([item.low_level[stride] for item in features])
     for other in others:
         np.testing.assert_array_equal(first, other)
 
@@ -122,7 +138,7 @@ def test_every_trainable_variable_receives_a_gradient_and_every_regularisation_i
     options = NetworkSpec.of(
         model_variant=name,
         atrous_rates=(6,),
-        decoder_output_stride=(min(network.BACKBONES[name].decoder_strides),),
+        decoder_output_stride=(min(network.BACKBONES[name].low_level_strides),),
         decoder_filters=16,
     )
     images = tf.zeros([2, 65, 65, 3])

@@ -3,20 +3,19 @@
 import numpy as np
 import pytest
 
+from core import layers
 from core.backbones import mobilenet_v2
 from options.network import NetworkOptions
 from tests.resources import golden_json
 from utils.compat import tf
 
 
-def build(images, is_training=False, weight_decay=0.0, **flags):
-    return mobilenet_v2.build(
-        images, NetworkOptions(**flags), is_training=is_training, weight_decay=weight_decay
-    )
+def build(images, mode=None, **flags):
+    return mobilenet_v2.build(images, NetworkOptions(**flags), mode or layers.Mode())
 
 
-def features_of(size, **flags):
-    return build(tf.zeros([1, size, size, 3]), **flags)
+def features_of(size, mode=None, **flags):
+    return build(tf.zeros([1, size, size, 3]), mode, **flags)
 
 
 def variable_shapes():
@@ -32,14 +31,14 @@ def test_variables_are_those_of_the_reference(name, flags):
         for variable in golden_json(f"variables/{name}.json")["variables"]
         if variable["name"].startswith("MobilenetV2/") and variable["model_variable"]
     }
-    features_of(97, is_training=True, weight_decay=4e-5, **flags)
+    features_of(97, layers.Mode(True, True, 4e-5), **flags)
     assert variable_shapes() == {key: value["shape"] for key, value in expected.items()}
     trainable = {variable.op.name for variable in tf.trainable_variables()}
     assert trainable == {key for key, value in expected.items() if value["trainable"]}
 
 
 def test_only_convolution_weights_are_regularised():
-    features_of(65, weight_decay=4e-5)
+    features_of(65, layers.Mode(weight_decay=4e-5))
     weights = [name for name in variable_shapes() if name.endswith("/weights")]
     losses = tf.losses.get_regularization_losses()
     regularised = {loss.op.name.split("/Regularizer")[0] for loss in losses}
@@ -48,7 +47,7 @@ def test_only_convolution_weights_are_regularised():
 
 
 def test_without_weight_decay_nothing_is_regularised():
-    features_of(65, weight_decay=0.0)
+    features_of(65)
     assert not tf.losses.get_regularization_losses()
 
 
@@ -58,14 +57,14 @@ def test_features_have_the_size_of_the_output_stride(size, output_stride):
     features = features_of(size, output_stride=output_stride)
     side = -(-size // output_stride)
     assert features.output.shape.as_list() == [1, side, side, 320]
-    for stride, lower in features.at_stride.items():
+    for stride, lower in features.low_level.items():
         side = -(-size // stride)
         assert stride < output_stride
         assert lower.shape.as_list()[1:3] == [side, side]
 
 
 def test_decoder_features_are_the_filtered_expanded_ones():
-    lower = features_of(65, output_stride=32).at_stride
+    lower = features_of(65, output_stride=32).low_level
     assert {stride: tensor.shape.as_list()[3] for stride, tensor in lower.items()} == {
         4: 144,
         8: 192,
@@ -99,13 +98,13 @@ def test_atrous_rates_start_behind_the_block_whose_stride_is_removed():
 
 @pytest.mark.parametrize("depth_multiplier", [1.0, 0.35])
 def test_every_trainable_variable_receives_a_gradient(depth_multiplier):
-    output = features_of(65, is_training=True, depth_multiplier=depth_multiplier).output
+    output = features_of(65, layers.Mode(True, True), depth_multiplier=depth_multiplier).output
     gradients = tf.gradients(tf.reduce_sum(output), tf.trainable_variables())
     assert None not in gradients
 
 
 def test_frozen_batch_norm_has_no_updates():
-    features_of(65, is_training=False)
+    features_of(65)
     assert not tf.get_collection(tf.GraphKeys.UPDATE_OPS)
 
 

@@ -3,7 +3,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from core import network
+from core import layers, network
 from core.backbones import mobilenet_v3
 from options.network import NetworkOptions, NetworkSpec
 from tests.golden import logits as golden_logits
@@ -19,7 +19,7 @@ def _features(variant, images, **flags):
     options = NetworkOptions(model_variant=variant, **flags)
     record = network.backbone(options)
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
-        return record.build(record.normalize(images), options, is_training=False, weight_decay=0.0)
+        return record.build(record.normalize(images), options, layers.Mode())
 
 
 def _values(fetches):
@@ -76,7 +76,7 @@ def test_channels_are_multiples_of_8_at_every_width(variant, multiplier):
 def test_decoder_features_are_of_their_stride(variant, shapes):
     images = tf.placeholder(tf.float32, [1, 97, 66, 3])
     features = _features(variant, images, output_stride=32)
-    found = {stride: tensor.shape.as_list() for stride, tensor in features.at_stride.items()}
+    found = {stride: tensor.shape.as_list() for stride, tensor in features.low_level.items()}
     assert found == shapes
 
 

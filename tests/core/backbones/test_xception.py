@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core import network
+from core import layers, network
 from core.backbones import scale_to_unit_range, xception
 from core.backbones.xception import IDENTITY, NONE, Block
 from options.network import NetworkOptions, NetworkSpec
@@ -27,8 +27,7 @@ def _features(images, **flags):
         return xception.build(
             scale_to_unit_range(images),
             NetworkOptions(**flags),
-            is_training=False,
-            weight_decay=0.0,
+            layers.Mode(),
             scope="tiny",
             blocks=_BLOCKS,
         )
@@ -80,11 +79,11 @@ def test_multi_grid_needs_one_rate_for_each_convolution_of_the_last_block():
 
 def test_decoder_features_are_of_their_stride_and_from_before_the_next():
     features = _features(tf.placeholder(tf.float32, [1, 97, 66, 3]), output_stride=32)
-    shapes = {stride: tensor.shape.as_list() for stride, tensor in features.at_stride.items()}
+    shapes = {stride: tensor.shape.as_list() for stride, tensor in features.low_level.items()}
     assert shapes == {4: [1, 25, 17, 12], 8: [1, 13, 9, 20], 16: [1, 7, 5, 28]}
     assert features.output.shape.as_list() == [1, 4, 3, 40]
 
 
 def test_features_that_are_no_coarser_than_the_output_are_not_offered_to_a_decoder():
     features = _features(tf.placeholder(tf.float32, [1, 65, 65, 3]), output_stride=8)
-    assert set(features.at_stride) == {4}
+    assert set(features.low_level) == {4}

@@ -173,7 +173,7 @@ def test_an_even_kernel_of_conv2d_same_begins_at_the_image():
 
 
 def test_a_split_separable_convolution_has_both_parts_normalized():
-    with layers.arg_scope(is_training=False, weight_decay=1e-4, decay=0.9):
+    with layers.arg_scope(layers.Mode(weight_decay=1e-4), decay=0.9):
         outputs = layers.split_separable_conv2d(tf.zeros([1, 9, 9, 3]), 5, scope="conv")
     assert outputs.shape.as_list() == [1, 9, 9, 5]
     shapes = _variable_shapes()
@@ -188,7 +188,7 @@ def test_a_split_separable_convolution_has_both_parts_normalized():
 
 
 def test_only_convolution_weights_are_regularised():
-    with layers.arg_scope(is_training=True, weight_decay=0.5, decay=0.9):
+    with layers.arg_scope(layers.Mode(True, True, 0.5), decay=0.9):
         layers.conv2d(tf.zeros([1, 5, 5, 3]), 2, 3, scope="conv")
         layers.depthwise_conv2d(tf.zeros([1, 5, 5, 3]), 3, scope="depthwise")
     (loss,) = tf.losses.get_regularization_losses()
@@ -200,7 +200,7 @@ def test_only_convolution_weights_are_regularised():
 
 def test_shared_weights_are_regularised_once():
     with tf.variable_scope("net", reuse=tf.AUTO_REUSE), layers.arg_scope(
-        is_training=True, weight_decay=0.5, decay=0.9
+        layers.Mode(True, True, 0.5), decay=0.9
     ):
         for _ in range(2):
             layers.conv2d(tf.zeros([1, 5, 5, 3]), 2, 3, scope="conv")
@@ -208,7 +208,7 @@ def test_shared_weights_are_regularised_once():
 
 
 def test_without_weight_decay_there_is_no_regularisation():
-    with layers.arg_scope(is_training=True, weight_decay=0.0, decay=0.9):
+    with layers.arg_scope(layers.Mode(True, True), decay=0.9):
         layers.conv2d(tf.zeros([1, 5, 5, 3]), 2, 3)
     assert not tf.losses.get_regularization_losses()
 

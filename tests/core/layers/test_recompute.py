@@ -29,7 +29,7 @@ def _two_units(is_recomputed, *, uses_between):
     """Returns loss, gradients and moving averages after a step, from the same weights each time."""
     tf.reset_default_graph()
     outputs = tf.random.stateless_normal([2, 5, 5, 4], [1, 2])
-    with layers.arg_scope(is_training=True, weight_decay=0.1, decay=0.5), slim.arg_scope(
+    with layers.arg_scope(layers.Mode(True, True, 0.1), decay=0.5), slim.arg_scope(
         [recompute.unit], recompute=is_recomputed
     ):
         for number in range(2):
