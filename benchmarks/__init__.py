@@ -1,1 +1,1 @@
-"""What things cost: one file per measured thing, `python -m benchmarks.NAME`."""
+"""Speed and cost: one file per benchmark, `python -m benchmarks.NAME`."""

@@ -1,16 +1,16 @@
-r"""How fast data are converted, beside two bounds: `python -m benchmarks.conversion`.
+r"""Speed of the conversion, with two bounds: `python -m benchmarks.conversion`.
 
   python -m benchmarks.conversion --json_path=conversion.json
 
 Files are like PASCAL VOC's: photos of 500x375 as JPEG of about 71 KB, palette masks of about 4 KB.
-In turn, on the same number of processes, these are done with them:
+Measured are, interleaved and on the same number of processes:
 
-- `convert`: `datasets.convert pascal_voc`, every pixel of every mask checked, palettes removed;
-- `bound`: the same files read, the JPEG header parsed, the mask decoded once, records written;
-- `copy`: the same files read, and their bytes written, with nothing decoded.
+- `convert`: `datasets.convert pascal_voc` checks every pixel of every mask and removes palettes;
+- `bound`: reads the files, parses the JPEG header, decodes the mask once, writes records;
+- `copy`: reads the files and writes their bytes, without decoding.
 
-Files are read from the system's cache. The reference converts at 0.028 of `copy` (198 images/s
-where copying goes at 7,000/s, two cores of an Intel).
+Files are read from the system's cache. The reference converts at 0.028 of `copy` (198 images/s with
+7,000 copied images/s, on two cores of an Intel).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from absl import flags
 from PIL import Image, ImageDraw
 
 import common
-from benchmarks import measure, report
-from benchmarks.report import ReportOptions
+from benchmarks import runner
+from benchmarks.runner import BenchmarkOptions
 from common import option
 from datasets import convert
 from datasets.records import tfrecord
@@ -41,13 +41,13 @@ from utils.files import write_text
 
 _HEIGHT, _WIDTH = 375, 500
 _REFERENCE_OF_COPY = 0.028
-# Files that differ; the others are copies of them.
+# Number of different files; the others are copies of them.
 _DISTINCT = 40
 _SHARDS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class ConversionOptions(ReportOptions):
+class ConversionOptions(BenchmarkOptions):
     """What is measured."""
 
     num_images: int = option(flags.DEFINE_integer, 1500, "Images to convert.", minimum=_DISTINCT)
@@ -55,37 +55,40 @@ class ConversionOptions(ReportOptions):
         flags.DEFINE_integer, None, "Processes; unset: one per core.", minimum=1
     )
     work_dir: str | None = option(
-        flags.DEFINE_string, None, "Folder for the files; unset: the system's temporary folder."
+        flags.DEFINE_string, None, "Folder of the files; unset: the system's temporary folder."
     )
 
 
+OPTION_CLASSES = (ConversionOptions,)
+
+
 def main(flag_values):
-    """Reads the flags, measures and prints."""
+    """Measures and publishes the figures."""
     options = common.from_flags(ConversionOptions, flag_values)
-    found = report.Report("conversion", options)
+    found = runner.Run("conversion", options)
     workers = options.num_workers or len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(dir=options.work_dir) as folder:
         image_kb, mask_kb = make_files(folder, options.num_images)
         rows = run(folder, options, workers)
     found.publish(
         list(rows.values()),
-        [report.ratio(rows["convert"], rows[bound]) for bound in ("bound", "copy")],
+        [runner.ratio(rows["convert"], rows[bound]) for bound in ("bound", "copy")],
         heading=f"{options.num_images} images of {_WIDTH}x{_HEIGHT} ({image_kb:.0f} KB) with masks "
         f"({mask_kb:.1f} KB), {workers} processes; the reference: {_REFERENCE_OF_COPY} of copy.",
     )
 
 
 def run(folder: str, options: ConversionOptions, workers: int) -> dict:
-    """Returns the three figures by their names."""
+    """Returns the three figures by name."""
     names = _names(options.num_images)
     functions = {
         "convert": lambda: _convert(folder, workers),
         "bound": lambda: _in_processes(_bound, folder, names, workers),
         "copy": lambda: _in_processes(_copy, folder, names, workers),
     }
-    seconds = measure.interleaved(functions, options.repetitions)
+    seconds = runner.interleaved(functions, options.repetitions)
     return {
-        name: report.rates(name, values, len(names), "images/s") for name, values in seconds.items()
+        name: runner.rates(name, values, len(names), "images/s") for name, values in seconds.items()
     }
 
 
@@ -177,7 +180,7 @@ def _in_processes(function, folder: str, names: list, workers: int):
     for process in processes:
         process.join()
     if any(process.exitcode for process in processes):
-        raise UserError("a process of the bound failed; see above.")
+        raise UserError("a process of the bound failed; see the messages above.")
     shutil.rmtree(output)
 
 
@@ -204,4 +207,4 @@ def _read(path: str) -> bytes:
 
 
 if __name__ == "__main__":
-    common.run(main, ConversionOptions)
+    common.run(main, *OPTION_CLASSES)

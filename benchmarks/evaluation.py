@@ -1,4 +1,4 @@
-r"""Evaluation against the bare forward rate of its network: `python -m benchmarks.evaluation`.
+r"""Speed of evaluation, compared with the network alone: `python -m benchmarks.evaluation`.
 
   python -m benchmarks.evaluation --model_variant=resnet_v1_50
   python -m benchmarks.evaluation --usual --json_path=usual.json
@@ -6,18 +6,18 @@ r"""Evaluation against the bare forward rate of its network: `python -m benchmar
 The records are JPEG images of random scenes with masks, of `--size` each, 21 classes; the weights
 are random. Measured are
 
-- the bare network: logits at one scale, batch 1, of an image that is there already;
+- the bare network: logits at one scale, batch 1, of an image that is in memory;
 - the evaluation at one scale, and at six scales with mirrored images: reading and decoding,
   network, resizing, metrics, and the pictures of the report.
 
-The six scales with mirrored images have 17.4 times the arithmetic of one scale (each scale s
-counts s^2, all twice). The ratio is evaluated images/s, times that factor, over bare images/s: 1
-means that nothing but the network costs time, and that large scales run as efficiently as one. On
-a machine with other work the same ratio of processor times says more.
+Six scales with mirrored images have 17.4 times the arithmetic of one scale (scale s counts s^2,
+everything twice). The ratio is evaluated images/s, times that factor, over bare images/s: 1 means
+that only the network costs time, and that large scales run as efficiently as one. On a busy machine
+the same ratio of CPU times is more reliable.
 
-`--usual` measures the formulation of the DeepLab family beside ours: SpaceToBatch around atrous
-convolutions (on TensorFlow 1.15), a run of its own for every scale and mirrored image, all side by
-side, and TensorFlow's streaming metrics.
+`--usual` also measures the formulation of the DeepLab family: SpaceToBatch around atrous
+convolutions (on TensorFlow 1.15), a separate run of the network for every scale and mirrored image,
+all in one graph, and TensorFlow's streaming metrics.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from absl import flags
 from PIL import Image
 
 import common
-from benchmarks import report
-from benchmarks.report import ReportOptions
+from benchmarks import runner
+from benchmarks.runner import BenchmarkOptions
 from common import option
 from options.data import DataOptions
 from options.device import DeviceOptions
@@ -49,16 +49,16 @@ _SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationOptions(ReportOptions):
+class EvaluationOptions(BenchmarkOptions):
     """What is measured."""
 
     size: int = option(flags.DEFINE_integer, 257, "Height and width of the images.", minimum=33)
     images: int = option(flags.DEFINE_integer, 48, "Images at one scale.", minimum=8)
     repetitions: int = option(
-        flags.DEFINE_integer, 3, "How often each is measured, in turn.", minimum=1
+        flags.DEFINE_integer, 3, "Measurements of each figure, interleaved.", minimum=1
     )
     usual: bool = option(
-        flags.DEFINE_bool, False, "Whether the DeepLab family's formulation is measured too."
+        flags.DEFINE_bool, False, "Also measure the formulation of the DeepLab family."
     )
 
 
@@ -66,11 +66,11 @@ OPTION_CLASSES = (EvaluationOptions, *NETWORK_RECORDS, DeviceOptions)
 
 
 def main(flag_values):
-    """Reads the flags and measures."""
+    """Measures and publishes the figures."""
     options = common.from_flags(EvaluationOptions, flag_values)
     spec = NetworkSpec.from_flags(flag_values)
     device_options = common.from_flags(DeviceOptions, flag_values)
-    found = report.Report("evaluation", options, spec, device_options)
+    found = runner.Run("evaluation", options, spec, device_options)
     with tempfile.TemporaryDirectory() as folder:
         rows, ratios = _measure(options, spec, device_options, folder)
     found.publish(
@@ -110,7 +110,7 @@ def _measure(options, spec, device_options, folder) -> tuple:
                 run = _timed(function, prefix, spec, settings, data[count], crop, backend)
                 cases[label] = (run, count, factor)
         found = {name: [] for name in cases}
-        # In turn, so that a busy moment of the machine does not hit only one of them.
+        # Interleaved, so that a busy moment of the machine does not affect only one.
         for _ in range(options.repetitions):
             for name, (function, _, _) in cases.items():
                 found[name].append(_times_of(function))
@@ -118,7 +118,7 @@ def _measure(options, spec, device_options, folder) -> tuple:
 
 
 def _times_of(function) -> tuple:
-    """Returns the seconds and the processor seconds of a function, or what it says they are."""
+    """Returns the seconds and CPU seconds of a function, unless it returns its own."""
     begin, processor = time.perf_counter(), time.process_time()
     own = function()
     if isinstance(own, tuple):
@@ -131,18 +131,18 @@ def _timed(function, *arguments):
 
 
 def _rows(cases, found) -> tuple:
-    """Returns the figures, and what each is of the bare network's, by time and processor time."""
+    """Returns the figures, and their ratios to the bare network by time and by CPU time."""
     rows, processor, ratios = [], [], []
     for name, (_, count, factor) in cases.items():
         seconds, used = zip(*found[name])
         per_image = statistics.median(used) / count
-        rows.append(report.rates(name, seconds, count, "images/s", **{_PROCESSOR: per_image}))
-        processor.append(report.rates(f"{name}, {_PROCESSOR}", used, count, "images/s"))
+        rows.append(runner.rates(name, seconds, count, "images/s", **{_PROCESSOR: per_image}))
+        processor.append(runner.rates(f"{name}, {_PROCESSOR}", used, count, "images/s"))
         if len(rows) == 1:
             continue
-        ratios.append(report.ratio(rows[-1], rows[0], factor))
+        ratios.append(runner.ratio(rows[-1], rows[0], factor))
         by_processor = f"{ratios[-1].name}, by processor time"
-        ratios.append(report.ratio(processor[-1], processor[0], factor, by_processor))
+        ratios.append(runner.ratio(processor[-1], processor[0], factor, by_processor))
     return rows, ratios
 
 
@@ -193,14 +193,14 @@ def _encoded(image, kind) -> bytes:
 
 @contextlib.contextmanager
 def _bare(prefix, spec, crop, backend):
-    """Gives a function that runs the network once."""
+    """Yields a function that runs the network once."""
     from core import network
     from core.checkpoints import restore as checkpoint
     from core.training import step
     from utils.compat import tf
 
     with tf.Graph().as_default():
-        # A variable: a constant's results could be folded.
+        # A variable, since TensorFlow would fold operations on constants.
         images = tf.Variable(tf.random.uniform([1, *crop, 3], 0, 255, seed=0), trainable=False)
         outputs = network.build(images, spec, _CLASSES, crop_size=crop).logits
         restore = checkpoint.restore_op(prefix, step.network_variables())
@@ -212,7 +212,7 @@ def _bare(prefix, spec, crop, backend):
 
 
 def _ours(prefix, spec, options, data_options, crop, backend) -> tuple:
-    """Evaluates once; returns seconds and processor seconds without building and restoring."""
+    """Evaluates once; returns seconds and CPU seconds without building and restoring."""
     from core import network
     from core.evaluation import evaluator
     from datasets import info as dataset_info
@@ -238,7 +238,7 @@ def _ours(prefix, spec, options, data_options, crop, backend) -> tuple:
 
 
 def _usual(prefix, spec, options, data_options, crop, backend) -> tuple:
-    """Evaluates in the DeepLab family's formulation; returns seconds and processor seconds."""
+    """Evaluates in the DeepLab family's formulation; returns seconds and CPU seconds."""
     from core import network
     from core.checkpoints import restore as checkpoint
     from core.training import step
@@ -289,7 +289,7 @@ def _mean_of_all_runs(images, spec, options, crop):
 
 @contextlib.contextmanager
 def _space_to_batch():
-    """Makes atrous convolutions what tf-slim's are: on TF 1.15 this has SpaceToBatch around it."""
+    """Replaces atrous convolutions by tf-slim's, which on TF 1.15 use SpaceToBatch."""
     from core.layers import convolution
     from utils.compat import tf
 

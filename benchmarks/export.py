@@ -30,8 +30,8 @@ from absl import flags
 from PIL import Image
 
 import common
-from benchmarks import measure, report
-from benchmarks.report import ReportOptions, Row
+from benchmarks import runner
+from benchmarks.runner import BenchmarkOptions, Row
 from common import option
 from options import saved as saved_options
 from options.config import Config
@@ -45,35 +45,35 @@ _BARE = "bare network"
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportLatencyOptions(ReportOptions):
+class ExportLatencyOptions(BenchmarkOptions):
     """What is measured."""
 
     checkpoint_dir: str = option(
         flags.DEFINE_string, "docs/results/camvid", "Folder of the checkpoint and its options."
     )
     crop: int = option(flags.DEFINE_integer, 257, "Height and width of the image.", minimum=33)
-    images: int = option(flags.DEFINE_integer, 10, "Runs of each in a repetition.", minimum=1)
-    cores: int = option(flags.DEFINE_integer, 1, "Cores that all runs are bound to.", minimum=1)
+    images: int = option(flags.DEFINE_integer, 10, "Runs per repetition.", minimum=1)
+    cores: int = option(flags.DEFINE_integer, 1, "Cores to which all runs are bound.", minimum=1)
 
 
 OPTION_CLASSES = (ExportLatencyOptions,)
 
 
 def main(flag_values):
-    """Reads the flags, exports, measures and prints."""
+    """Exports, measures and publishes the figures."""
     options = common.from_flags(ExportLatencyOptions, flag_values)
     cores = sorted(os.sched_getaffinity(0))
     if options.cores > len(cores):
         raise OptionError(f"--cores={options.cores}, but there are {len(cores)}; pass fewer.")
-    found = report.Report("export", options)
+    found = runner.Run("export", options)
     with tempfile.TemporaryDirectory() as folder:
         artifacts, missing = _export(options, folder)
-        # TensorFlow's threads begin with the first session, and inherit this.
+        # TensorFlow's threads start with the first session and inherit this.
         os.sched_setaffinity(0, cores[: options.cores])
         rows = _measure(options, folder, artifacts)
     found.publish(
         rows,
-        [report.ratio(row, rows[0]) for row in rows[1:]],
+        [runner.ratio(row, rows[0]) for row in rows[1:]],
         heading=f"{options.checkpoint_dir} at {options.crop}x{options.crop}, batch 1, "
         f"{options.cores} core(s).",
         missing=missing,
@@ -81,7 +81,7 @@ def main(flag_values):
 
 
 def _openers() -> dict:
-    """Returns what opens each kind of file."""
+    """Returns the function that opens each kind of file."""
     from core.export import frozen, onnx_model, saved_model, tflite
 
     return {
@@ -95,7 +95,7 @@ def _openers() -> dict:
 
 
 def _export(options: ExportLatencyOptions, folder: str) -> tuple:
-    """Exports; returns what the metadata says of the files, and why others are not there."""
+    """Exports; returns the metadata of the files, and why others are missing."""
     from core.export import onnx_model
 
     formats, missing = ["frozen", "savedmodel", "tflite"], {}
@@ -111,20 +111,20 @@ def _export(options: ExportLatencyOptions, folder: str) -> tuple:
         f"--format={','.join(formats)}",
         *(f"--crop_size={options.crop}", f"--crop_size={options.crop}"),
         f"--representative_images={_draw(os.path.join(folder, 'images'), options.crop)}",
-        # Whole numbers are as fast with any images; how well they agree is not measured here.
+        # The speed of int8 does not depend on the images; its accuracy is not measured here.
         "--int8_label_agreement=0",
     ]
     if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
-        raise UserError("the export failed; its messages are above.")
+        raise UserError("the export failed; see the messages above.")
     with open(os.path.join(folder, "net.json"), encoding="utf-8") as file:
         artifacts = json.load(file)["artifacts"]
     for name in set(_openers()) - set(artifacts) - set(missing):
-        missing[name] = "this TensorFlow's converter does not write it."
+        missing[name] = "the converter of this TensorFlow does not support it."
     return artifacts, missing
 
 
 def _draw(folder: str, size: int) -> str:
-    """Writes drawn scenes, which set the ranges of whole numbers."""
+    """Writes drawn scenes, which calibrate int8."""
     from datasets import synthetic_scenes
 
     os.makedirs(folder)
@@ -147,7 +147,7 @@ def _measure(options: ExportLatencyOptions, folder: str, artifacts: dict) -> lis
                 run = stack.enter_context(opened(path))
                 runs[name] = lambda run=run: run(image)
         functions = {name: _repeated(run, options.images) for name, run in runs.items()}
-        seconds = measure.interleaved(functions, options.repetitions)
+        seconds = runner.interleaved(functions, options.repetitions)
     return [
         Row(
             name,
@@ -172,7 +172,7 @@ def _repeated(run, times: int):
 
 @contextlib.contextmanager
 def _checkpoint(options: ExportLatencyOptions, image: np.ndarray):
-    """Gives functions that run the checkpoint: to logits only, and from image to labels."""
+    """Yields functions that run the checkpoint: to logits only, and from image to labels."""
     from core import network
     from core.checkpoints import restore as checkpoint
     from core.export import graph
@@ -190,10 +190,10 @@ def _checkpoint(options: ExportLatencyOptions, image: np.ndarray):
             live = stack.enter_context(tf.Session(graph=whole, config=config))
             live.run(restore)
         with tf.Graph().as_default() as part:
-            # A variable: a constant's results could be folded.
+            # A variable, since TensorFlow would fold operations on constants.
             images = tf.Variable(tf.constant(image[np.newaxis], tf.float32), trainable=False)
             logits = network.build(
-                images, exported.options, exported.num_classes, crop_size=exported.crop_size
+                images, exported.spec, exported.num_classes, crop_size=exported.crop_size
             ).logits
             restore = checkpoint.restore_op(prefix, step.network_variables())
             bare = stack.enter_context(tf.Session(graph=part, config=config))

@@ -1,12 +1,12 @@
-r"""Speed of the training input against decoding alone: `python -m benchmarks.input_pipeline`.
+r"""Speed of the training input, compared with decoding: `python -m benchmarks.input_pipeline`.
 
   python -m benchmarks.input_pipeline
   python -m benchmarks.input_pipeline --cores=1 --json_path=input.json
 
 Makes files of PASCAL VOC's size (500x375, JPEG of about 71 KB, palette mask of some KB), converts
-them, and times in turn, in one process bound to that many cores: the pipeline (crop 513, random
-scale, crop, flip), decoding of the same JPEG and PNG files and nothing else, and the pipeline cut
-short behind each of its stages. The ratio of the first two is what to compare between machines.
+them, and times, interleaved in one process bound to that many cores: the pipeline (crop 513, random
+scale, crop, flip), decoding the same JPEG and PNG files alone, and the pipeline cut off after each
+of its stages. Compare machines by the ratio of the first two.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from absl import flags
 from PIL import Image
 
 import common
-from benchmarks import measure, report
-from benchmarks.report import ReportOptions, Row
+from benchmarks import runner
+from benchmarks.runner import BenchmarkOptions, Row
 from common import option
 from utils import colormap
 from utils.errors import UserError
@@ -43,20 +43,25 @@ _PAD_COLOR = (123.15, 115.9, 103.06)
 
 
 @dataclasses.dataclass(frozen=True)
-class PipelineOptions(ReportOptions):
+class PipelineOptions(BenchmarkOptions):
     """What is measured."""
 
     cores: tuple[int, ...] = option(
         flags.DEFINE_list, (1, 2), "Numbers of cores, comma separated.", convert=int, minimum=1
     )
     images: int = option(flags.DEFINE_integer, 32, "Images of the data set.", minimum=1)
-    batches: int = option(flags.DEFINE_integer, 16, "Batches of 8 a measurement.", minimum=1)
-    epochs: int = option(flags.DEFINE_integer, 10, "Epochs that memory is watched for.", minimum=1)
-    here: bool = option(flags.DEFINE_bool, False, "Measures in this process; prints JSON.")
+    batches: int = option(flags.DEFINE_integer, 16, "Batches of 8 per measurement.", minimum=1)
+    epochs: int = option(
+        flags.DEFINE_integer, 10, "Epochs over which memory is measured.", minimum=1
+    )
+    here: bool = option(flags.DEFINE_bool, False, "Measure in this process and print JSON.")
+
+
+OPTION_CLASSES = (PipelineOptions,)
 
 
 def main(flag_values):
-    """Reads the flags and measures, each number of cores in a process of its own."""
+    """Measures each number of cores in a process of its own."""
     options = common.from_flags(PipelineOptions, flag_values)
     if options.here:
         print(json.dumps(_measure(options, options.cores[0])))
@@ -64,15 +69,14 @@ def main(flag_values):
     available = sorted(os.sched_getaffinity(0))
     if max(options.cores) > len(available):
         raise UserError(
-            f"--cores={','.join(map(str, options.cores))}: only {len(available)} are there; pass "
-            "fewer."
+            f"--cores={','.join(map(str, options.cores))}, but there are only {len(available)}."
         )
-    found = report.Report("input_pipeline", options)
+    found = runner.Run("input_pipeline", options)
     results = [_in_own_process(number, available) for number in options.cores]
     by_core = [_rows(result) for result in results]
     found.publish(
         [row for rows in by_core for row in rows.values()],
-        [report.ratio(rows["pipeline"], rows["decode alone"]) for rows in by_core],
+        [runner.ratio(rows["pipeline"], rows["decode alone"]) for rows in by_core],
         heading=f"Images of 500x375 to batches of {_BATCH}, crop 513.",
         details=_details(results),
     )
@@ -86,26 +90,26 @@ def _in_own_process(cores: int, available: list) -> dict:
         preexec_fn=functools.partial(os.sched_setaffinity, 0, available[:cores]),
     )
     if result.returncode:
-        raise UserError(f"the measurement on {cores} cores failed; its messages are above.")
+        raise UserError(f"the measurement on {cores} cores failed; see the messages above.")
     return json.loads(result.stdout.decode().strip().split("\n")[-1])
 
 
 def _measure(options: PipelineOptions, cores: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         records = make_records(folder, options.images)
-        # First, before other parts of the measurement take memory that could be used again.
+        # First: memory freed by other parts of the measurement could be reused.
         memory = _memory(records, cores, options.epochs * options.images // _BATCH)
         images = options.batches * _BATCH
         parts = {name: _runner(dataset, cores) for name, dataset in _parts(records).items()}
         seconds = {name: [] for name in parts}
         for _ in range(options.repetitions):
             for name, run in parts.items():
-                # What was prepared while others were timed does not count.
+                # Batches that were prefetched while others were timed do not count.
                 run(_WARM_UP)
                 begin = time.perf_counter()
                 run(options.batches)
                 seconds[name].append(time.perf_counter() - begin)
-                # Buffers fill up again, not at the cost of the next part.
+                # Time to refill the buffers, so that this does not slow down the next part.
                 time.sleep(_PAUSE_SECONDS)
         rates = {name: [images / value for value in values] for name, values in seconds.items()}
     return {"cores": cores, "images_per_second": rates, **memory}
@@ -145,7 +149,7 @@ def make_records(folder: str, number: int) -> str:
 
 
 def _jpeg(image: np.ndarray) -> bytes:
-    """Returns a JPEG file of about 71 KB: the best quality that is not larger."""
+    """Returns a JPEG file of at most 71 KB, in the best quality."""
     for quality in range(97, 50, -1):
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, "JPEG", quality=quality)
@@ -155,7 +159,7 @@ def _jpeg(image: np.ndarray) -> bytes:
 
 
 def _parts(records: str) -> dict:
-    """Returns name -> function that makes a data set of batches of something small or whole."""
+    """Returns name -> function that makes a data set of what is measured."""
     from datasets import info as dataset_info
     from datasets.pipeline import input_fn, preprocess
     from datasets.records import shards, tfrecord
@@ -205,7 +209,7 @@ def _parts(records: str) -> dict:
         )[:2]
 
     def mapped_prepared(decodes_image: bool):
-        # Outside of the data set's function, as the pipeline has it: computed once.
+        # Outside of the data set's function, so that it is computed once, as in the pipeline.
         border = image_ops.border(*options.train_crop_size, _PAD_COLOR)
         return _mapped(read(), lambda record: prepared(record, decodes_image, border))
 
@@ -226,9 +230,10 @@ def _grey_pixels(unused_offset, size):
 
 
 def _mapped(dataset, function):
-    """Returns batches of one small number per element, for which the function was computed.
+    """Returns batches of one number per element, for which the function is computed.
 
-    Of a pixel, not of the size: a size that is known before makes TensorFlow leave out the rest.
+    The number depends on a pixel: TensorFlow would prune a computation of which only the shape is
+    needed.
     """
     from utils.compat import tf
 
@@ -266,7 +271,7 @@ def _runner(make_dataset, cores: int):
 
 
 def _memory(records: str, cores: int, batches: int) -> dict:
-    """Returns MB of the process: above the start, and what the second half of the run added."""
+    """Returns the MB added since the start, and by the second half of the run."""
     before = _resident_mb()
     run = _runner(_parts(records)["pipeline"], cores)
     run(max(1, batches // 2))
@@ -285,7 +290,7 @@ def _resident_mb() -> float:
 
 
 def stages(found: dict) -> dict:
-    """Returns the milliseconds per image of each stage on one core, by differences."""
+    """Returns the milliseconds per image of each stage, by differences."""
     rates = found["images_per_second"]
     each = {name: 1000 / statistics.median(values) for name, values in rates.items()}
     return {
@@ -298,7 +303,7 @@ def stages(found: dict) -> dict:
 
 
 def _rows(found: dict) -> dict:
-    """Returns the figures of one number of cores by the names of their parts."""
+    """Returns the figures of one number of cores by name."""
     memory = {name: found[name] for name in ("memory_above_start_mb", "memory_growth_mb")}
     return {
         name: Row(
@@ -320,8 +325,8 @@ def _details(results: list) -> str:
         {"stage": name, "ms per image": value, "share %": 100 * value / total}
         for name, value in milliseconds.items()
     ]
-    return f"Stages, {results[0]['cores']} core(s):\n\n{measure.table(shares)}"
+    return f"Stages, {results[0]['cores']} core(s):\n\n{runner.table(shares)}"
 
 
 if __name__ == "__main__":
-    common.run(main, PipelineOptions)
+    common.run(main, *OPTION_CLASSES)

@@ -5,9 +5,9 @@ r"""Parameters, arithmetic and peak memory of networks: `python -m benchmarks.ne
       --crop_size=321,321 --atrous_rates=12 --atrous_rates=24 --atrous_rates=36
 
 Each network is built and run once in a process of its own, `--repetitions` times. Arithmetic counts
-the multiply-adds of all convolutions as two operations each. Memory is what the process grows by at
-most during a run, its graph and variables being there; of a training step it holds gradients and
-activations, and it depends on the machine's kernels.
+each multiply-add of all convolutions as two operations. Memory is the peak growth of the process
+during a run, with graph and variables already in memory: activations, and gradients in a training
+step. It depends on the machine's kernels.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import sys
 from absl import flags
 
 import common
-from benchmarks import measure, report
-from benchmarks.report import ReportOptions, Row
+from benchmarks import runner
+from benchmarks.runner import BenchmarkOptions, Row
 from common import option
 from options.device import DeviceOptions
 from options.network import NETWORK_RECORDS, NetworkSpec
@@ -33,7 +33,7 @@ from utils.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworksOptions(ReportOptions):
+class NetworksOptions(BenchmarkOptions):
     """What is measured."""
 
     variants: tuple[str, ...] | None = option(
@@ -44,11 +44,11 @@ class NetworksOptions(ReportOptions):
     )
     num_classes: int = option(flags.DEFINE_integer, 21, "Classes.", minimum=1, maximum=255)
     repetitions: int = option(
-        flags.DEFINE_integer, 1, "Processes that measure each network, in turn.", minimum=1
+        flags.DEFINE_integer, 1, "Processes that measure each network, interleaved.", minimum=1
     )
-    run: bool = option(flags.DEFINE_bool, True, "Whether memory is measured, by running.")
+    run: bool = option(flags.DEFINE_bool, True, "Run the network to measure its memory.")
     here: bool = option(
-        flags.DEFINE_bool, False, "Measures --model_variant in this process; prints JSON."
+        flags.DEFINE_bool, False, "Measure --model_variant in this process and print JSON."
     )
 
 
@@ -56,13 +56,13 @@ OPTION_CLASSES = (NetworksOptions, *NETWORK_RECORDS)
 
 
 def main(flag_values):
-    """Reads the flags and measures."""
+    """Measures and publishes the figures."""
     options = common.from_flags(NetworksOptions, flag_values)
     spec = NetworkSpec.from_flags(flag_values)
     if options.here:
         print(json.dumps(_measure(options, spec)))
         return
-    found = report.Report("networks", options, spec)
+    found = runner.Run("networks", options, spec)
     variants = options.variants or _all_variants()
     results = {variant: [] for variant in variants}
     for _ in range(options.repetitions):
@@ -134,7 +134,7 @@ def _backend():
 
 
 def operations_of(operation) -> int:
-    """Returns the multiply-adds of a convolution, times two; 0 for anything else."""
+    """Returns the operations of a convolution, two per multiply-add; 0 for other operations."""
     if operation.type not in ("Conv2D", "DepthwiseConv2dNative"):
         return 0
     outputs = operation.outputs[0].shape.num_elements()
@@ -144,7 +144,7 @@ def operations_of(operation) -> int:
 
 
 def _memory_of(fetch) -> float:
-    """Returns by how many MB the process grows at most while a tensor or operation is run."""
+    """Returns the peak growth of the process in MB while it runs a tensor or operation."""
     from utils.compat import tf
 
     with tf.Session(config=_backend().session_config()) as session:
@@ -160,11 +160,11 @@ def _resident_mb() -> float:
 
 
 def rows(variant: str, results: list) -> list:
-    """Returns the figures of a network: its arithmetic, and its memory if that was measured.
+    """Returns the figures of a network: its arithmetic, and its memory if measured.
 
     Args:
       variant: The network.
-      results: What each of its processes found.
+      results: Of each of its processes.
     """
     first = results[0]
     parameters = {"parameters": first["parameters"]}
@@ -177,7 +177,7 @@ def rows(variant: str, results: list) -> list:
 
 def _table(results: dict) -> str:
     columns = {"forward MB": "forward_mb", "training step MB": "training_mb"}
-    return measure.table(
+    return runner.table(
         [
             {
                 "backbone": f"`{variant}`",

@@ -1,6 +1,6 @@
 """One training step of this project, run on request of `benchmarks.training_step`.
 
-It is the graph that `train_npu.py` trains, with constant random images instead of input files.
+It is the graph that `train_npu.py` trains, with constant random images instead of records.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class StepOptions(Options):
 
     crop: int = option(flags.DEFINE_integer, 257, "Height and width of the images.", minimum=33)
     formulation: str | None = option(
-        flags.DEFINE_string, None, "How convolutions are computed; the device's way if unset."
+        flags.DEFINE_string, None, "How convolutions are computed; unset: the device's default."
     )
     matrix_product: bool = option(
-        flags.DEFINE_bool, False, "Runs a product of two 2048x2048 matrices instead."
+        flags.DEFINE_bool, False, "Run a product of two 2048x2048 matrices instead."
     )
 
 
@@ -37,7 +37,7 @@ OPTION_CLASSES = (StepOptions, *NETWORK_RECORDS, *TRAINING_RECORDS, DeviceOption
 
 
 def main(flag_values):
-    """Builds the step and serves it."""
+    """Builds the step and runs it on request."""
     from deployment import backend as backends
     from utils.compat import tf
 
@@ -68,7 +68,7 @@ def _training_step(options, flag_values, backend):
     shape = [training.train.train_batch_size, options.crop, options.crop]
     if options.formulation is not None:
         backend.formulation = options.formulation
-    # Variables: of constants, TensorFlow would compute all that it can once for all steps.
+    # Variables, since TensorFlow would fold operations on constants.
     images = tf.Variable(tf.random.uniform([*shape, 3], 0.0, 255.0), trainable=False)
     labels = tf.random.uniform([*shape, 1], 0, NUM_CLASSES, tf.int32)
     labels = tf.Variable(labels, trainable=False)
@@ -83,7 +83,7 @@ def _training_step(options, flag_values, backend):
 
 
 def _training_gflop(options, flag_values) -> float:
-    """Returns what a step computes: thrice the forward pass, but of the first layer twice."""
+    """Returns the operations of a step: 3 times the forward pass, 2 times for the first layer."""
     from core import network
     from utils.compat import tf
 

@@ -1,8 +1,8 @@
 """The same training step in PyTorch, run on request of `benchmarks.training_step`.
 
 ResNet-101 with output stride 16, ASPP with rates 6, 12, 18 and image pooling, cross entropy over
-all pixels with an ignore label, L2 regularisation, momentum. Eager mode, as PyTorch is mostly used.
-Needs `requirements/benchmarks.txt` only, so that it runs where TensorFlow is not.
+all pixels with an ignore label, L2 regularization, momentum; eager mode. It needs only
+`requirements/benchmarks.txt`, so that it runs in an environment without TensorFlow.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from benchmarks import worker
 
 NUM_CLASSES = 21
 _ATROUS_RATES = (6, 12, 18)
-# Units, width, stride and rate of the four blocks; the stride is that of the last unit, as in the
-# network that is compared.
+# Units, width, stride and rate of the four blocks; the last unit has the stride, as in our network.
 _BLOCKS = ((3, 64, 2, 1), (4, 128, 2, 1), (23, 256, 1, 1), (3, 512, 1, 2))
 
 
@@ -111,7 +110,7 @@ def _matrix_product(is_bf16):
 
 
 def main():
-    """Builds the step and serves it."""
+    """Builds the step and runs it on request."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--crop", type=int, default=257)
     parser.add_argument("--batch_size", type=int, default=2)

@@ -4,19 +4,21 @@ r"""Speed and memory of a training step: `python -m benchmarks.training_step`.
   python -m benchmarks.training_step --crop=513 --variants=ours,ours_bf16,torch,torch_bf16 \
       --torch_python=TORCH/bin/python
   python -m benchmarks.training_step --variants=ours,usual --more_pythons=TF115/bin/python
+  python -m benchmarks.training_step --variants=ours_independent,ours_ranks
 
-Each variant is a process of its own, and they take turns: one step of each, then the next of each.
-What is compared:
+Each variant is a process of its own, and their steps are interleaved:
 
-  ours, ours_bf16     the step that train_npu.py makes, in fp32 and bf16
+  ours, ours_bf16     the training step of train_npu.py, in fp32 and bf16
   ours_ranks, ours_ranks_bf16  the same in `--processes` ranks of one group, a core and a batch each
-  usual               the same with atrous convolutions through SpaceToBatch, as tf-slim has them
+  ours_independent    the same processes without a group; ours_ranks / ours_independent is the
+                      efficiency of the group
+  usual               the same with atrous convolutions through SpaceToBatch, as in tf-slim
   torch, torch_bf16   the same network in PyTorch, eager, in its default memory layout; with
                       channels last (torch_nhwc, torch_nhwc_bf16)
   product, product_bf16  a product of two 2048x2048 matrices, for the machine's rate
 
-A ratio compares images per second, with products GFLOP per second. The others of ours are over the
-first variant, and ours of the same precision are over what is not ours.
+Ratios compare images per second, those with products GFLOP per second: our other variants with the
+first, and ours with the rest of the same precision.
 
 PyTorch is optional (`requirements/benchmarks.txt`, in an environment of its own).
 """
@@ -32,13 +34,13 @@ import sys
 from absl import flags
 
 import common
-from benchmarks import measure, report
-from benchmarks.report import ReportOptions, Row
+from benchmarks import runner
+from benchmarks.runner import BenchmarkOptions, Row
 from benchmarks.worker import Group, Worker
 from common import option
 from utils.errors import OptionError, UserError
 
-# Variant -> module, and what it is told.
+# Variant -> module and its flags.
 _OURS = "benchmarks.training_of_ours"
 _TORCH = "benchmarks.training_of_torch"
 VARIANTS = {
@@ -46,6 +48,7 @@ VARIANTS = {
     "ours_bf16": (_OURS, ("--precision_mode=bf16",)),
     "ours_ranks": (_OURS, ()),
     "ours_ranks_bf16": (_OURS, ("--precision_mode=bf16",)),
+    "ours_independent": (_OURS, ()),
     "usual": (_OURS, ("--formulation=space_to_batch",)),
     "usual_bf16": (_OURS, ("--formulation=space_to_batch", "--precision_mode=bf16")),
     "torch": (_TORCH, ()),
@@ -69,35 +72,38 @@ NETWORK = (
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingStepOptions(ReportOptions):
+class TrainingStepOptions(BenchmarkOptions):
     """What is measured."""
 
     crop: int = option(flags.DEFINE_integer, 257, "Height and width of the images.", minimum=33)
     batch_size: int = option(flags.DEFINE_integer, 2, "Images per step and process.", minimum=1)
     repetitions: int = option(
-        flags.DEFINE_integer, 8, "Timed steps of each variant, in turn.", minimum=1
+        flags.DEFINE_integer, 8, "Timed steps of each variant, interleaved.", minimum=1
     )
     processes: int = option(
-        flags.DEFINE_integer, 2, "Processes of ours_ranks, a core each.", minimum=2
+        flags.DEFINE_integer,
+        2,
+        "Processes of ours_ranks and ours_independent, each on its own core.",
+        minimum=2,
     )
     variants: tuple[str, ...] = option(
         flags.DEFINE_list,
         ("ours", "ours_bf16", "usual", "torch", "torch_bf16", "product"),
-        "What is measured, comma separated; the first is what others are compared with.",
+        "Variants to measure, comma separated; the others are compared with the first.",
         convert=str,
         choices=tuple(VARIANTS),
     )
     more_pythons: tuple[str, ...] | None = option(
         flags.DEFINE_list,
         None,
-        "Interpreters with other versions of TensorFlow that measure `ours` and `usual` too.",
+        "Python interpreters with other versions of TensorFlow, for `ours` and `usual`.",
         convert=str,
     )
     torch_python: str | None = option(
-        flags.DEFINE_string, None, "Interpreter that has PyTorch; this one if unset."
+        flags.DEFINE_string, None, "Python interpreter with PyTorch; this one if unset."
     )
     extra_flags: tuple[str, ...] | None = option(
-        flags.DEFINE_list, None, "Further flags of train_npu.py for our variants.", convert=str
+        flags.DEFINE_list, None, "More flags of train_npu.py for our variants.", convert=str
     )
 
 
@@ -105,19 +111,19 @@ OPTION_CLASSES = (TrainingStepOptions,)
 
 
 def main(flag_values):
-    """Reads the flags, measures, prints a table."""
+    """Measures the variants and publishes their figures."""
     options = common.from_flags(TrainingStepOptions, flag_values)
-    report_of_run = report.Report("training_step", options)
+    run = runner.Run("training_step", options)
     workers, missing = _start(options)
     try:
         if not workers:
             reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
-            raise OptionError(f"None of --variants could be measured: {reasons}.")
+            raise OptionError(f"none of --variants could be measured: {reasons}.")
         found = _measure(workers, options.repetitions)
     finally:
         for worker in workers.values():
             worker.close()
-    report_of_run.publish(
+    run.publish(
         *figures(found, options.processes),
         heading=f"{options.crop}x{options.crop}, batch {options.batch_size} per process.",
         missing=missing,
@@ -125,7 +131,7 @@ def main(flag_values):
 
 
 def _start(options) -> tuple:
-    """Returns the running workers by name, and why others could not be started."""
+    """Returns the running workers by name, and why others could not start."""
     workers, missing = {}, {}
     cores = sorted(os.sched_getaffinity(0))
     has_torch = _has_torch(options.torch_python or sys.executable)
@@ -134,11 +140,14 @@ def _start(options) -> tuple:
             missing[name] = "PyTorch is not installed; see requirements/benchmarks.txt."
             continue
         if _is_group(name) and len(cores) < options.processes:
-            missing[name] = f"--processes={options.processes} need a core each of {len(cores)}."
+            missing[name] = (
+                f"--processes={options.processes} need a core each, but there are {len(cores)}."
+            )
             continue
         try:
             if _is_group(name):
-                workers[name] = Group(command, cores[: options.processes], in_group=True)
+                in_group = "_ranks" in name
+                workers[name] = Group(command, cores[: options.processes], in_group=in_group)
             else:
                 workers[name] = Worker(command)
         except (UserError, OSError) as error:
@@ -147,7 +156,7 @@ def _start(options) -> tuple:
 
 
 def _is_group(variant: str) -> bool:
-    return "_ranks" in variant
+    return "_ranks" in variant or "_independent" in variant
 
 
 def _commands(options):
@@ -170,34 +179,37 @@ def _our_command(python, arguments, options):
 
 
 def _has_torch(python) -> bool:
-    found = subprocess.run([python, "-c", "import torch"], capture_output=True, check=False)
+    try:
+        found = subprocess.run([python, "-c", "import torch"], capture_output=True)
+    except OSError:
+        return False
     return found.returncode == 0
 
 
 def _measure(workers: dict, steps: int) -> dict:
-    """Returns what each variant is and what each of its steps took."""
+    """Returns the description of each variant with the answers of its steps."""
     answers = {name: [] for name in workers}
 
     def run(name):
         answers[name].append(workers[name].run())
 
-    measure.interleaved({name: lambda name=name: run(name) for name in workers}, steps)
+    runner.interleaved({name: lambda name=name: run(name) for name in workers}, steps)
     return {
-        # The first answer is the run that does not count.
+        # The first answer is the untimed run.
         name: {**workers[name].description, "steps": answers[name][1:]}
         for name in workers
     }
 
 
 def figures(found: dict, processes: int) -> tuple:
-    """Returns the seconds of a step, and how ours compare with each other and with what is not.
+    """Returns the seconds of a step of each variant, and the ratios between variants.
 
     Args:
-      found: Variant -> what `_measure` found of it.
-      processes: Of the variants that have several.
+      found: Variant -> the result of `_measure`.
+      processes: Of the variants with several.
     """
     usual = next((one["gflop"] for one in found.values() if one["gflop"]), None) or 1.0
-    # What a run of each computes: a group has a batch for each process.
+    # The work of a run: a group has a batch for each process.
     work = {
         name: (one["gflop"] or usual) * (processes if _is_group(name) else 1)
         for name, one in found.items()
@@ -205,7 +217,7 @@ def figures(found: dict, processes: int) -> tuple:
     rows = {name: _row(name, one, work[name]) for name, one in found.items()}
     pairs = [_pair(name, list(found)) for name in list(found)[1:]]
     return list(rows.values()), [
-        report.ratio(rows[of], rows[to], work[of] / work[to]) for of, to in pairs
+        runner.ratio(rows[of], rows[to], work[of] / work[to]) for of, to in pairs
     ]
 
 
@@ -225,7 +237,9 @@ def _row(name: str, one: dict, gflop: float) -> Row:
 
 
 def _pair(name: str, names: list) -> tuple:
-    """Returns whose speed is divided by whose, of a variant that is not the first."""
+    """Returns which speed is divided by which, for a variant that is not the first."""
+    if name == "ours_ranks" and "ours_independent" in names:
+        return name, "ours_independent"
     if name.startswith("ours"):
         return name, names[0]
     is_bf16 = name.endswith("bf16") and "ours_bf16" in names

@@ -1,4 +1,4 @@
-"""A process that repeats one thing on request, so that several environments are timed in turn."""
+"""A process that repeats one thing on request, so that different environments are interleaved."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import tempfile
 import time
 from concurrent import futures
 
-from deployment.launch import cluster_environment
-from deployment.ranks import ports
+from deployment.ranks import membership, ports
 from utils.errors import UserError
 
 
 def serve(function, description: dict):
     """Runs a function once for each line of standard input; called in the worker process.
 
-    Prints one line of JSON at the start, `description`, and one for each run: seconds, seconds of
-    processor time, and the process's peak memory so far in MB.
+    Prints `description` as a line of JSON at the start, and a line after each run: seconds, CPU
+    seconds, and the process's peak memory so far in MB.
     """
     print(json.dumps(description), flush=True)
     for _ in sys.stdin:
@@ -35,17 +34,17 @@ def serve(function, description: dict):
 
 
 class Worker:
-    """The other end of `serve`: starts the process and asks it to run.
+    """Starts a process that calls `serve`, and makes it run.
 
     Attributes:
-      description: What the process said of itself.
+      description: The description that the process printed.
     """
 
     def __init__(self, command: list, environment: dict | None = None):
         """Starts a process and waits until it is ready.
 
         Raises:
-          UserError: If it ends instead, with the last lines of what it said.
+          UserError: If it ends instead, with the last lines of its output.
         """
         # Open as long as the process runs.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
@@ -59,7 +58,7 @@ class Worker:
         self.description = self._answer()
 
     def run(self) -> dict:
-        """Has the process run its function once; returns its answer."""
+        """Makes the process run its function once; returns its answer."""
         self._process.stdin.write(b"\n")
         self._process.stdin.flush()
         return self._answer()
@@ -77,15 +76,15 @@ class Worker:
             return json.loads(line)
         status = self._process.wait()
         self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").strip().split("\n")[-3:]
-        raise UserError(f"A measuring process ended with status {status}: {' '.join(said)}")
+        lines = self._errors.read().decode(errors="replace").strip().split("\n")[-3:]
+        raise UserError(f"a measuring process ended with status {status}: {' '.join(lines)}")
 
 
 class Group:
-    """Several processes, a core each, that run at once; the slowest counts.
+    """Several processes that run at the same time, each on its own core; the slowest counts.
 
     Attributes:
-      description: What the first process said of itself.
+      description: The description that the first process printed.
     """
 
     def __init__(self, command: list, cores: list, *, in_group: bool):
@@ -94,7 +93,7 @@ class Group:
         Args:
           command: Of each process.
           cores: Numbers of the cores.
-          in_group: Whether they are ranks of one group; else they know nothing of each other.
+          in_group: Whether they are ranks of one group, or independent.
 
         Raises:
           UserError: If one of them ends instead.
@@ -104,8 +103,8 @@ class Group:
         def start(rank):
             environment = {**os.environ}
             if in_group:
-                environment[cluster_environment.ADDRESSES] = ",".join(addresses)
-                environment[cluster_environment.RANK] = str(rank)
+                environment[membership.ADDRESSES] = ",".join(addresses)
+                environment[membership.RANK] = str(rank)
             return Worker(["taskset", "--cpu-list", str(cores[rank]), *command], environment)
 
         with futures.ThreadPoolExecutor(len(cores)) as pool:
@@ -118,7 +117,7 @@ class Group:
         self.description = self._workers[0].description
 
     def run(self) -> dict:
-        """Has all run at once; returns the seconds of the slowest, and the sums of the rest."""
+        """Makes all run at once; returns the seconds of the slowest, and the sums of the rest."""
         with futures.ThreadPoolExecutor(len(self._workers)) as pool:
             answers = list(pool.map(Worker.run, self._workers))
         return {
@@ -129,6 +128,6 @@ class Group:
 
     def close(self):
         """Ends all processes."""
-        # At once: a rank may wait for the others before it ends.
+        # In parallel: a rank may wait for the others before it ends.
         with futures.ThreadPoolExecutor(max(1, len(self._workers))) as pool:
             list(pool.map(Worker.close, self._workers))

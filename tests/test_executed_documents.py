@@ -38,7 +38,7 @@ EXCUSED = {
     r"-m datasets\.fetch": "downloads; tests/datasets/test_fetch.py has a server of its own",
     r"--hosts=": "needs two hosts; tests/test_two_hosts.py makes them",
     r"^(for host in|done$|wait$)": "the loop around ssh",
-    r"-m benchmarks\.(training_step|scaling)\b": "minutes; tests/benchmarks runs it small",
+    r"-m benchmarks\.training_step\b": "minutes; tests/benchmarks runs it small",
 }
 # Pattern of a command -> flags that are added to it, which win over its own.
 SMALLER = {
