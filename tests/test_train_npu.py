@@ -148,7 +148,7 @@ def test_weights_of_another_class_count_need_the_flag_that_drops_the_head(record
     [
         ({"label_weights": (1.0, 2.0)}, "--label_weights has 2 values"),
         ({"train_split": "val"}, "no records of split val"),
-        ({"model": {"model_variant": "resnet_v2_50"}}, "resnet_v2_50 is no known"),
+        ({"model": {"model_variant": "resnet_v2_50"}}, "resnet_v2_50 is not a known"),
         ({"tf_initial_checkpoint": "nowhere/model.ckpt"}, "no checkpoint at nowhere/model.ckpt"),
     ],
 )

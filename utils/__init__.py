@@ -1,1 +1,1 @@
-"""Leaf helpers: they import nothing else of this project."""
+"""Helpers that import nothing else of this project."""

@@ -1,4 +1,4 @@
-"""The geometry of the report's charts: numbers in, positions and texts out; the template draws."""
+"""The layout of the report's charts: numbers in, positions and texts for the template out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-# More points than this are drawn as means of neighbours with the range around them.
+# More points than this are averaged in groups of neighbours, with their range as a band.
 _MOST_POINTS = 150
 _WIDTH, _HEIGHT = 460.0, 260.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50.0, 14.0, 12.0, 40.0
@@ -20,7 +20,7 @@ class Curve:
     Attributes:
       name: Its name in the legend.
       color: A CSS colour.
-      points: (x, y) pairs in the order of x; y that is no finite number is left out.
+      points: (x, y) pairs in the order of x; points without a finite y are omitted.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Line:
       name: Its name in the legend.
       color: A CSS colour.
       path: Points of an SVG polyline.
-      band: Points of an SVG polygon around it, the range of what was averaged, or "".
+      band: Points of an SVG polygon around it, the range of averaged values, or "".
       dots: (x, y, text) to hover over.
     """
 
@@ -49,7 +49,7 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class LineChart:
-    """A chart in the coordinates of the drawing; the attributes say where things are."""
+    """A chart in the coordinates of the drawing."""
 
     title: str
     x_label: str
@@ -70,7 +70,7 @@ def line_chart(title: str, x_label: str, curves, *, marker=None) -> LineChart | 
 
     Args:
       title: Its title.
-      x_label: What the horizontal axis is.
+      x_label: The label of the horizontal axis.
       curves: The curves.
       marker: (x, text) of a vertical line, or None.
 
@@ -115,7 +115,7 @@ def _range(values):
 
 
 def _y_range(values):
-    """Returns the axis' range: from zero, unless all values lie far from it."""
+    """Returns the range of the axis: from zero, unless all values are far from it."""
     low, high = min(values), max(values)
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     starts_at_zero = 0.0 <= low < 0.7 * high
@@ -151,7 +151,7 @@ def _line(curve, x_label, to_x, to_y) -> Line:
 
 
 def _groups(points):
-    """Returns lists of neighbours, about equally long, at most _MOST_POINTS."""
+    """Returns at most _MOST_POINTS lists of neighbours of about equal length."""
     size = -(-len(points) // _MOST_POINTS)
     return [points[start : start + size] for start in range(0, len(points), size)]
 
@@ -161,12 +161,12 @@ def _joined(points):
 
 
 def ticks(low: float, high: float, count: int) -> list:
-    """Returns about `count` round numbers in a range: multiples of 1, 2 or 5 by a power of 10.
+    """Returns about `count` round numbers in a range: multiples of 1, 2 or 5 times a power of 10.
 
     Args:
-      low: Begin of the range.
+      low: Start of the range.
       high: Its end, > low.
-      count: The wanted number, > 0.
+      count: The desired number, > 0.
     """
     raw = (high - low) / count
     power = 10.0 ** math.floor(math.log10(raw))
@@ -177,7 +177,7 @@ def ticks(low: float, high: float, count: int) -> list:
 
 
 def number(value: float) -> str:
-    """Returns a number as a person writes it: 0, 0.25, 1,500, 30k, 2e-5."""
+    """Returns a short text of a number: 0, 0.25, 1,500, 30k, 2e-5."""
     if abs(value) < 1e-12:
         return "0"
     if abs(value) >= 10000 and value % 1000 == 0:
@@ -199,10 +199,10 @@ class Reliability:
       right: Where they end.
       top: Accuracy 1.
       bottom: Accuracy 0.
-      base: Where the bars of the pixels' shares stand.
-      ticks: (x, y, text) of both axes; the text is in per cent.
+      base: Bottom of the bars of the pixels' shares.
+      ticks: (x, y, text) of both axes; the text is in percent.
       bars: (x, y, width, height, text to hover over) of each bin's accuracy.
-      marks: (x, y, width) of each bin's mean confidence, where its accuracy should be.
+      marks: (x, y, width) of each bin's mean confidence, which ideally equals its accuracy.
       shares: (x, y, width, height) of each bin's share of pixels.
     """
 
@@ -219,15 +219,15 @@ class Reliability:
     shares: tuple
 
 
-# Height below the diagram for the shares of pixels, and the gap between both.
+# Height of the shares of pixels below the diagram, and the gap between both.
 _SHARES_HEIGHT, _SHARES_GAP = 46.0, 30.0
 
 
 def reliability(bins) -> Reliability:
-    """Lays out how often a network is right against how sure it is.
+    """Lays out the accuracy of a network over its confidence.
 
     Args:
-      bins: Dicts of `confidence`, `accuracy` and `share` of bins of equal width over 0 to 1.
+      bins: Dicts of `confidence`, `accuracy` and `share` of equal bins over 0 to 1.
     """
     left, right, top = _LEFT, _WIDTH - _RIGHT, _TOP
     bottom = top + 220.0
@@ -266,14 +266,14 @@ def reliability(bins) -> Reliability:
 
 @dataclasses.dataclass(frozen=True)
 class HeatMap:
-    """A normalised confusion matrix in the coordinates of the drawing.
+    """A normalized confusion matrix in the coordinates of the drawing.
 
     Attributes:
       cell: Width and height of a cell.
       margin: Space for the names at the left and the top.
       size: Width and height of the whole drawing.
       cells: (x, y, opacity, whether on the diagonal, text in the cell, text to hover over).
-      empty_rows: y of the rows without a pixel.
+      empty_rows: y of the rows without pixels.
       row_names: (y, text) at the left.
       column_names: (x, text) at the top.
       font: Size of the names.
@@ -289,9 +289,9 @@ class HeatMap:
     font: float
 
 
-# Up to so many classes -> size of a cell in pixels.
+# Largest number of classes -> size of a cell in pixels.
 _CELL_SIZES = ((4, 88.0), (12, 50.0), (24, 36.0), (40, 22.0), (80, 13.0), (256, 7.0))
-# Cells below this share of a row are left white: thousands of them would say nothing.
+# Cells below this share of a row stay white, since there could be thousands of them.
 _LEAST_SHARE = 0.001
 
 
@@ -305,7 +305,7 @@ def heat_map(confusion, names) -> HeatMap:
     confusion = np.asarray(confusion, np.float64)
     classes = len(names)
     cell = next(size for most, size in _CELL_SIZES if classes <= most)
-    # Names fit on cells of 13 pixels; below that every tenth id must do.
+    # Names fit on cells of 13 pixels; smaller ones get every tenth id.
     named = cell >= 13.0
     font = min(12.0, max(9.0, cell - 3.0))
     longest = max(len(_short(name)) for name in names) if named else 3
@@ -337,7 +337,7 @@ def _cells(confusion, totals, names, cell, margin):
             f"{names[row]} predicted as {names[column]}: {100.0 * share:.1f} % "
             f"({int(confusion[row, column]):,} pixels)"
         )
-        # The square root lets small confusions show.
+        # The square root makes small confusions visible.
         opacity = round(float(np.sqrt(share)), 3)
         x, y = margin + column * cell, margin + row * cell
         yield round(x, 1), round(y, 1), opacity, bool(row == column), percent, hover
@@ -353,7 +353,7 @@ def confusions(confusion, names, count: int) -> list:
     Args:
       confusion: Integers [classes, classes], rows are labels.
       names: Class names by id.
-      count: How many at most.
+      count: The most to return.
     """
     wrong = np.array(confusion, np.int64)
     totals = wrong.sum(axis=1)

@@ -1,7 +1,7 @@
-"""The colours that classes are shown in: PASCAL VOC, Cityscapes, ADE20K, Mapillary Vistas.
+"""The colour maps of the DeepLab family: PASCAL VOC, Cityscapes, ADE20K, Mapillary Vistas.
 
-A colour map is a uint8 array [labels, 3], red, green, blue. All maps are those of the DeepLab
-family; PASCAL's is a rule, the others are tables, written here as hexadecimal digits.
+A colour map is a uint8 array [labels, 3] of red, green, blue. PASCAL's is computed; the others are
+tables in hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -81,18 +81,18 @@ MAPS = {
 
 
 def create(name: str) -> np.ndarray:
-    """Returns the map of a name.
+    """Returns the map with a name.
 
     Raises:
       OptionError: If there is no such map.
     """
     if name not in MAPS:
-        raise OptionError(f"{name} is no known colour map; known: {', '.join(sorted(MAPS))}.")
+        raise OptionError(f"{name} is not a known colour map; known: {', '.join(sorted(MAPS))}.")
     return MAPS[name]()
 
 
 def colorize(label: np.ndarray, colors) -> np.ndarray:
-    """Returns the picture of a label.
+    """Returns labels as colours.
 
     Args:
       label: Integers [h, w]; every value must have a colour.

@@ -1,7 +1,7 @@
-"""The only file that knows TensorFlow versions: 1.15, 2.6 and 2.21 behind one name.
+"""TensorFlow 1.15, 2.6 and 2.21 behind one interface; only this file depends on the version.
 
-`tf` is the TF 1 API in graph mode and `slim` is tf-slim, the same objects on every version. All
-other modules take both from here; what differs between versions is a named function below.
+`tf` is the TF 1 API in graph mode and `slim` is tf-slim, the same on every version. All other
+modules import both from here; differences between versions are functions below.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import sys
 import tempfile
 from typing import NamedTuple
 
-# Whether convolutions run by oneDNN is left to TensorFlow, which takes it where the processor has
-# AVX-512 with VNNI: without AVX-512 its fused convolutions are ten times as slow as Eigen's. See
+# TensorFlow decides whether to use oneDNN, and does so on processors with AVX-512 and VNNI: without
+# AVX-512 oneDNN's fused convolutions are ten times as slow as Eigen's. See
 # docs/decisions/0013-kernels-that-tensorflow-chooses.md.
 #
-# Start-up chatter of the runtime; errors still show.
+# Hides startup messages of the runtime, but not errors.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 @contextlib.contextmanager
 def _quiet_standard_error():
-    """Holds back what native code writes while TensorFlow is loaded; shown if loading fails.
+    """Hides the output of native code while TensorFlow is imported, unless the import fails.
 
-    TF 2.21 writes notices before it reads its log level.
+    TF 2.21 writes messages before it reads its log level.
     """
     sys.stderr.flush()
     kept = os.dup(2)
@@ -44,7 +44,7 @@ def _quiet_standard_error():
 with _quiet_standard_error():
     import tensorflow.compat.v1 as tf
 
-# TensorFlow's own notices of deprecation: this code base chooses the old API on purpose.
+# Hides deprecation warnings: this code base uses the old API on purpose.
 tf.logging.set_verbosity(tf.logging.ERROR)
 tf.disable_v2_behavior()
 
@@ -79,12 +79,12 @@ VERSION = tuple(int(part) for part in tf.__version__.split(".")[:2])
 
 
 def uses_onednn() -> bool:
-    """Whether kernels for CPU are oneDNN's rather than Eigen's.
+    """Whether CPU kernels are oneDNN's rather than Eigen's.
 
-    `TF_ENABLE_ONEDNN_OPTS` in the environment decides. Where it is not set TF 2.21 goes by the
-    processor's instructions, and 2.6 and 1.15 take Eigen's. TF 2.6 does not tell; 1.15 has no
-    choice. On some processors (a virtual AMD EPYC) oneDNN of 2.6 divides by zero, or leaves batch
-    norm's output unwritten and says nothing.
+    `TF_ENABLE_ONEDNN_OPTS` in the environment decides. If it is not set, TF 2.21 decides by the
+    processor's instructions, and 2.6 and 1.15 use Eigen. TF 2.6 has no function that tells; 1.15
+    has no choice. On some processors (a virtual AMD EPYC) oneDNN of 2.6 divides by zero, or
+    silently leaves batch norm's output unwritten.
     """
     if VERSION[0] == 1:
         return False
@@ -98,7 +98,7 @@ def uses_onednn() -> bool:
 def has_native_atrous_gradient() -> bool:
     """Whether `tf.nn.conv2d(..., dilations=...)` can be trained on a CPU.
 
-    Only oneDNN's kernels have it; Eigen's refuse, on every version.
+    Only oneDNN's kernels have that gradient; Eigen's raise an error, on every version.
     """
     return uses_onednn()
 
@@ -106,24 +106,24 @@ def has_native_atrous_gradient() -> bool:
 def has_new_tflite_converter() -> bool:
     """Whether TFLite's converter is that of TF 2.
 
-    TF 1.15's aborts on a uint8 input before float arithmetic, and has no 8-bit form of some
-    operations (a ReLU6 that it does not merge with a convolution).
+    TF 1.15's aborts on a uint8 input before float arithmetic, and lacks the 8-bit form of some
+    operations (a ReLU6 that it does not fuse with a convolution).
     """
     return VERSION[0] > 1
 
 
 def host_session(graph: tf.Graph | None = None) -> tf.Session:
-    """Returns a session that leaves GPUs alone, for what the host does beside a device.
+    """Returns a session that does not use GPUs, for work on the host.
 
-    A process has one configuration of its GPUs, which the first session that uses them sets.
+    The first session that uses GPUs sets their configuration for the whole process.
     """
     return tf.Session(graph=graph, config=tf.ConfigProto(device_count={"GPU": 0}))
 
 
 def add_control_input(operation: tf.Operation, earlier: tf.Operation):
-    """Makes an operation that exists already wait for another one.
+    """Makes an existing operation wait for another one.
 
-    The same private method on every version; the public ways order only what is built later.
+    This private method exists on every version; public functions affect only later operations.
     """
     operation._add_control_input(earlier)
 
@@ -134,16 +134,16 @@ def all_reduce(
     """Returns the sum or the mean of a tensor over all ranks, the same bits on each.
 
     Args:
-      tensor: Of a device that is stated, as TF 1.15 demands; float32, float64, int32 or int64.
+      tensor: With an explicit device, as TF 1.15 requires; float32, float64, int32 or int64.
       ranks: Number of ranks; more than 1.
       group_key: Number of the group of ranks.
-      instance_key: Number of this operation, the same in all ranks and no other's.
-      is_mean: Whether the mean is returned, else the sum.
+      instance_key: Unique number of this operation, the same on all ranks.
+      is_mean: Whether to return the mean instead of the sum.
       hint: "auto", "ring" or "nccl".
     """
     from tensorflow.python.ops import collective_ops
 
-    # The first interface of these operations, the only one that all versions have.
+    # The first version of these operations, the only one in all versions of TensorFlow.
     final = "Div" if is_mean else "Id"
     return collective_ops.all_reduce(
         tensor, ranks, group_key, instance_key, "Add", final, communication_hint=hint
@@ -153,15 +153,15 @@ def all_reduce(
 def broadcast(
     tensor: tf.Tensor, ranks: int, group_key: int, instance_key: int, *, sends: bool, hint: str
 ) -> tf.Tensor:
-    """Returns on all ranks the tensor of the one that sends.
+    """Returns the tensor of the sending rank on all ranks.
 
     Args:
-      tensor: As for `all_reduce`, with a static shape; of those that receive only shape and type
-        count.
+      tensor: As for `all_reduce`, with a static shape; on receiving ranks only shape and type are
+        used.
       ranks: Number of ranks; more than 1.
       group_key: Number of the group of ranks.
-      instance_key: Number of this operation, the same in all ranks and no other's.
-      sends: Whether this rank sends; one does.
+      instance_key: Unique number of this operation, the same on all ranks.
+      sends: Whether this rank sends; exactly one does.
       hint: "auto", "ring" or "nccl".
     """
     from tensorflow.python.ops import collective_ops
@@ -173,10 +173,10 @@ def broadcast(
 
 
 def start_profile(folder: str):
-    """Starts to trace what this process runs; `stop_profile` writes it for TensorBoard.
+    """Starts to trace this process; `stop_profile` writes the trace for TensorBoard.
 
     Args:
-      folder: TensorBoard finds the trace in its folder `plugins/profile`.
+      folder: The trace is written to its subfolder `plugins/profile`.
     """
     if VERSION[0] == 1:
         from tensorflow.python.eager import profiler
@@ -192,7 +192,7 @@ def stop_profile(folder: str):
     """Ends a trace and writes it.
 
     Args:
-      folder: As given to `start_profile`.
+      folder: As for `start_profile`.
     """
     if VERSION[0] == 1:
         from tensorflow.python.eager import profiler
@@ -205,10 +205,10 @@ def stop_profile(folder: str):
 
 
 def matmul_prefers_wide_results() -> bool:
-    """Whether a^T b is faster as (b^T a)^T where it is taller than wide.
+    """Whether a^T b is faster as (b^T a)^T if it is taller than wide.
 
-    So it is with Eigen's kernels (1024x256 from 578 pixels: 81 instead of 59 GFLOP/s on one core),
-    not with oneDNN's.
+    True for Eigen's kernels (1024x256 from 578 pixels: 81 instead of 59 GFLOP/s on one core), not
+    for oneDNN's.
     """
     return not uses_onednn()
 
@@ -216,21 +216,21 @@ def matmul_prefers_wide_results() -> bool:
 def why_no_bf16_on_cpu() -> str | None:
     """Returns why this TensorFlow cannot compute in bf16 on CPU, or None if it can.
 
-    Both the kernels and the rewriting of graphs come with oneDNN.
+    Both the kernels and the graph rewriting need oneDNN.
     """
     if VERSION < (2, 9):
-        return f"TensorFlow {tf.__version__} has no such kernels for CPU"
+        return f"TensorFlow {tf.__version__} has no bf16 kernels for CPU"
     if not uses_onednn():
-        return "TensorFlow does not use oneDNN (TF_ENABLE_ONEDNN_OPTS=1 makes it)"
+        return "TensorFlow does not use oneDNN (set TF_ENABLE_ONEDNN_OPTS=1)"
     return None
 
 
 class Gpu(NamedTuple):
-    """A GPU that TensorFlow sees.
+    """A GPU that TensorFlow finds.
 
     Attributes:
       name: Its model, such as "NVIDIA A100-SXM4-40GB".
-      capability: Its compute capability, such as (8, 0); None where TensorFlow does not tell.
+      capability: Its compute capability, such as (8, 0); None if TensorFlow does not report it.
     """
 
     name: str
@@ -238,14 +238,14 @@ class Gpu(NamedTuple):
 
 
 def is_built_with_cuda() -> bool:
-    """Whether this TensorFlow can use NVIDIA's GPUs."""
+    """Whether this TensorFlow supports NVIDIA GPUs."""
     return tf.test.is_built_with_cuda()
 
 
 def visible_gpus() -> list:
-    """Returns the GPUs that TensorFlow sees, each a `Gpu`; takes none of their memory.
+    """Returns the GPUs that TensorFlow finds, each a `Gpu`, without allocating memory on them.
 
-    TensorFlow tells a GPU's model and compute capability from 2.4 on.
+    TensorFlow reports a GPU's model and compute capability from 2.4 on.
     """
     experimental = tf.config.experimental
     tell = getattr(experimental, "get_device_details", lambda unused_device: {})
@@ -258,10 +258,10 @@ def visible_gpus() -> list:
 
 
 def set_tf32(allowed: bool) -> bool:
-    """Allows or forbids fp32 products with TF32's 10 bits of mantissa, on GPUs that have it.
+    """Allows or forbids TF32 (10 bits of mantissa) for fp32 products on GPUs that support it.
 
     Returns:
-      Whether this TensorFlow has the switch; it came with 2.4.
+      Whether this TensorFlow has the switch, as versions from 2.4 on do.
     """
     switch = getattr(tf.config.experimental, "enable_tensor_float_32_execution", None)
     if switch is None:
@@ -276,5 +276,5 @@ def is_tested() -> bool:
 
 
 def pythons_of_npu_adapter() -> tuple:
-    """Returns the Pythons that the Ascend adapter of this TensorFlow is made for, if it has one."""
+    """Returns the Python versions that the Ascend adapter for this TensorFlow supports."""
     return {(1, 15): ("3.7",), (2, 6): ("3.7", "3.8", "3.9")}.get(VERSION, ())

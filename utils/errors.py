@@ -1,4 +1,4 @@
-"""The errors that a user sees as one sentence instead of a traceback."""
+"""Errors that are shown as one sentence instead of a traceback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 
 
 class UserError(Exception):
-    """Something outside the code is wrong; the message says what, and what to do about it."""
+    """Something outside the code is wrong; the message says what, and how to fix it."""
 
 
 class OptionError(UserError, ValueError):
@@ -14,7 +14,7 @@ class OptionError(UserError, ValueError):
 
 
 class Interrupted(Exception):
-    """The process was asked to end by SIGTERM or SIGINT.
+    """The process received SIGTERM or SIGINT.
 
     Attributes:
       signal_number: The signal.
@@ -26,12 +26,12 @@ class Interrupted(Exception):
 
 
 def reason_of(error: Exception) -> str:
-    """Returns the line of an error that says what is wrong.
+    """Returns the line of an error message that contains the reason.
 
-    It is the first one, but for the errors of a session of TensorFlow 2.21: these begin with where
-    it happened, and the reason stands behind the name of the node.
+    It is the first line, except for session errors of TensorFlow 2.21: these begin with the
+    location, and the reason follows the name of the node.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     nodes = [number for number, line in enumerate(lines) if line.startswith("Node: ")]
-    behind = lines[nodes[0] + 1 :] if nodes else lines
-    return behind[0] if behind else type(error).__name__
+    reasons = lines[nodes[0] + 1 :] if nodes else lines
+    return reasons[0] if reasons else type(error).__name__

@@ -25,10 +25,10 @@ def resize_bilinear(image: tf.Tensor, size) -> tf.Tensor:
 
 
 def resize_nearest(image: tf.Tensor, size) -> tf.Tensor:
-    """Resizes by nearest neighbour with aligned corners, halves rounded up.
+    """Resizes by nearest neighbour with aligned corners, rounding halves up.
 
     Args:
-      image: [h, w, channels], any type, which the result keeps.
+      image: [h, w, channels], any type; the result has the same.
       size: Height and width, as numbers or an int32 tensor [2].
     """
     return tf.image.resize_nearest_neighbor(image[tf.newaxis], size, align_corners=True)[0]
@@ -44,24 +44,24 @@ def size_in_range(
     keep_aspect_ratio: bool = True,
     math=tf,
 ):
-    """Returns the size to resize to so that the shorter side is `min_size`.
+    """Returns the size at which the shorter side is `min_size`.
 
     If that makes the longer side larger than `max_size`, the longer side becomes `max_size`
     instead. Sides are rounded down, then up to a multiple of `factor` plus 1, so that corners stay
-    aligned at that output stride. Computed in float32 like the DeepLab family's sizes: in double
-    precision some differ by one.
+    aligned at that output stride. Computed in float32, as in the DeepLab family: in double
+    precision some sizes differ by one.
 
     Args:
       height: float32 tensor, or numpy array with `math=numpy`.
       width: The same.
-      min_size: Wanted length of the shorter side, in pixels.
+      min_size: Length of the shorter side, in pixels.
       max_size: Largest length of the longer side, lowered to a multiple of `factor` plus 1.
       factor: See above; None keeps the size.
-      keep_aspect_ratio: If False both sides get the longer one's length.
-      math: The module that computes, `tf` or numpy.
+      keep_aspect_ratio: If False, both sides get the length of the longer one.
+      math: The module to compute with, `tf` or numpy.
 
     Returns:
-      Height and width, float32 of the shape of the arguments, whole numbers.
+      Height and width, float32 integers of the shape of the arguments.
     """
     scale = min_size / math.minimum(height, width)
     new_height, new_width = math.floor(height * scale), math.floor(width * scale)
@@ -81,35 +81,35 @@ def size_in_range(
 
 
 def border(height: int, width: int, color) -> tf.Tensor:
-    """Returns the values of an area of one colour for `pad`: [height * width * channels].
+    """Returns the values of a uniform area for `pad`: [height * width * channels].
 
     Args:
       height: Rows.
       width: Columns.
       color: One number for each channel.
     """
-    # Whole rows are repeated: TensorFlow repeats single pixels ten times more slowly.
+    # Rows are repeated, since repeating single pixels is ten times slower in TensorFlow.
     return tf.tile(tf.tile(tf.convert_to_tensor(color), [width]), [height])
 
 
 def pad(image: tf.Tensor, height, width, color, left=0, values=None) -> tf.Tensor:
-    """Pads at the bottom and at the right, or some of it at the left.
+    """Pads at the bottom and at the right, with `left` of the columns at the left.
 
     Args:
       image: [h, w, channels].
       height: Rows afterwards, at least h.
       width: Columns afterwards, at least w.
       color: One number for each channel.
-      left: How many of the new columns are put at the left.
-      values: The `border` of this height, width and color: made outside of a tf.data function, it
-        is computed once and not for each image.
+      left: Number of new columns at the left.
+      values: The `border` of this height, width and color; if it is created outside of a tf.data
+        function, it is computed once instead of for each image.
     """
     rows, columns, channels = tf.unstack(tf.shape(image))
     if values is None:
         values = border(height, width, tf.cast(tf.convert_to_tensor(color), image.dtype))
 
-    # Rows are put together as rows of values, and the border is cut as one row: of rows of pixels
-    # TensorFlow's kernels copy one pixel after the other.
+    # Rows are concatenated as rows of values, and the border is sliced as a single row, since
+    # TensorFlow's kernels copy rows of pixels pixel by pixel.
     def part(height, width):
         width *= channels
         return tf.reshape(values[: height * width], tf.stack([height, width]))
@@ -132,7 +132,7 @@ def pad(image: tf.Tensor, height, width, color, left=0, values=None) -> tf.Tenso
 def pad_labels(labels: tf.Tensor, height, width, value: int, left=0) -> tf.Tensor:
     """Pads labels [h, w, 1] with one value; otherwise like `pad`."""
     rows, columns = tf.unstack(tf.shape(labels)[:2])
-    # Two axes: three take several times as long.
+    # With two axes: three take several times as long.
     padded = tf.pad(
         labels[..., 0],
         tf.stack([tf.stack([0, height - rows]), tf.stack([left, width - columns - left])]),

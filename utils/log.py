@@ -1,4 +1,4 @@
-"""What a command shows while it works: a progress line, and a log that also goes to a file."""
+"""Output of a running command: a progress line, messages, and a log file."""
 
 from __future__ import annotations
 
@@ -11,29 +11,26 @@ from absl import logging
 
 from utils.errors import UserError
 
-# A terminal is redrawn at most this often; elsewhere a line is written this often.
+# Minimum time between two redraws on a terminal, and between two lines elsewhere.
 _REDRAW_SECONDS = 0.1
 _LINE_SECONDS = 30.0
 _ERASE_LINE = "\r\x1b[K"
 
-# The progress lines on a terminal; a message must erase one before it is written.
-_shown = []
-
 
 class Progress:
-    """Shows how far a command is: one line redrawn in place, or plain lines if not on a terminal.
+    """Shows progress: one line redrawn in place, or plain lines if not on a terminal.
 
-    The first update starts the clock, because what precedes it (building graphs, filling buffers)
-    says nothing about the rate.
+    The rate is measured from the first update on, without the time to build graphs and fill
+    buffers. On a terminal it is a filter of absl's logger, so that messages erase the line first.
     """
 
     def __init__(self, total: int | None, unit: str = "images", *, initial: int = 0, stream=None):
         """Makes a progress line; nothing is shown before the first update.
 
         Args:
-          total: Units at the end; None where it is not known.
+          total: Number of units; None if unknown.
           unit: What is counted.
-          initial: Units that were done before.
+          initial: Number of units that are already done.
           stream: Where to write, standard error by default.
         """
         self._total = total
@@ -45,15 +42,14 @@ class Progress:
         self._drawn_at = None
         self._text = ""
         if self._on_terminal:
-            _shown.append(self)
-            logging.get_absl_logger().addFilter(_erase_before_message)
+            logging.get_absl_logger().addFilter(self)
 
     def update(self, done: int, **values):
         """Shows the state, unless it was shown a moment ago.
 
         Args:
-          done: Units done, `initial` included.
-          **values: Further numbers to show by name; None is left out.
+          done: Number of units done, including `initial`.
+          **values: More numbers to show by name; None is omitted.
         """
         now = time.monotonic()
         if self._measured_from is None:
@@ -61,23 +57,26 @@ class Progress:
         self._text = self._describe(done, now, values)
         interval = _REDRAW_SECONDS if self._on_terminal else _LINE_SECONDS
         if self._drawn_at is None and not self._on_terminal:
-            # The first line waits for an interval too: short work needs no lines.
+            # The first line also waits for an interval, so that short work shows none.
             self._drawn_at = self._begin[1]
         if self._drawn_at is None or now - self._drawn_at >= interval:
             self._draw(now)
 
     def close(self):
-        """Shows the last state for good; calling it again does nothing."""
+        """Shows the last state and ends the line; calling it again does nothing."""
         if self._text:
             self._draw(time.monotonic())
-        if self._on_terminal and self in _shown:
-            _shown.remove(self)
-            if not _shown:
-                logging.get_absl_logger().removeFilter(_erase_before_message)
+        if self._on_terminal and self in logging.get_absl_logger().filters:
+            logging.get_absl_logger().removeFilter(self)
             if self._text:
                 self._stream.write("\n")
                 self._stream.flush()
         self._text = ""
+
+    def filter(self, unused_record) -> bool:
+        """Erases the line before a message is logged; lets every message pass."""
+        self.erase()
+        return True
 
     def erase(self):
         """Removes the line from the terminal until the next update."""
@@ -112,10 +111,10 @@ class Progress:
         return "  ".join(parts)
 
     def _rate(self, done: int, now: float) -> float:
-        """Returns units per second, 0 while it is not known."""
+        """Returns units per second, 0 while unknown."""
         since, at = self._measured_from
         if done <= since or now <= at:
-            # A single update is all there is: better the whole time than nothing.
+            # There was a single update: use the time since the beginning.
             since, at = self._begin
             if self._total is None or done < self._total:
                 return 0.0
@@ -130,10 +129,10 @@ def duration(seconds: float) -> str:
 
 
 class RunLog:
-    """The log file of a run; lines are appended and shown on the terminal."""
+    """The log file of a run; lines are appended and shown on standard output."""
 
     def __init__(self, path: str):
-        """Opens or makes the file.
+        """Opens or creates the file.
 
         Raises:
           UserError: If it cannot be written.
@@ -144,14 +143,14 @@ class RunLog:
             with open(path, "a", encoding="utf-8"):
                 pass
         except OSError as error:
-            raise UserError(f"cannot write to {path}: {error.strerror}.") from error
+            raise UserError(f"cannot write {path}: {error.strerror}.") from error
 
     def line(self, text: str, *, show: bool = True):
         """Appends a line.
 
         Args:
-          text: The line, without its end.
-          show: Whether it is also written to standard output.
+          text: The line, without a newline.
+          show: Whether to also write it to standard output.
 
         Raises:
           UserError: If it cannot be written.
@@ -161,20 +160,15 @@ class RunLog:
                 file.write(text + "\n")
         except OSError as error:
             raise UserError(
-                f"cannot write to {self._path}: {error.strerror}; free some space."
+                f"cannot write {self._path}: {error.strerror}; free some space."
             ) from error
         if show:
             message(text)
 
 
 def message(text: str):
-    """Writes to standard output, above a progress line if there is one."""
-    for progress in _shown:
-        progress.erase()
+    """Writes a line to standard output, after erasing progress lines."""
+    for one in logging.get_absl_logger().filters:
+        if isinstance(one, Progress):
+            one.erase()
     print(text, flush=True)
-
-
-def _erase_before_message(unused_record) -> bool:
-    for progress in _shown:
-        progress.erase()
-    return True

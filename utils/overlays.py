@@ -1,4 +1,4 @@
-"""Class colours over photos at their full size, and the legend that explains them."""
+"""Class colours over photos at full size, and their legend."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from PIL import Image, ImageDraw, ImageFont
 # Of a legend, in pixels.
 _ROW, _SWATCH, _MARGIN, _FONT_SIZE = 30, (36, 20), 12, 16
 _ROWS_PER_COLUMN = 32
-# An edge in an overlay is one pixel wide for each so many pixels of the longer side.
+# An edge in an overlay is one pixel wide per this many pixels of the longer side.
 _SIDE_OF_EDGE = 600
 
 
 def overlay(image, labels, colors, opacity: float = 0.55) -> np.ndarray:
     """Returns class colours over an image, at its size: uint8 [h, w, 3].
 
-    A class whose colour is black, such as VOC's background, leaves the image as it is: black over
-    it would hide it and say nothing. Where a coloured class meets another one, its edge has the
-    full colour: on skin, grass or sky a light tint alone is hard to see.
+    A class whose colour is black, such as VOC's background, leaves the image unchanged, since black
+    would only hide it. Edges between classes have the full colour, since a light tint alone is hard
+    to see on skin, grass or sky.
 
     Args:
       image: uint8 [h, w, 3].
@@ -26,7 +26,7 @@ def overlay(image, labels, colors, opacity: float = 0.55) -> np.ndarray:
       opacity: Of the colours, 0 to 1.
     """
     colors = np.asarray(colors, np.uint8)
-    # In 256ths, so that large photos need no floating-point copy.
+    # In units of 1/256, so that large photos need no floating-point copy.
     weights = np.where(colors.any(axis=1), round(256 * opacity), 0).astype(np.uint16)
     weight = weights[labels]
     weight[_edges(labels) & (weight > 0)] = 256
@@ -35,7 +35,7 @@ def overlay(image, labels, colors, opacity: float = 0.55) -> np.ndarray:
 
 
 def _edges(labels) -> np.ndarray:
-    """Returns which pixels lie beside another class, bool [h, w]; wider in larger images."""
+    """Returns the pixels beside another class, bool [h, w]; edges are wider in larger images."""
     found = np.zeros(labels.shape, bool)
     for distance in range(1, max(1, round(max(labels.shape) / _SIDE_OF_EDGE)) + 1):
         down = labels[distance:] != labels[:-distance]
@@ -48,7 +48,7 @@ def _edges(labels) -> np.ndarray:
 
 
 def legend(rows) -> Image.Image:
-    """Returns a picture that says which colour is which class.
+    """Returns a picture of the colours of classes with their names.
 
     Args:
       rows: (text, (red, green, blue)) of each class.
@@ -78,7 +78,7 @@ def _font():
     try:
         return ImageFont.load_default(_FONT_SIZE)
     except TypeError:
-        # Before Pillow 10.1 there is one size, and Latin letters only.
+        # Before Pillow 10.1 there is only one size, with Latin letters only.
         return ImageFont.load_default()
 
 

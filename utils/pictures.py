@@ -1,6 +1,6 @@
-"""Small pictures of a segmented image: what was seen, true, predicted, and wrong.
+"""Thumbnails of a segmented image: image, truth, prediction and errors.
 
-Arrays in, encoded bytes out, so that many images can be kept while a split is evaluated.
+Arrays in, encoded bytes out, so that an evaluation can keep many images in memory.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import io
 import numpy as np
 from PIL import Image
 
-# How strongly class colours cover the image below them.
+# Opacity of class colours over an image.
 _OPACITY = 0.65
 _WRONG = (235, 40, 70)
 # Of labels [h, w, classes].
 _IGNORED = 255
 _JPEG_QUALITY = 86
-# Width in pixels of the stripes over labels that are no class.
+# Width in pixels of the stripes over labels that are not a class.
 _STRIPE = 6
 
 
@@ -39,13 +39,13 @@ class Panels:
 
 
 def shrunk(image, labels, predictions, *, longest_side: int) -> tuple:
-    """Returns copies of an image and its ids that fit a size, never enlarged.
+    """Returns copies of an image and its ids shrunk to a size, never enlarged.
 
     Args:
       image: uint8 [h, w, 3].
       labels: Integers [h, w], or [h, w, classes].
       predictions: Integers of the same shape.
-      longest_side: Pixels of the longer side at most.
+      longest_side: The most pixels of the longer side.
     """
     size = _fitting_size(image.shape[:2], longest_side)
     small = Image.fromarray(np.ascontiguousarray(image)).resize(size, Image.BILINEAR)
@@ -100,17 +100,17 @@ def overlay(image, labels, *, colors, ignore_label: int, longest_side: int) -> t
 
     Args:
       image: uint8 [h, w, 3].
-      labels: Integers [h, w]; values that are no class get red and white stripes.
+      labels: Integers [h, w]; values that are not a class get red and white stripes.
       colors: (red, green, blue) by class id.
       ignore_label: Label of pixels that do not count; they are bleached.
-      longest_side: Both views are shrunk, if needed, to fit this many pixels.
+      longest_side: Both views are shrunk to at most this many pixels.
 
     Returns:
-      JPEG files of the image, and of it under the colours of its labels.
+      JPEG files of the image, and of the image with the colours of its labels.
     """
     size = _fitting_size(image.shape[:2], longest_side)
     image = np.asarray(Image.fromarray(image).resize(size, Image.BILINEAR), np.float32)
-    # The last two are of pixels that are ignored, and of values that are no class.
+    # The last two are for ignored pixels, and for values that are not a class.
     palette = np.array([*colors, (255, 255, 255), _WRONG], np.float32)
     labels = np.asarray(labels)
     classes = len(colors)
@@ -125,7 +125,7 @@ def overlay(image, labels, *, colors, ignore_label: int, longest_side: int) -> t
 
 
 def _fitting_size(shape, longest_side):
-    """Returns (width, height) of at most the longest side, never enlarged."""
+    """Returns (width, height) shrunk to at most the longest side, never enlarged."""
     factor = min(1.0, longest_side / max(shape))
     height, width = (max(1, int(side * factor + 0.5)) for side in shape)
     return width, height
@@ -148,7 +148,7 @@ def _blend(image, color, opacity=_OPACITY):
 def _jpeg(pixels) -> bytes:
     buffer = io.BytesIO()
     picture = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
-    # Without chroma subsampling: thin coloured objects would fade. Without `optimize`: Pillow then
-    # fails on noise, whose file is larger than the buffer that it takes (a byte per pixel).
+    # Without chroma subsampling, which would fade thin coloured objects. Without `optimize`, with
+    # which Pillow fails on noise: the file exceeds its buffer (a byte per pixel).
     picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()

@@ -1,8 +1,8 @@
-"""Windows of a resized image, without resizing the image: only the window's pixels are computed.
+"""Windows of a resized image, of which only the window's pixels are computed.
 
-The grid is that of `image_ops.resize_bilinear` and `resize_nearest` (aligned corners), so that the
-result is the window that cropping the resized image would give: labels exactly, images within
-float32 rounding of a position (some 1e-4 of a pixel).
+The grid is that of `image_ops.resize_bilinear` and `resize_nearest` (aligned corners), so the
+result equals a crop of the resized image: labels exactly, images within the float32 rounding of a
+position (some 1e-4 of a pixel).
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import dataclasses
 
 from utils.compat import tf
 
-# What float32 rounding may add to a position, relative to the length of the axis.
+# The largest error of a position by float32 rounding, relative to the length of the axis.
 _ROUNDING = 4e-7
 
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """Where the pixels of a window come from, along one axis.
+    """The source of a window's pixels along one axis.
 
     Attributes:
       first: First pixel of the image that is needed, int32.
-      count: Number of pixels from there on, int32.
+      count: Number of pixels that are needed, int32.
       length: Pixels of the window, int32.
-      start: Position of the window's first pixel behind `first`, float32.
-      stop: Position of its last pixel.
-      nearest: int32 [length], the nearest pixel of the image behind `first`.
+      start: Position of the window's first pixel relative to `first`, float32.
+      stop: Position of its last pixel relative to `first`.
+      nearest: int32 [length], the nearest pixels of the image relative to `first`.
     """
 
     first: tf.Tensor
@@ -35,12 +35,12 @@ class Axis:
     stop: tf.Tensor
     nearest: tf.Tensor
 
-    def behind(self, pixels) -> Axis:
-        """Returns the axis for an image that begins so many pixels earlier."""
+    def shifted(self, pixels) -> Axis:
+        """Returns the axis for an image with `pixels` more at its start."""
         return dataclasses.replace(self, first=self.first + pixels)
 
     def mirrored(self, where: tf.Tensor) -> Axis:
-        """Returns the axis, its window turned round where a scalar bool is true."""
+        """Returns the axis with its window reversed where a scalar bool is true."""
         return dataclasses.replace(
             self,
             start=tf.where(where, self.stop, self.start),
@@ -50,7 +50,7 @@ class Axis:
 
 
 def window_axis(size, scaled, offset, length) -> Axis:
-    """Returns where the pixels of a window of a resized axis come from.
+    """Returns the source of the pixels of a window of a resized axis.
 
     Args:
       size: Pixels of the image, int32.
@@ -82,22 +82,22 @@ def window_axis(size, scaled, offset, length) -> Axis:
 def bilinear(pixels: tf.Tensor, rows: Axis, columns: Axis) -> tf.Tensor:
     """Returns a window, float32 [rows.length, columns.length, channels].
 
-    One axis after the other, each as rows of many values: for those TensorFlow's kernel is several
-    times faster than for pixels of three. It turns tables of two axes faster than of three, too: so
-    a turned image is a table of its channels' columns.
+    One axis is interpolated after the other, each as rows of many values, for which TensorFlow's
+    kernel is several times faster than for pixels of three values. Transposing tables of two axes
+    is also faster than of three, so a transposed image is a table of its channels' columns.
 
     Args:
-      pixels: [rows.count, columns.count, channels], the part of the image that the axes name.
+      pixels: [rows.count, columns.count, channels], the part of the image that the axes select.
       rows: Along the height.
       columns: Along the width.
     """
     channels = tf.shape(pixels)[2]
-    # Without the minimum, which changes nothing, TensorFlow would transpose before the cast, and
-    # its oneDNN reports an error for the transposition of bytes.
+    # The minimum changes nothing, but without it TensorFlow transposes before the cast, and oneDNN
+    # reports an error for transposing bytes.
     pixels = tf.minimum(tf.cast(pixels, tf.float32), 255.0)
     table = tf.reshape(pixels, tf.stack([rows.count, columns.count * channels]))
-    turned = tf.reshape(tf.transpose(table), tf.stack([columns.count, channels * rows.count]))
-    across = _bilinear_rows(turned, columns)
+    transposed = tf.reshape(tf.transpose(table), tf.stack([columns.count, channels * rows.count]))
+    across = _bilinear_rows(transposed, columns)
     across = tf.reshape(across, tf.stack([columns.length * channels, rows.count]))
     window = _bilinear_rows(tf.transpose(across), rows)
     return tf.reshape(window, tf.stack([rows.length, columns.length, channels]))
@@ -108,7 +108,7 @@ def _bilinear_rows(table: tf.Tensor, axis: Axis) -> tf.Tensor:
     values = tf.shape(table)[1]
     span = tf.cast(axis.count - 1, tf.float32)
     margin = tf.cast(axis.count, tf.float32) * _ROUNDING
-    # The kernel gives 0 at positions outside of the image, were it by rounding.
+    # The kernel returns 0 at positions outside of the image, even if only by rounding.
     ends = tf.clip_by_value(tf.stack([axis.start, axis.stop]), margin, span - margin)
     ends /= tf.maximum(span, 1)
     resized = tf.image.crop_and_resize(
@@ -128,7 +128,7 @@ def nearest(labels: tf.Tensor, rows: Axis, columns: Axis) -> tf.Tensor:
       rows: Along the height.
       columns: Along the width.
     """
-    # Of 16 bits, and called bfloat16: of other types of 8 or 16 bits oneDNN reports an error.
+    # As bfloat16, since oneDNN reports an error for other types of 8 or 16 bits.
     wide = tf.bitcast(tf.cast(labels, tf.int16), tf.bfloat16)
     across = tf.transpose(tf.gather(tf.transpose(wide), columns.nearest))
     return tf.cast(tf.bitcast(tf.gather(across, rows.nearest), tf.int16), tf.uint8)

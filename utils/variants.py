@@ -1,4 +1,4 @@
-"""The folder is the registry: merges the VARIANTS dicts of a package's modules."""
+"""Registries: a package is one, made of the VARIANTS dicts of its modules."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def lookup(variants: dict, name: str, kind: str):
 
     Args:
       variants: From `collect`.
-      name: What the user wrote.
-      kind: What it is, for the message, such as "--model_variant".
+      name: The name that the user gave.
+      kind: The flag or kind of variant for the message, such as "--model_variant".
 
     Raises:
       OptionError: If the name is unknown; the message lists the known ones.
     """
     if name not in variants:
-        raise OptionError(f"{name} is no known {kind}; known: {', '.join(sorted(variants))}.")
+        raise OptionError(f"{name} is not a known {kind}; known: {', '.join(sorted(variants))}.")
     return variants[name]

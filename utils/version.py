@@ -1,4 +1,4 @@
-"""The version of this project: the only place that holds it.
+"""The version of this project, in this place only.
 
 `CHANGELOG.md` has a heading for it; `scripts/check_release.py` compares both.
 """

@@ -160,7 +160,7 @@ def _axes(size, scaled, offset, length, first=(0, 0)) -> tuple:
       first: Where the part begins in the image.
     """
     return tuple(
-        resampling.window_axis(size[axis], scaled[axis], offset[axis], length[axis]).behind(
+        resampling.window_axis(size[axis], scaled[axis], offset[axis], length[axis]).shifted(
             first[axis]
         )
         for axis in range(2)

@@ -277,7 +277,10 @@ def test_a_good_network_passes_without_building_a_graph():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_variant": "resnet"}, "resnet is no known --model_variant; known: .*mobilenet_v2"),
+        (
+            {"model_variant": "resnet"},
+            "resnet is not a known --model_variant; known: .*mobilenet_v2",
+        ),
         ({"multi_grid": (1, 2, 4)}, "--multi_grid has 3 values, .* each of the 2 units"),
         ({"model_variant": "mobilenet_v2", "multi_grid": (1, 2)}, "--multi_grid .*mobilenet_v2"),
         ({"depth_multiplier": 0.5}, "--depth_multiplier .*resnet_v1_18"),

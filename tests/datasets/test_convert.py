@@ -223,7 +223,9 @@ def refused(options, format_name="pascal_voc", error=UserError, **changes):
 
 def test_an_unknown_format_is_answered_with_the_known_ones(voc):
     message = refused(voc, "coco_panoptic", OptionError)
-    assert message.startswith("coco_panoptic is no known format; known: ade20k, cityscapes, coco,")
+    assert message.startswith(
+        "coco_panoptic is not a known format; known: ade20k, cityscapes, coco,"
+    )
 
 
 @pytest.mark.parametrize(

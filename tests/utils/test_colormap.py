@@ -29,10 +29,10 @@ def test_a_label_is_shown_in_its_colours():
 
 
 def test_a_label_without_a_colour_is_refused():
-    with pytest.raises(ValueError, match="values from 0 to 3, but the map has 2 colours"):
+    with pytest.raises(ValueError, match="0 to 3, .* 2 colours"):
         colormap.colorize(np.array([[0, 3]]), [(0, 0, 0), (1, 1, 1)])
 
 
-def test_an_unknown_map_is_answered_with_the_known_ones():
-    with pytest.raises(OptionError, match="coco is no known colour map; known: ade20k, cityscapes"):
+def test_an_unknown_map_is_refused_with_the_known_ones():
+    with pytest.raises(OptionError, match="coco .*ade20k, cityscapes"):
         colormap.create("coco")

@@ -122,5 +122,5 @@ def test_a_run_log_is_appended_and_shown(tmp_path, capsys):
 
 def test_a_log_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot write to .*training\.log"):
+    with pytest.raises(UserError, match=r"training\.log"):
         log.RunLog(str(tmp_path / "file" / "training.log"))

@@ -169,7 +169,7 @@ def test_every_record_of_options_belongs_to_an_architecture():
 
 
 def test_an_unknown_architecture_is_named_with_the_known_ones():
-    with pytest.raises(OptionError, match=r"unet3 is no known --architecture; known: .*deeplab"):
+    with pytest.raises(OptionError, match=r"unet3 is not a known --architecture; known: .*deeplab"):
         network.check(NetworkSpec.of(architecture="unet3"))
 
 
