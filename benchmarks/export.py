@@ -37,6 +37,7 @@ from options import saved as saved_options
 from options.config import Config
 from options.device import DeviceOptions
 from options.network import NETWORK_OPTIONS
+from utils.classes import ClassSet
 from utils.errors import OptionError, UserError
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -82,10 +83,10 @@ def main(flag_values):
 
 def _openers() -> dict:
     """Returns the function that opens each kind of file."""
-    from core.export import frozen, onnx_model, saved_model, tflite
+    from core.export import graph, onnx_model, saved_model, tflite
 
     return {
-        "frozen": frozen.opened,
+        "frozen": graph.opened,
         "savedmodel": saved_model.opened,
         "tflite": tflite.opened,
         "tflite_float16": tflite.opened,
@@ -193,7 +194,7 @@ def _checkpoint(options: ExportLatencyOptions, image: np.ndarray):
             # A variable, since TensorFlow would fold operations on constants.
             images = tf.Variable(tf.constant(image[np.newaxis], tf.float32), trainable=False)
             logits = network.build(
-                images, exported.spec, exported.num_classes, crop_size=exported.crop_size
+                images, exported.spec, exported.classes.count, crop_size=exported.crop_size
             ).logits
             restore = checkpoint.restore_op(prefix, step.network_variables())
             bare = stack.enter_context(tf.Session(graph=part, config=config))
@@ -207,13 +208,13 @@ def _checkpoint(options: ExportLatencyOptions, image: np.ndarray):
 def _network(options: ExportLatencyOptions):
     """Returns the network of the checkpoint as it was exported."""
     from core import network
-    from core.export import graph
+    from core.export.artifact import Network
 
     saved = saved_options.load(options.checkpoint_dir)
     spec = saved_options.join(Config.create(NETWORK_OPTIONS, {}), saved).spec
-    return graph.Network(
+    return Network(
         spec=spec,
-        num_classes=saved.run["num_classes"],
+        classes=ClassSet.from_dict(saved.run),
         crop_size=(options.crop, options.crop),
         scales=(1.0,),
         flip=False,

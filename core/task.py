@@ -55,6 +55,7 @@ class Task(abc.ABC):
     Attributes:
       name: What `--task` and `dataset.json` call it.
       is_exclusive: Whether a pixel has exactly one class.
+      uses_threshold: Whether a probability must exceed a threshold.
       loss: Name of the default loss.
       monitor: Name of the score that selects the best checkpoint by default.
       measures: Names of the measures that an evaluation always makes.
@@ -62,6 +63,7 @@ class Task(abc.ABC):
 
     name: str
     is_exclusive: bool
+    uses_threshold: bool = True
     loss: str
     monitor: str
     measures: tuple
@@ -95,6 +97,19 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def decide_array(self, probabilities: np.ndarray, threshold=0.5) -> np.ndarray:
         """Returns what `decide` returns, for an array [..., channels]."""
+
+    @abc.abstractmethod
+    def decide_planes(self, planes, resize, threshold=0.5) -> np.ndarray:
+        """Returns the labels of probabilities that are resized channel by channel.
+
+        Args:
+          planes: Arrays [h, w], one per channel.
+          resize: Called with a plane, returns it at the wanted size.
+          threshold: As for `decide`.
+
+        Returns:
+          uint8 [height, width], or [height, width, classes].
+        """
 
     @abc.abstractmethod
     def confidence(self, probabilities):
@@ -139,6 +154,10 @@ class Task(abc.ABC):
     def loss_at_chance(self, num_classes: int) -> float:
         """Returns the cross entropy per target of a network that knows nothing."""
 
+    def label_shape(self, batch, height, width, num_classes: int) -> list:
+        """Returns the shape of predicted labels."""
+        return [batch, height, width] + [num_classes] * (not self.is_exclusive)
+
     def squeeze(self, labels: tf.Tensor) -> tf.Tensor:
         """Returns a batch's labels in the shape of predicted ones."""
         return tf.squeeze(labels, 3) if self.is_exclusive else labels
@@ -177,6 +196,7 @@ class _Exclusive(Task):
 
 class _Multiclass(_Exclusive):
     name = "multiclass"
+    uses_threshold = False
     loss = "cross_entropy"
     monitor = "miou"
     measures = ("confusion",)
@@ -198,6 +218,19 @@ class _Multiclass(_Exclusive):
 
     def decide_array(self, probabilities, threshold=0.5):
         return probabilities.argmax(-1).astype(np.int32)
+
+    def decide_planes(self, planes, resize, threshold=0.5):
+        best = resize(planes[0])
+        labels = np.zeros(best.shape, np.uint8)
+        for label, plane in enumerate(planes[1:], 1):
+            if plane.max() * len(planes) < 1:
+                # The winning class has probability >= 1/n, so this class wins nowhere.
+                continue
+            plane = resize(plane)
+            larger = plane > best
+            labels[larger] = label
+            best[larger] = plane[larger]
+        return labels
 
     def confidence(self, probabilities):
         return tf.reduce_max(probabilities, axis=3)
@@ -233,7 +266,12 @@ class _Sigmoid(Task):
         return self._shaped(tf.cast(logits > limit, tf.int32))
 
     def decide_array(self, probabilities, threshold=0.5):
-        return self._shaped((probabilities > _floats(threshold)).astype(np.int32))
+        return self._shaped_array((probabilities > _floats(threshold)).astype(np.int32))
+
+    def decide_planes(self, planes, resize, threshold=0.5):
+        limits = np.broadcast_to(_floats(threshold), [len(planes)])
+        decided = [resize(plane) > limit for plane, limit in zip(planes, limits)]
+        return self._shaped_array(np.stack(decided, axis=2).astype(np.uint8))
 
     def confidence(self, probabilities):
         return self._shaped(tf.maximum(probabilities, 1.0 - probabilities))
@@ -242,7 +280,11 @@ class _Sigmoid(Task):
         return math.log(2)
 
     def _shaped(self, values):
-        """Returns values [..., channels] in the shape of labels."""
+        """Returns a tensor [N, h, w, channels] in the shape of labels."""
+        return values
+
+    def _shaped_array(self, values):
+        """Returns an array [..., channels] in the shape of labels."""
         return values
 
 
@@ -266,6 +308,10 @@ class _Binary(_Sigmoid, _Exclusive):
         return tf.equal(labels, 1)[..., tf.newaxis]
 
     def _shaped(self, values):
+        # Not values[..., 0], which TFLite of TensorFlow 1.15 cannot run.
+        return tf.squeeze(values, 3)
+
+    def _shaped_array(self, values):
         return values[..., 0]
 
 
@@ -331,7 +377,7 @@ def resolve(options: TaskOptions, classes: ClassSet) -> ClassSet:
             "convert the data again."
         )
     task.check(classes.count)
-    if options.threshold != TaskOptions.threshold and isinstance(task, _Multiclass):
+    if options.threshold != TaskOptions.threshold and not task.uses_threshold:
         raise OptionError(
             f"--threshold={options.threshold:g} has no effect with --task={name}, where the most "
             "probable class is predicted; leave it out."

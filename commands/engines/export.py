@@ -10,13 +10,15 @@ from absl import logging
 from core import network
 from core.checkpoints import restore
 from core.evaluation import select
-from core.export import exporter, graph, images
+from core.export import exporter, images
+from core.export.artifact import Network
 from datasets import info as dataset_info
 from datasets import raw_records, synthetic_scenes
 from datasets.records import shards, tfrecord
 from deployment import backend as backends
 from options import saved as saved_options
 from options.config import Config
+from utils.classes import ClassSet, default_names
 from utils.errors import OptionError, UserError
 
 
@@ -53,10 +55,9 @@ def main(config: Config) -> dict:
     samples, representative = _samples(options, config.data, info)
     with _started(config) as backend:
         return exporter.run(
-            _network(config, num_classes, crop_size),
+            _network(config, _classes(num_classes, info, saved, config.data), crop_size),
             checkpoint_path=path,
             export_options=options,
-            classes=_classes(num_classes, info, saved, config.data),
             samples=samples,
             representative=representative,
             backend=backend,
@@ -74,11 +75,11 @@ def _started(config: Config):
         backend.stop()
 
 
-def _network(config: Config, num_classes: int, crop_size) -> graph.Network:
+def _network(config: Config, classes: ClassSet, crop_size) -> Network:
     """Returns the network as it is exported."""
-    return graph.Network(
+    return Network(
         spec=config.spec,
-        num_classes=num_classes,
+        classes=classes,
         crop_size=crop_size,
         scales=config.export.inference_scales,
         flip=config.export.add_flipped_images,
@@ -131,32 +132,18 @@ def _num_classes(path: str, config: Config, info, saved) -> int:
     return held if stated is None else stated
 
 
-def _classes(num_classes: int, info, saved, data_options) -> dict:
-    """Returns the classes for the metadata."""
-    run = saved.run
-    if info is None and run.get("num_classes") == num_classes:
-        return {key: run.get(key) for key in ("dataset", "class_names", "colors", "ignore_label")}
+def _classes(num_classes: int, info, saved, data_options) -> ClassSet:
+    """Returns the classes of the network."""
+    if info is not None:
+        return info.classes
+    if saved.run.get("num_classes") == num_classes:
+        return ClassSet.from_dict(saved.run, saved.run.get("dataset") or "")
     known = dataset_info.KNOWN.get(data_options.dataset)
-    if info is None and known is not None and known.num_classes == num_classes:
+    if known is not None and known.num_classes == num_classes:
         logging.info("Names and colours of the classes are those of --dataset=%s.", known.name)
-        info = known
-    if info is None:
-        logging.info("The classes have no known names; pass --dataset_dir or --dataset for them.")
-        names, colors = (
-            dataset_info.default_names(num_classes),
-            dataset_info.default_colors(num_classes),
-        )
-        return _as_dict(None, names, colors, data_options.ignore_label)
-    return _as_dict(info.name, info.class_names, info.colors, info.ignore_label)
-
-
-def _as_dict(dataset, names, colors, ignore_label) -> dict:
-    return {
-        "dataset": dataset,
-        "class_names": list(names),
-        "colors": [list(color) for color in colors],
-        "ignore_label": ignore_label,
-    }
+        return known.classes
+    logging.info("The classes have no known names; pass --dataset_dir or --dataset for them.")
+    return ClassSet(default_names(num_classes), ignore_label=data_options.ignore_label)
 
 
 def _samples(options, data_options, info) -> tuple:

@@ -116,11 +116,9 @@ class Pass:
                 name: tf.placeholder(tensor.dtype, [1, *tensor.shape.as_list()[1:]])
                 for name, tensor in batch.items()
             }
-            channels = self.task.channels(self.classes.count)
-            probabilities = tf.placeholder(tf.float32, [1, None, None, channels])
-            labels = tf.placeholder(
-                tf.int32, [1, None, None] + [channels] * (not self.task.is_exclusive)
-            )
+            count = self.classes.count
+            probabilities = tf.placeholder(tf.float32, [1, None, None, self.task.channels(count)])
+            labels = tf.placeholder(tf.int32, self.task.label_shape(1, None, None, count))
             fetches = self.fetches(sample, tta.Prediction(labels, probabilities))
             graph.finalize()
             with self._session() as session:

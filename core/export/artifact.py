@@ -1,13 +1,56 @@
-"""What a format is asked to write, and what it answers."""
+"""What is exported, what a format is asked to write, and what it returns."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Callable
 
-from core.export import graph
+from core import task as tasks
+from core.task import Task
 from options.export import ExportOptions
+from options.network import NetworkSpec
+from utils.classes import ClassSet
 from utils.compat import tf
+
+# Names of inputs and outputs: those of the DeepLab family's exports.
+INPUT = "ImageTensor"
+ENCODED_INPUT = "EncodedImage"
+LABELS = "SemanticPredictions"
+PROBABILITIES = "SemanticProbabilities"
+RAW_LABELS = "RawSemanticPredictions"
+RAW_PROBABILITIES = "RawSemanticProbabilities"
+METADATA = "Metadata"
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What is exported.
+
+    Attributes:
+      spec: The network.
+      classes: Its classes and their task.
+      crop_size: (height, width) of its input.
+      scales: Factors on the input size whose probabilities are averaged.
+      flip: Whether mirrored images are averaged in too.
+      pad_color: (r, g, b), 0..255, beside an image smaller than the crop.
+      resize: Arguments of `image_ops.size_in_range` that images are resized by first; None leaves
+        them as they are.
+      threshold: What a probability must exceed, in tasks that have one.
+    """
+
+    spec: NetworkSpec
+    classes: ClassSet
+    crop_size: tuple
+    scales: tuple
+    flip: bool
+    pad_color: tuple
+    resize: dict | None
+    threshold: float = 0.5
+
+    @property
+    def task(self) -> Task:
+        """The task of the classes."""
+        return tasks.of(self.classes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,13 +62,13 @@ class Job:
       network: What it is.
       base: Path that the files' names begin with, in a folder of this export's own.
       frozen_path: The frozen graph's file, in that folder.
-      metadata: JSON text that travels inside where the format has a place for it.
+      metadata: JSON text that is embedded where the format has a place for it.
       options: The options of the export.
       representative: uint8 images [h, w, 3] of the crop size for full-integer TFLite, or None.
     """
 
     frozen: tf.GraphDef
-    network: graph.Network
+    network: Network
     base: str
     frozen_path: str
     metadata: str
@@ -57,18 +100,16 @@ class Artifact:
     Attributes:
       name: Its name in the metadata, such as `tflite_float16`.
       path: Where it is.
-      any_size: Whether it takes images of any size; else it takes the crop size only.
       tolerance: How far it may be from the checkpoint.
       open: Returns a context manager of a function that maps an image, uint8 [h, w, 3], to labels
-        [h, w] and probabilities [h, w, classes]; None where it cannot run on this machine.
+        and probabilities; None where it cannot run on this machine.
       inputs: Input name -> {"dtype", "shape"}.
       outputs: Output name -> {"dtype", "shape"}.
-      notes: Sentences for whoever uses it.
+      notes: Sentences about its use.
     """
 
     name: str
     path: str
-    any_size: bool
     tolerance: Tolerance
     open: Callable | None
     inputs: dict
@@ -76,14 +117,36 @@ class Artifact:
     notes: tuple = ()
 
 
+def available_everywhere(unused_options):
+    """The check of a format that needs no further package."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A format; the modules of this folder list theirs in VARIANTS.
+
+    Attributes:
+      write: Writes the files of a `Job`, returns its `Artifact`s.
+      any_size: Whether it takes images of any size; else it takes the crop size only.
+      suffixes: What the names of its files end with, after the base of the export.
+      check_available: Raises OptionError where it cannot be written with `ExportOptions`.
+    """
+
+    write: Callable
+    any_size: bool
+    suffixes: tuple
+    check_available: Callable = available_everywhere
+
+
 def tensor(dtype: str, *shape) -> dict:
     """Describes a tensor; None stands for a side that is not fixed."""
     return {"dtype": dtype, "shape": list(shape)}
 
 
-def outputs_of(network: graph.Network, batch, height, width) -> dict:
-    """Describes the two results."""
+def outputs_of(network: Network, batch, height, width) -> dict:
+    """Describes labels and probabilities."""
+    count = network.classes.count
     return {
-        graph.LABELS: tensor("int32", batch, height, width),
-        graph.PROBABILITIES: tensor("float32", batch, height, width, network.num_classes),
+        LABELS: tensor("int32", *network.task.label_shape(batch, height, width, count)),
+        PROBABILITIES: tensor("float32", batch, height, width, network.task.channels(count)),
     }

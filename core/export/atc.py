@@ -15,8 +15,19 @@ import subprocess
 
 from absl import logging
 
-from core.export import frozen, graph
-from core.export.artifact import EXACT, Artifact, Job, outputs_of, tensor
+from core.export import graph
+from core.export.artifact import (
+    EXACT,
+    INPUT,
+    LABELS,
+    PROBABILITIES,
+    Artifact,
+    Format,
+    Job,
+    Network,
+    outputs_of,
+    tensor,
+)
 from utils.compat import tf
 from utils.errors import UserError
 
@@ -28,26 +39,20 @@ exec {command}
 """
 
 
-def check_available(unused_options):
-    """The graph and the command line can be written everywhere."""
-
-
 def write(job: Job) -> list:
     """Writes the graph and the script; runs the script where `atc` is installed."""
     path, script = f"{job.base}_atc.pb", f"{job.base}_atc.sh"
-    frozen.save(graph.fixed(job.frozen, job.network, tf.int32), path)
+    graph.save(graph.fixed(job.frozen, job.network, tf.int32), path)
     with open(script, "w", encoding="utf-8") as file:
         name = os.path.basename(job.base)
         file.write(_SCRIPT.format(name=name, command=command(name, job.network, job.options)))
     os.chmod(script, 0o755)
     height, width = job.network.crop_size
-    inputs = {graph.INPUT: tensor("int32", 1, height, width, 3)}
+    inputs = {INPUT: tensor("int32", 1, height, width, 3)}
     outputs = outputs_of(job.network, 1, height, width)
     notes = (f"{os.path.basename(script)} makes the om file from it.",)
     artifacts = [
-        Artifact(
-            "atc_graph", path, False, EXACT, lambda: frozen.opened(path), inputs, outputs, notes
-        )
+        Artifact("atc_graph", path, EXACT, lambda: graph.opened(path), inputs, outputs, notes)
     ]
     if shutil.which("atc") is None:
         logging.warning(
@@ -58,10 +63,10 @@ def write(job: Job) -> list:
         return artifacts
     _run(script, f"{job.base}.om")
     # It can run on its device only.
-    return [*artifacts, Artifact("om", f"{job.base}.om", False, EXACT, None, inputs, outputs)]
+    return [*artifacts, Artifact("om", f"{job.base}.om", EXACT, None, inputs, outputs)]
 
 
-def command(name: str, network: graph.Network, options) -> str:
+def command(name: str, network: Network, options) -> str:
     """Returns the command line of atc, for the folder of the files.
 
     Args:
@@ -75,9 +80,9 @@ def command(name: str, network: graph.Network, options) -> str:
         # TensorFlow.
         "--framework=3",
         f"--output={name}",
-        f"--input_shape={graph.INPUT}:1,{height},{width},3",
+        f"--input_shape={INPUT}:1,{height},{width},3",
         "--input_format=NHWC",
-        f"--out_nodes={graph.LABELS}:0;{graph.PROBABILITIES}:0",
+        f"--out_nodes={LABELS}:0;{PROBABILITIES}:0",
     ]
     soc_version = f'--soc_version="${{SOC_VERSION:-{options.soc_version}}}"'
     return " ".join(["atc", *(shlex.quote(word) for word in words), soc_version, '"$@"'])
@@ -105,3 +110,6 @@ def _run(script: str, om_path: str):
         "--format for the other formats, or mend what its last lines say:\n"
         + "\n".join(lines[-10:] or ["(it said nothing)"])
     )
+
+
+VARIANTS = {"om": Format(write, any_size=False, suffixes=("_atc.pb", "_atc.sh", ".om"))}

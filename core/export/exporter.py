@@ -1,49 +1,31 @@
-"""One export: restore, freeze, write every format beside its final place, check, publish."""
+"""One export: restore, freeze, write each format to a temporary folder, check, publish."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
 import os
 import shutil
 import tempfile
 
 from absl import logging
 
+import core.export
 from core.checkpoints import files
 from core.checkpoints import restore as checkpoint
-from core.export import check, graph, images, metadata
-from core.export.artifact import Artifact, Job
+from core.export import check, graph, metadata
+from core.export.artifact import Artifact, Job, Network
+from core.inference import resize
 from core.training import step
 from deployment.backend import Backend
 from options import export
-from utils import log
+from utils import log, variants
 from utils.compat import tf
 from utils.errors import UserError
 
-# Format -> the module that writes it.
-_MODULES = {
-    "frozen": "frozen",
-    "savedmodel": "saved_model",
-    "tflite": "tflite",
-    "onnx": "onnx_model",
-    "om": "atc",
-}
-# What the names of an export end with; the metadata is the last to appear.
-_SUFFIXES = (
-    "_savedmodel",
-    ".tflite",
-    "_float16.tflite",
-    "_int8.tflite",
-    ".onnx",
-    "_atc.pb",
-    "_atc.sh",
-    ".om",
-    ".json",
-)
-# Those that take images of any size; the others take the crop size.
-_ANY_SIZE = ("frozen", "savedmodel")
+# Name -> record of every format; the folder is the registry.
+FORMATS = variants.collect(core.export)
+_METADATA_SUFFIX = ".json"
 INFERENCE_GRAPH = "inference_graph.pbtxt"
 
 
@@ -53,7 +35,7 @@ class Samples:
 
     Attributes:
       images: uint8 [h, w, 3], any sizes.
-      source: Where they come from, in words.
+      source: Their origin as text.
     """
 
     images: list
@@ -64,22 +46,18 @@ def check_available(export_options: export.ExportOptions):
     """Refuses formats that cannot be written here, before anything is built.
 
     Raises:
-      OptionError: If a package is missing, or this TensorFlow is too old or too new.
+      OptionError: If a format is unknown, a package is missing, or this TensorFlow is too old or
+        too new.
     """
     for name in export_options.format:
-        _module(name).check_available(export_options)
-
-
-def _module(name: str):
-    return importlib.import_module(f"core.export.{_MODULES[name]}")
+        variants.lookup(FORMATS, name, "--format").check_available(export_options)
 
 
 def run(
-    network: graph.Network,
+    network: Network,
     *,
     checkpoint_path: str,
     export_options: export.ExportOptions,
-    classes: dict,
     samples: Samples,
     representative: Samples | None,
     backend: Backend,
@@ -90,7 +68,6 @@ def run(
       network: What is exported.
       checkpoint_path: Prefix of the checkpoint.
       export_options: Formats and file names.
-      classes: See `metadata.describe`.
       samples: The images to check on.
       representative: The images that set the ranges of whole numbers, if there are any.
       backend: The started device.
@@ -103,7 +80,7 @@ def run(
         or an artefact does not agree with the checkpoint. Nothing is left behind then.
     """
     base = export.base_of(export_options.export_path)
-    described = metadata.describe(network, checkpoint_path, classes, export_options.use_ema)
+    described = metadata.describe(network, checkpoint_path, export_options.use_ema)
     with _staging(base) as folder, _writing(os.path.dirname(base) or "."):
         frozen, cases = _freeze(
             network, checkpoint_path, export_options, samples.images, folder, backend
@@ -120,11 +97,11 @@ def run(
         described["check_images"] = {"count": len(samples.images), "source": samples.source}
         described["artifacts"] = {}
         for name in export_options.format:
-            for artifact in _module(name).write(job):
-                examined = check.examine(artifact, cases[artifact.any_size])
+            for artifact in FORMATS[name].write(job):
+                examined = check.examine(artifact, cases[FORMATS[name].any_size])
                 described["artifacts"][artifact.name] = _entry(artifact, examined)
                 log.message(_line(artifact, examined))
-        with open(job.base + ".json", "w", encoding="utf-8") as file:
+        with open(job.base + _METADATA_SUFFIX, "w", encoding="utf-8") as file:
             file.write(metadata.as_text(described))
         _publish(job, os.path.dirname(base) or ".")
     return described
@@ -133,7 +110,7 @@ def run(
 def _fitted(samples, network):
     if samples is None:
         return None
-    return [images.fit(image, network.crop_size, network.pad_color)[0] for image in samples.images]
+    return [resize.fit(image, network.crop_size, network.pad_color)[0] for image in samples.images]
 
 
 @contextlib.contextmanager
@@ -181,7 +158,7 @@ def _freeze(network, path, export_options, samples, folder, backend) -> tuple:
     The cases are a dict: True -> images of any size, False -> of the crop size; only what a format
     needs is computed.
     """
-    needed = {name in _ANY_SIZE for name in export_options.format}
+    needed = {FORMATS[name].any_size for name in export_options.format}
     with tf.Graph().as_default() as live:
         inputs, *outputs = graph.build_live(network)
         restore = checkpoint.restore_op(
@@ -211,7 +188,7 @@ def _taken(image, network, any_size) -> tuple:
     """Returns an image as a format takes it, and the size of the part that counts."""
     if any_size:
         return image, image.shape[:2]
-    return images.fit(image, network.crop_size, network.pad_color)
+    return resize.fit(image, network.crop_size, network.pad_color)
 
 
 def _entry(artifact: Artifact, examined: dict) -> dict:
@@ -247,7 +224,8 @@ def _publish(job: Job, target: str):
     """
     folder, name = os.path.split(job.base)
     names = [os.path.basename(job.frozen_path), INFERENCE_GRAPH]
-    names += [name + suffix for suffix in _SUFFIXES]
+    suffixes = [suffix for record in FORMATS.values() for suffix in record.suffixes]
+    names += [name + suffix for suffix in (*suffixes, _METADATA_SUFFIX)]
     written = [name for name in names if os.path.exists(os.path.join(folder, name))]
     older = [
         name for name in names if name not in written and os.path.exists(os.path.join(target, name))
@@ -263,6 +241,6 @@ def _publish(job: Job, target: str):
             "%s in %s: of an earlier export, no longer described by %s.",
             ", ".join(older),
             target,
-            os.path.basename(job.base) + ".json",
+            os.path.basename(job.base) + _METADATA_SUFFIX,
         )
     logging.info("Exported to %s.", target)

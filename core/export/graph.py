@@ -1,28 +1,36 @@
-"""The graphs of an export: the network once, with different ways in and out.
+"""The graphs of an export: the network once, with different inputs and outputs; the frozen graph.
 
-The network itself sees float images of the crop size and gives labels and probabilities. Around it
-stand, depending on the format, the preparation of images of any size (resize, padding) and the way
-back to their size, or nothing but a cast. Names of nodes are those of the DeepLab family's exports.
+The network itself takes float images of the crop size and returns labels and probabilities. Around
+it, depending on the format, are the preparation of images of any size (resize, padding) and the way
+back to their size, or just a cast. Names of nodes are those of the DeepLab family's exports.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 
 from core import layers
 from core.export import folding
+from core.export.artifact import (
+    ENCODED_INPUT,
+    EXACT,
+    INPUT,
+    LABELS,
+    METADATA,
+    PROBABILITIES,
+    RAW_LABELS,
+    RAW_PROBABILITIES,
+    Artifact,
+    Format,
+    Job,
+    Network,
+    outputs_of,
+    tensor,
+)
 from core.inference import tta
-from options.network import NetworkSpec
+from core.network import architecture
 from utils import image_ops
-from utils.compat import tf
-
-INPUT = "ImageTensor"
-ENCODED_INPUT = "EncodedImage"
-LABELS = "SemanticPredictions"
-PROBABILITIES = "SemanticProbabilities"
-RAW_LABELS = "RawSemanticPredictions"
-RAW_PROBABILITIES = "RawSemanticProbabilities"
-METADATA = "Metadata"
+from utils.compat import host_session, tf
 
 # The border of the network itself.
 _NETWORK_INPUT = "network_input"
@@ -30,36 +38,13 @@ _NETWORK_LABELS = "network_labels"
 _NETWORK_PROBABILITIES = "network_probabilities"
 
 
-@dataclasses.dataclass(frozen=True)
-class Network:
-    """What is exported.
-
-    Attributes:
-      spec: The network.
-      num_classes: Number of classes.
-      crop_size: (height, width) that it sees.
-      scales: Factors on the input size whose probabilities are averaged.
-      flip: Whether mirrored images are averaged in too.
-      pad_color: (r, g, b), 0..255, beside an image smaller than the crop.
-      resize: Arguments of `image_ops.size_in_range` that images are resized by first; None leaves
-        them as they are.
-    """
-
-    spec: NetworkSpec
-    num_classes: int
-    crop_size: tuple
-    scales: tuple
-    flip: bool
-    pad_color: tuple
-    resize: dict | None
-
-
 def build_live(network: Network) -> tuple:
     """Builds the whole way with variables in the current graph.
 
     Returns:
-      The placeholder, uint8 [N, h, w, 3]; labels, int32 [N, h, w]; probabilities, float32
-      [N, h, w, classes]. The images of a batch have one size.
+      The placeholder, uint8 [N, h, w, 3]; labels, int32 [N, h, w] (or [N, h, w, classes], where a
+      pixel may have several); probabilities, float32 [N, h, w, channels]. The images of a batch
+      have one size.
     """
     images = tf.placeholder(tf.uint8, [None, None, None, 3], name=INPUT)
     prepared, size = _prepare(images, network)
@@ -67,14 +52,16 @@ def build_live(network: Network) -> tuple:
     prediction = tta.predict(
         prepared,
         network.spec,
-        network.num_classes,
+        network.classes.count,
+        task=network.task,
+        threshold=network.threshold,
         scales=network.scales,
         flip=network.flip,
         crop_size=network.crop_size,
     )
     labels = tf.identity(prediction.labels, name=_NETWORK_LABELS)
     probabilities = tf.identity(prediction.probabilities, name=_NETWORK_PROBABILITIES)
-    return (images, *_finish(labels, probabilities, size, tf.shape(images)[1:3]))
+    return (images, *_finish(labels, probabilities, size, tf.shape(images)[1:3], network))
 
 
 def freeze(session: tf.Session) -> tf.GraphDef:
@@ -159,7 +146,7 @@ def _any_size(frozen, images, network):
     labels, probabilities = _run(frozen, prepared)
     tf.cast(labels, tf.float32, name=RAW_LABELS)
     tf.identity(probabilities, name=RAW_PROBABILITIES)
-    return _finish(labels, probabilities, size, tf.shape(images)[1:3])
+    return _finish(labels, probabilities, size, tf.shape(images)[1:3], network)
 
 
 def _run(frozen, prepared):
@@ -200,13 +187,13 @@ def _prepared_size(size, network):
     return tf.cast(tf.clip_by_value(fitting, 1.0, crop), tf.int32)
 
 
-def _finish(labels, probabilities, size, original_size):
+def _finish(labels, probabilities, size, original_size, network):
     """Returns labels and probabilities at the size of the images, without the padding."""
+    align = architecture(network.spec).align_corners
     with tf.name_scope("finish"):
-        labels = labels[:, : size[0], : size[1], tf.newaxis]
-        labels = layers.resize_nearest(labels, original_size)[..., 0]
+        labels = tta.resize_labels(labels[:, : size[0], : size[1]], original_size, align)
         probabilities = probabilities[:, : size[0], : size[1]]
-        return labels, layers.resize_bilinear(probabilities, original_size)
+        return labels, layers.resize_bilinear(probabilities, original_size, align)
 
 
 def _finished(graph, outputs):
@@ -218,3 +205,43 @@ def _finished(graph, outputs):
     with tf.Graph().as_default() as pruned:
         tf.import_graph_def(graph_def, name="")
         return tf.train.export_meta_graph(graph=pruned, strip_default_attrs=True).graph_def
+
+
+def write(job: Job) -> list:
+    """Writes the frozen graph: one GraphDef file, for images of any size."""
+    path = job.frozen_path
+    save(flexible(job.frozen, job.network, job.metadata), path)
+    outputs = outputs_of(job.network, 1, None, None)
+    raw = outputs_of(job.network, 1, *job.network.crop_size)
+    outputs[RAW_LABELS] = {**raw[LABELS], "dtype": "float32"}
+    outputs[RAW_PROBABILITIES] = raw[PROBABILITIES]
+    inputs = {INPUT: tensor("uint8", 1, None, None, 3)}
+    return [Artifact("frozen", path, EXACT, lambda: opened(path), inputs, outputs)]
+
+
+def save(graph_def: tf.GraphDef, path: str):
+    """Writes a graph to a file."""
+    with open(path, "wb") as file:
+        file.write(graph_def.SerializeToString(deterministic=True))
+
+
+@contextlib.contextmanager
+def opened(path: str):
+    """Loads a frozen graph; gives a function from an image to labels and probabilities."""
+    graph_def = tf.GraphDef()
+    with open(path, "rb") as file:
+        graph_def.ParseFromString(file.read())
+    with tf.Graph().as_default() as loaded:
+        tf.import_graph_def(graph_def, name="")
+        fetches = [f"{LABELS}:0", f"{PROBABILITIES}:0"]
+        with host_session(loaded) as session:
+
+            def run(image):
+                labels, probabilities = session.run(fetches, {f"{INPUT}:0": image[None]})
+                return labels[0], probabilities[0]
+
+            yield run
+
+
+# Its file is the one that --export_path names.
+VARIANTS = {"frozen": Format(write, any_size=True, suffixes=())}

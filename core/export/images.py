@@ -8,7 +8,6 @@ import os
 import numpy as np
 from PIL import Image
 
-from utils import image_ops
 from utils.errors import UserError
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -58,18 +57,3 @@ def decode(content: bytes, name: str) -> np.ndarray:
     # Pillow raises many kinds of errors for damaged files (OSError, SyntaxError, ValueError...).
     except Exception as error:
         raise UserError(f"{name} cannot be read ({error}); leave it out.") from error
-
-
-def fit(image: np.ndarray, crop_size, pad_color) -> tuple:
-    """Makes an image exactly the crop size: shrinks it if larger, then pads it.
-
-    Args:
-      image: uint8 [h, w, 3].
-      crop_size: (height, width).
-      pad_color: (r, g, b), 0..255, rounded to whole numbers here.
-
-    Returns:
-      uint8 [crop height, crop width, 3], and the (height, width) of the part that is not padding.
-    """
-    image = image_ops.shrink(image, image_ops.fitting_size(image.shape[:2], crop_size))
-    return image_ops.pad_array(image, crop_size, np.round(pad_color), np.uint8), image.shape[:2]

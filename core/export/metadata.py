@@ -1,4 +1,4 @@
-"""What travels with an exported network, so that nobody needs the checkpoint or this project."""
+"""The metadata of an exported network, enough to use it without the checkpoint or this project."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from core import network as core_network
 from core.checkpoints import restore
-from core.export import graph
+from core.export.artifact import Network
 from core.runs import folder
 from utils.compat import host_session, tf
 
@@ -17,26 +17,23 @@ from utils.compat import host_session, tf
 FORMAT_VERSION = 1
 
 
-def describe(
-    network: graph.Network, checkpoint_path: str, classes: dict, use_ema: bool = False
-) -> dict:
-    """Returns everything that is known before anything is written, as plain values.
+def describe(network: Network, checkpoint_path: str, use_ema: bool = False) -> dict:
+    """Returns the metadata as plain values, without that of the files.
 
     Args:
       network: What is exported.
       checkpoint_path: Prefix of its checkpoint.
-      classes: `dataset`, `class_names`, `colors` and `ignore_label`.
-      use_ema: Whether its weights are the averages over training.
+      use_ema: Whether its weights are the EMA weights.
     """
     return {
         "format_version": FORMAT_VERSION,
-        "task": "semantic segmentation",
-        "num_classes": network.num_classes,
-        **classes,
+        "dataset": network.classes.name or None,
+        **network.classes.to_dict(),
         "inference": {
             "crop_size": list(network.crop_size),
             "scales": list(network.scales),
             "add_flipped_images": network.flip,
+            **({"threshold": network.threshold} if network.task.uses_threshold else {}),
         },
         "preprocessing": _preprocessing(network),
         "network": network.spec.to_dict(),
@@ -50,7 +47,7 @@ def describe(
     }
 
 
-def _preprocessing(network: graph.Network) -> dict:
+def _preprocessing(network: Network) -> dict:
     scale, shift = _normalization(network)
     return {
         "input": "RGB, 0 to 255, height x width x 3",
@@ -64,7 +61,7 @@ def _preprocessing(network: graph.Network) -> dict:
     }
 
 
-def _normalization(network: graph.Network) -> tuple:
+def _normalization(network: Network) -> tuple:
     """Returns the factor and the summand of each channel, as lists."""
     normalize = core_network.backbone(network.spec.options).normalize
     with tf.Graph().as_default(), host_session() as session:

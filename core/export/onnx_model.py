@@ -8,7 +8,17 @@ import importlib
 import numpy as np
 
 from core.export import graph
-from core.export.artifact import EXACT, Artifact, Job, outputs_of, tensor
+from core.export.artifact import (
+    EXACT,
+    INPUT,
+    LABELS,
+    PROBABILITIES,
+    Artifact,
+    Format,
+    Job,
+    outputs_of,
+    tensor,
+)
 from utils.errors import OptionError, UserError
 
 _PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
@@ -44,8 +54,8 @@ def write(job: Job) -> list:
     try:
         model, _ = tf2onnx.convert.from_graph_def(
             graph.fixed(job.frozen, job.network),
-            input_names=[f"{graph.INPUT}:0"],
-            output_names=[f"{graph.LABELS}:0", f"{graph.PROBABILITIES}:0"],
+            input_names=[f"{INPUT}:0"],
+            output_names=[f"{LABELS}:0", f"{PROBABILITIES}:0"],
             opset=OPSET,
         )
     # The converter raises many kinds of errors (ValueError, KeyError, its own...).
@@ -59,9 +69,9 @@ def write(job: Job) -> list:
     onnx.helper.set_model_props(model, {"metadata": job.metadata})
     onnx.save(model, path)
     height, width = job.network.crop_size
-    inputs = {graph.INPUT: tensor("uint8", 1, height, width, 3)}
+    inputs = {INPUT: tensor("uint8", 1, height, width, 3)}
     outputs = outputs_of(job.network, 1, height, width)
-    return [Artifact("onnx", path, False, EXACT, lambda: opened(path), inputs, outputs)]
+    return [Artifact("onnx", path, EXACT, lambda: opened(path), inputs, outputs)]
 
 
 def _rename(model):
@@ -113,7 +123,10 @@ def opened(path: str):
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def run(image):
-        results = session.run([graph.LABELS, graph.PROBABILITIES], {graph.INPUT: image[None]})
+        results = session.run([LABELS, PROBABILITIES], {INPUT: image[None]})
         return results[0][0], results[1][0]
 
     yield run
+
+
+VARIANTS = {"onnx": Format(write, False, (".onnx",), check_available)}

@@ -7,7 +7,18 @@ import os
 import tempfile
 
 from core.export import graph
-from core.export.artifact import EXACT, Artifact, Job, outputs_of, tensor
+from core.export.artifact import (
+    ENCODED_INPUT,
+    EXACT,
+    INPUT,
+    LABELS,
+    PROBABILITIES,
+    Artifact,
+    Format,
+    Job,
+    outputs_of,
+    tensor,
+)
 from utils.compat import host_session, tf
 
 # Images as an array, one or several of one size; one image as the content of its file.
@@ -16,14 +27,10 @@ ENCODED_SIGNATURE = "encoded"
 METADATA_FILE = "metadata.json"
 
 _NOTES = (
-    f"Signature {DEFAULT_SIGNATURE} takes {graph.INPUT}: N images of one size.",
-    f"Signature {ENCODED_SIGNATURE} takes {graph.ENCODED_INPUT}: one PNG or JPEG file.",
+    f"Signature {DEFAULT_SIGNATURE} takes {INPUT}: N images of one size.",
+    f"Signature {ENCODED_SIGNATURE} takes {ENCODED_INPUT}: one PNG or JPEG file.",
     f"The metadata is assets/{METADATA_FILE}.",
 )
-
-
-def check_available(unused_options):
-    """Every TensorFlow can write it."""
 
 
 def write(job: Job) -> list:
@@ -41,21 +48,19 @@ def write(job: Job) -> list:
                 session,
                 [tf.saved_model.tag_constants.SERVING],
                 signature_def_map={
-                    DEFAULT_SIGNATURE: _signature(tensors, graph.INPUT),
-                    ENCODED_SIGNATURE: _signature(tensors, graph.ENCODED_INPUT),
+                    DEFAULT_SIGNATURE: _signature(tensors, INPUT),
+                    ENCODED_SIGNATURE: _signature(tensors, ENCODED_INPUT),
                 },
                 assets_collection=tf.get_collection(tf.GraphKeys.ASSET_FILEPATHS),
                 strip_default_attrs=True,
             )
         builder.save()
     inputs = {
-        graph.INPUT: tensor("uint8", None, None, None, 3),
-        graph.ENCODED_INPUT: tensor("string", 1),
+        INPUT: tensor("uint8", None, None, None, 3),
+        ENCODED_INPUT: tensor("string", 1),
     }
     outputs = outputs_of(job.network, None, None, None)
-    return [
-        Artifact("savedmodel", path, True, EXACT, lambda: opened(path), inputs, outputs, _NOTES)
-    ]
+    return [Artifact("savedmodel", path, EXACT, lambda: opened(path), inputs, outputs, _NOTES)]
 
 
 def _signature(tensors, name):
@@ -63,7 +68,7 @@ def _signature(tensors, name):
         inputs={name: tf.saved_model.build_tensor_info(tensors[name])},
         outputs={
             output: tf.saved_model.build_tensor_info(tensors[output])
-            for output in (graph.LABELS, graph.PROBABILITIES)
+            for output in (LABELS, PROBABILITIES)
         },
         method_name=tf.saved_model.signature_constants.PREDICT_METHOD_NAME,
     )
@@ -75,11 +80,14 @@ def opened(path: str):
     with tf.Graph().as_default() as loaded, host_session(loaded) as session:
         loader = tf.saved_model.load(session, [tf.saved_model.tag_constants.SERVING], path)
         signature = loader.signature_def[DEFAULT_SIGNATURE]
-        fetches = [signature.outputs[name].name for name in (graph.LABELS, graph.PROBABILITIES)]
+        fetches = [signature.outputs[name].name for name in (LABELS, PROBABILITIES)]
 
         def run(image):
-            feed = {signature.inputs[graph.INPUT].name: image[None]}
+            feed = {signature.inputs[INPUT].name: image[None]}
             labels, probabilities = session.run(fetches, feed)
             return labels[0], probabilities[0]
 
         yield run
+
+
+VARIANTS = {"savedmodel": Format(write, any_size=True, suffixes=("_savedmodel",))}

@@ -10,8 +10,19 @@ import warnings
 import numpy as np
 from absl import logging
 
-from core.export import frozen, graph
-from core.export.artifact import EXACT, Artifact, Job, Tolerance, outputs_of, tensor
+from core.export import graph
+from core.export.artifact import (
+    EXACT,
+    INPUT,
+    LABELS,
+    PROBABILITIES,
+    Artifact,
+    Format,
+    Job,
+    Tolerance,
+    outputs_of,
+    tensor,
+)
 from options.export import ExportOptions
 from utils.compat import has_new_tflite_converter, tf
 from utils.errors import OptionError, UserError, reason_of
@@ -33,7 +44,7 @@ def write(job: Job) -> list:
     """Writes the files; that of whole numbers only where there are images to set its ranges."""
     float_graph = f"{job.base}.fixed.pb"
     dtype = tf.uint8 if has_new_tflite_converter() else tf.float32
-    frozen.save(graph.fixed(job.frozen, job.network, dtype), float_graph)
+    graph.save(graph.fixed(job.frozen, job.network, dtype), float_graph)
     try:
         artifacts = [
             _write(job, "tflite", f"{job.base}.tflite", _converter(float_graph), EXACT),
@@ -58,7 +69,7 @@ def write(job: Job) -> list:
 def _write_int8(job: Job) -> Artifact:
     # The converter puts the whole numbers' scale on a float input: pixels become the numbers.
     path = f"{job.base}.float_input.pb"
-    frozen.save(graph.fixed(job.frozen, job.network, tf.float32), path)
+    graph.save(graph.fixed(job.frozen, job.network, tf.float32), path)
     try:
         converter = _integer(path, job.representative)
         tolerance = Tolerance(None, job.options.int8_label_agreement)
@@ -68,9 +79,7 @@ def _write_int8(job: Job) -> Artifact:
 
 
 def _converter(path: str):
-    return tf.lite.TFLiteConverter.from_frozen_graph(
-        path, [graph.INPUT], [graph.LABELS, graph.PROBABILITIES]
-    )
+    return tf.lite.TFLiteConverter.from_frozen_graph(path, [INPUT], [LABELS, PROBABILITIES])
 
 
 def _half(path: str):
@@ -114,9 +123,9 @@ def _write(job: Job, name: str, path: str, converter, tolerance: Tolerance) -> A
     with open(path, "wb") as file:
         file.write(content)
     height, width = job.network.crop_size
-    inputs = {graph.INPUT: tensor(_input_dtype(path), 1, height, width, 3)}
+    inputs = {INPUT: tensor(_input_dtype(path), 1, height, width, 3)}
     outputs = outputs_of(job.network, 1, height, width)
-    return Artifact(name, path, False, tolerance, lambda: opened(path), inputs, outputs)
+    return Artifact(name, path, tolerance, lambda: opened(path), inputs, outputs)
 
 
 @contextlib.contextmanager
@@ -159,13 +168,22 @@ def opened(path: str):
     """Loads a TFLite file; gives a function from an image of its size to the results."""
     interpreter = _load(path)
     image_input = interpreter.get_input_details()[0]
-    # By rank, since not every version keeps the names of outputs.
-    by_rank = {len(detail["shape"]): detail for detail in interpreter.get_output_details()}
+    # By type, since not every version keeps the names of outputs: labels are integers.
+    outputs = sorted(
+        interpreter.get_output_details(),
+        key=lambda detail: np.issubdtype(detail["dtype"], np.integer),
+        reverse=True,
+    )
 
     def run(image):
         interpreter.set_tensor(image_input["index"], image[np.newaxis].astype(image_input["dtype"]))
         interpreter.invoke()
-        labels, probabilities = [interpreter.get_tensor(by_rank[rank]["index"]) for rank in (3, 4)]
+        labels, probabilities = [interpreter.get_tensor(output["index"]) for output in outputs]
         return labels[0], probabilities[0]
 
     yield run
+
+
+VARIANTS = {
+    "tflite": Format(write, False, (".tflite", "_float16.tflite", "_int8.tflite"), check_available)
+}

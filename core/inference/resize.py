@@ -1,8 +1,8 @@
-"""Photos to the size that a network knows, and its answers back to the size of the photo.
+"""Resizes photos to the size that a network takes, and its results back to the size of the photo.
 
 On the way back probabilities are resized, not labels: borders stay smooth where a label would
-become a block of many pixels. Class by class, so that memory grows with the photo and not with the
-number of classes.
+become a block of many pixels. This happens class by class, so that memory grows with the photo and
+not with the number of classes.
 """
 
 from __future__ import annotations
@@ -10,12 +10,28 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from core.task import Task
 from utils import image_ops
 from utils.compat import tf
 
 
+def fit(image: np.ndarray, crop_size, pad_color) -> tuple:
+    """Makes an image exactly the crop size: shrinks it if larger, then pads it.
+
+    Args:
+      image: uint8 [h, w, 3].
+      crop_size: (height, width).
+      pad_color: (r, g, b), 0..255, rounded to whole numbers here.
+
+    Returns:
+      uint8 [crop height, crop width, 3], and the (height, width) of the part that is not padding.
+    """
+    image = image_ops.shrink(image, image_ops.fitting_size(image.shape[:2], crop_size))
+    return image_ops.pad_array(image, crop_size, np.round(pad_color), np.uint8), image.shape[:2]
+
+
 def probabilities_at(probabilities: np.ndarray, size) -> np.ndarray:
-    """Returns probabilities [h, w, classes] at another (height, width), float32."""
+    """Returns probabilities [h, w, channels] at another (height, width), float32."""
     if probabilities.shape[:2] == tuple(size):
         return probabilities
     resized = np.empty([*size, probabilities.shape[2]], np.float32)
@@ -24,26 +40,26 @@ def probabilities_at(probabilities: np.ndarray, size) -> np.ndarray:
     return resized
 
 
-def labels_at(probabilities: np.ndarray, size) -> np.ndarray:
-    """Returns the most probable class at another (height, width), uint8 [height, width]."""
-    labels = np.zeros(size, np.uint8)
-    best = _resized(probabilities[..., 0], size)
-    for label in range(1, probabilities.shape[2]):
-        plane = probabilities[..., label]
-        if plane.max() * probabilities.shape[2] < 1:
-            # The largest of n probabilities is at least 1 / n: it is nowhere this one.
-            continue
-        plane = _resized(plane, size)
-        larger = plane > best
-        labels[larger] = label
-        best[larger] = plane[larger]
-    return labels
+def labels_at(probabilities: np.ndarray, size, task: Task, threshold=0.5) -> np.ndarray:
+    """Returns predicted labels at another (height, width), uint8.
+
+    Args:
+      probabilities: [h, w, channels].
+      size: (height, width).
+      task: The task.
+      threshold: What a probability must exceed, in tasks that have one.
+    """
+    planes = [probabilities[..., channel] for channel in range(probabilities.shape[2])]
+    return task.decide_planes(planes, lambda plane: _resized(plane, size), threshold)
 
 
 def nearest_labels_at(labels: np.ndarray, size) -> np.ndarray:
-    """Returns labels, uint8 [h, w], at another (height, width) by nearest neighbour."""
-    if labels.shape == tuple(size):
+    """Returns labels, uint8 [h, w] or [h, w, classes], at another size by nearest neighbour."""
+    if labels.shape[:2] == tuple(size):
         return labels
+    if labels.ndim == 3:
+        planes = [nearest_labels_at(labels[..., index], size) for index in range(labels.shape[2])]
+        return np.stack(planes, axis=2)
     return np.asarray(Image.fromarray(labels).resize((size[1], size[0]), Image.NEAREST))
 
 

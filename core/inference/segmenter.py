@@ -32,6 +32,7 @@ from core.inference import exported_model, resize, trained_networks, windows
 from core.inference.classes import Classes
 from core.inference.exported_model import ExportedModel
 from core.inference.trained_networks import Checkpoints, Exported
+from core.task import MULTICLASS
 from options.config import Config
 from options.data import DataOptions
 from options.inference import WindowOptions
@@ -101,7 +102,7 @@ class Segmenter:
             return Segmentation(resize.nearest_labels_at(labels, size), None)
         scores = network.probabilities(seen)
         if not probabilities:
-            return Segmentation(resize.labels_at(scores, size), None)
+            return Segmentation(resize.labels_at(scores, size, MULTICLASS), None)
         scores = resize.probabilities_at(scores, size)
         return Segmentation(scores.argmax(2).astype(np.uint8), scores)
 

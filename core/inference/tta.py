@@ -100,12 +100,13 @@ def _one_run(network_logits, images, spec, task, threshold):
         return Prediction(task.decide_logits(logits, threshold), task.activate(logits))
     coarse = task.decide_logits(logits, threshold)
     return Prediction(
-        _resized_labels(coarse, size, align_corners),
+        resize_labels(coarse, size, align_corners),
         layers.resize_bilinear(task.activate(logits), size, align_corners),
     )
 
 
-def _resized_labels(labels, size, align_corners):
+def resize_labels(labels: tf.Tensor, size, align_corners: bool) -> tf.Tensor:
+    """Returns predicted labels at another (height, width), by nearest neighbour."""
     if labels.shape.ndims == 4:
         return layers.resize_nearest(labels, size, align_corners)
     return tf.squeeze(layers.resize_nearest(tf.expand_dims(labels, 3), size, align_corners), 3)

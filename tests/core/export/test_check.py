@@ -20,7 +20,7 @@ def artifact(labels=LABELS, probabilities=PROBABILITIES, tolerance=NEAR):
     def opened():
         yield lambda image: (labels, probabilities)
 
-    return Artifact("some", "path", True, tolerance, opened, {}, {})
+    return Artifact("some", "path", tolerance, opened, {}, {})
 
 
 def test_equal_results_agree():
@@ -57,7 +57,7 @@ def test_the_share_of_labels_alone_decides_without_a_difference():
 
 
 def test_what_cannot_run_here_is_said_not_to_be_checked():
-    om = Artifact("om", "path", False, Tolerance(0.1, 0.9), None, {}, {})
+    om = Artifact("om", "path", Tolerance(0.1, 0.9), None, {}, {})
     assert check.examine(om, [CASE])["check"]["done"] is False
 
 

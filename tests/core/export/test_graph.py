@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.export import frozen, graph
+from core.export import graph
+from core.export.artifact import Network
 from core.inference import tta
 from datasets.pipeline import preprocess
 from options.data import DataOptions
@@ -13,6 +14,7 @@ from tests import resources
 from tests.golden import logits as golden_logits
 from tests.golden import rules
 from utils import image_ops
+from utils.classes import ClassSet, default_names
 from utils.compat import tf
 
 CLASSES = 5
@@ -22,7 +24,7 @@ FROZEN = []
 SMALL = NetworkSpec.of(depth_multiplier=0.25, aspp_convs_filters=16, output_stride=16)
 
 
-def network(options=SMALL, crop=CROP, classes=CLASSES, **changes):
+def network(options=SMALL, crop=CROP, count=CLASSES, task="multiclass", **changes):
     settings = {
         "scales": (1.0,),
         "flip": False,
@@ -30,7 +32,8 @@ def network(options=SMALL, crop=CROP, classes=CLASSES, **changes):
         "resize": None,
         **changes,
     }
-    return graph.Network(options, classes, tuple(crop), **settings)
+    classes = ClassSet(default_names(count), task=task)
+    return Network(options, classes, tuple(crop), **settings)
 
 
 def photo(height, width, seed=0):
@@ -71,7 +74,7 @@ def predicted(exported, prepared):
         probabilities = tta.predict(
             tf.constant(prepared[np.newaxis]),
             exported.spec,
-            exported.num_classes,
+            exported.classes.count,
             scales=exported.scales,
             flip=exported.flip,
             crop_size=exported.crop_size,
@@ -90,6 +93,22 @@ def test_a_small_image_is_padded_and_the_padding_cut_off_again():
     np.testing.assert_allclose(outputs[graph.PROBABILITIES][0], expected[:20, :31], atol=1e-5)
     assert outputs[graph.LABELS].shape == (1, 20, 31)
     np.testing.assert_array_equal(outputs[graph.LABELS][0], outputs[graph.RAW_LABELS][0, :20, :31])
+
+
+@pytest.mark.parametrize(("task", "count", "shape"), [("binary", 2, ()), ("multilabel", 3, (3,))])
+def test_labels_of_a_threshold_are_those_of_the_probabilities(task, count, shape):
+    image = photo(66, 50)
+    found = run_flexible(network(count=count, task=task), image)
+    threshold = float(np.median(found[graph.RAW_PROBABILITIES]))
+    outputs = run_flexible(network(count=count, task=task, threshold=threshold), image)
+    raw = outputs[graph.RAW_PROBABILITIES] > threshold
+    assert 0 < raw.mean() < 1
+    labels = outputs[graph.RAW_LABELS]
+    assert labels.shape == (1, *CROP, *shape)
+    assert np.mean(labels.ravel() == raw.ravel()) > 0.999
+    assert outputs[graph.LABELS].shape == (1, 66, 50, *shape)
+    assert outputs[graph.LABELS].dtype == np.int32
+    assert set(np.unique(outputs[graph.LABELS])) == {0, 1}
 
 
 def test_types_of_the_outputs_are_those_of_the_reference():
@@ -173,8 +192,8 @@ def test_every_shape_of_the_fixed_graph_is_static(dtype):
 def test_a_frozen_file_gives_back_what_was_saved(tmp_path):
     exported, image = network(), photo(20, 31)
     path = str(tmp_path / "model.pb")
-    frozen.save(graph.flexible(freeze(exported), exported, '{"a": 1}'), path)
-    with frozen.opened(path) as run:
+    graph.save(graph.flexible(freeze(exported), exported, '{"a": 1}'), path)
+    with graph.opened(path) as run:
         labels, probabilities = run(image)
     expected = run_flexible(exported, image)
     np.testing.assert_array_equal(labels, expected[graph.LABELS][0])

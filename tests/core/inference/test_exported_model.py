@@ -167,7 +167,10 @@ def test_a_saved_model_that_cannot_be_used_is_a_sentence(tmp_path):
         segmenter.load(path)
 
 
-@pytest.mark.parametrize("settings", [{"scales": (0.5, 1.0)}, {"flip": True}])
-def test_what_was_set_at_the_export_cannot_be_changed(tmp_path, settings):
-    with pytest.raises(OptionError, match="scales and flip were set when it was exported"):
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [({"scales": (0.5, 1.0)}, "--eval_scales"), ({"flip": True}, "--add_flipped_images")],
+)
+def test_what_was_set_at_the_export_cannot_be_changed(tmp_path, settings, name):
+    with pytest.raises(OptionError, match=name):
         segmenter.load(_frozen(tmp_path), **settings)

@@ -1,9 +1,10 @@
-"""Photos to a network's size, its answers back."""
+"""Photos at the size of a network, its results at theirs."""
 
 import numpy as np
 import pytest
 
 from core.inference import resize
+from core.task import MULTICLASS, TASKS
 from datasets.pipeline import preprocess
 from options.data import DataOptions
 from tests.small_data import pixels
@@ -20,13 +21,26 @@ def test_labels_are_the_largest_of_the_resized_probabilities(size):
     probabilities = _probabilities(12, 17, 5)
     resized = resize.probabilities_at(probabilities, size)
     np.testing.assert_allclose(resized.sum(2), 1, atol=1e-5)
-    np.testing.assert_array_equal(resize.labels_at(probabilities, size), resized.argmax(2))
+    labels = resize.labels_at(probabilities, size, MULTICLASS)
+    np.testing.assert_array_equal(labels, resized.argmax(2))
 
 
 def test_a_class_that_is_nowhere_likely_changes_nothing():
     probabilities = np.zeros([6, 7, 4], np.float32)
     probabilities[..., [1, 2, 3]] = 0.1, 0.7, 0.2
-    assert (resize.labels_at(probabilities, (20, 20)) == 2).all()
+    assert (resize.labels_at(probabilities, (20, 20), MULTICLASS) == 2).all()
+
+
+@pytest.mark.parametrize("name", ["binary", "multilabel"])
+def test_labels_by_threshold_are_those_of_the_resized_probabilities(name):
+    task, size = TASKS[name], (31, 47)
+    probabilities = _probabilities(12, 17, task.channels(3))
+    labels = resize.labels_at(probabilities, size, task, 0.3)
+    assert labels.dtype == np.uint8
+    resized = resize.probabilities_at(probabilities, size)
+    np.testing.assert_array_equal(labels, task.decide_array(resized, 0.3))
+    enlarged = resize.nearest_labels_at(labels, (62, 94))
+    np.testing.assert_array_equal(enlarged[::2, ::2], labels)
 
 
 def test_what_has_its_size_stays_as_it_is():

@@ -10,6 +10,7 @@ import common
 from core.inference import resize, segmenter, trained_networks
 from core.inference.predictor import Member, Predictor
 from core.inference.windows import Windows
+from core.task import MULTICLASS
 from options.config import Config
 from options.data import DataOptions
 from tests.small_networks import SMALL, config_of, save_checkpoint
@@ -150,7 +151,7 @@ def test_a_range_of_training_is_kept_in_prediction(tmp_path_factory, made):
         labels = network.segment(image).labels
     assert made == [(CROP, None), (33, 49)]
     resized = resize.RangeResizer(min_size=33, factor=16).resize(image)
-    np.testing.assert_array_equal(labels, resize.labels_at(_shares(resized), (20, 30)))
+    np.testing.assert_array_equal(labels, resize.labels_at(_shares(resized), (20, 30), MULTICLASS))
 
 
 def test_several_checkpoints_are_members_of_one_predictor(bare, run, made):

@@ -1,0 +1,91 @@
+"""Exports of every format, for tasks that decide by a threshold."""
+
+import dataclasses
+import importlib.util
+import json
+import os
+
+import numpy as np
+import pytest
+
+from core.export import exporter, graph
+from core.export.artifact import Network
+from core.inference.predictor import Member, Predictor
+from deployment import backend as backends
+from options.device import DeviceOptions
+from options.export import ExportOptions
+from tests import small_data
+from tests.small_networks import SMALL, save_checkpoint
+from utils.classes import ClassSet
+from utils.compat import has_new_tflite_converter
+
+CROP = (33, 33)
+NAMES = {"binary": ("rock", "salt"), "multilabel": ("cat", "dog", "tree")}
+SHAPE = {"binary": [], "multilabel": [3]}
+
+
+def formats():
+    return [
+        name for name in exporter.FORMATS if name != "onnx" or importlib.util.find_spec("tf2onnx")
+    ]
+
+
+def median_probability(network, checkpoint, images):
+    """Returns a threshold that splits the pixels of the images in halves."""
+    count = network.classes.count
+    with Predictor(
+        [Member(checkpoint, network.spec)], num_classes=count, task=network.task, crop_size=CROP
+    ) as predictor:
+        return float(np.median([predictor.probabilities(image) for image in images]))
+
+
+@pytest.mark.parametrize("task", ["binary", "multilabel"])
+def test_every_format_agrees_with_the_checkpoint(task, tmp_path):
+    images = exporter.Samples([small_data.pixels(seed, *CROP) for seed in range(2)], "noise")
+    network = Network(
+        spec=SMALL,
+        classes=ClassSet(NAMES[task], task=task, name="tiny"),
+        crop_size=CROP,
+        scales=(1.0,),
+        flip=False,
+        pad_color=(127.5, 127.5, 127.5),
+        resize=None,
+    )
+    channels = network.task.channels(network.classes.count)
+    # Larger weights: few probabilities near the threshold.
+    checkpoint = save_checkpoint(tmp_path, channels, factor=10.0)
+    threshold = median_probability(network, checkpoint, images.images[:1])
+    network = dataclasses.replace(network, threshold=threshold)
+    described = exporter.run(
+        network,
+        checkpoint_path=checkpoint,
+        export_options=ExportOptions(
+            checkpoint_path=checkpoint,
+            export_path=str(tmp_path / "out" / "net.pb"),
+            format=formats(),
+            int8_label_agreement=0.0,
+        ),
+        samples=images,
+        representative=images if has_new_tflite_converter() else None,
+        backend=backends.create(DeviceOptions(device="cpu")),
+    )
+    for name, entry in described["artifacts"].items():
+        assert entry["check"]["done"], name
+        assert entry["outputs"][graph.LABELS]["shape"][3:] == SHAPE[task]
+        assert entry["outputs"][graph.PROBABILITIES]["shape"][3:] == [channels]
+    stored = json.loads((tmp_path / "out" / "net.json").read_text())
+    assert stored["task"] == task
+    assert stored["class_names"] == list(NAMES[task])
+    assert stored["inference"]["threshold"] == threshold
+    with graph.opened(str(tmp_path / "out" / "net.pb")) as run:
+        labels, probabilities = run(images.images[0])
+    decided = network.task.decide_array(probabilities, threshold)
+    assert 0 < decided.mean() < 1
+    assert np.mean(labels == decided) > 0.999
+    assert not [name for name in os.listdir(str(tmp_path / "out")) if name.startswith(".")]
+
+
+def test_each_format_has_its_own_suffixes():
+    suffixes = [suffix for record in exporter.FORMATS.values() for suffix in record.suffixes]
+    assert len(set(suffixes)) == len(suffixes)
+    assert set(exporter.FORMATS) == {"frozen", "savedmodel", "tflite", "onnx", "om"}
