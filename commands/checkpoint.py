@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from commands import shared
-from commands.command import TOOLS, Command
+from commands.command import TOOLS, Command, without
 from options.config import Config
-from options.network import NETWORK_OPTIONS
+from options.network import NETWORK_OPTIONS, NetworkOptions
 from options.tools import ToolOptions
 
 
@@ -25,7 +25,11 @@ VARIANTS = {
             "--checkpoint_path=RUN/model.ckpt-1000 --fit --model_variant=NAME --num_classes=21",
             "--checkpoint_path=RUN/model.ckpt-1000 --compact_to=FOLDER/model.ckpt-1000",
         ),
-        takes=(ToolOptions, *NETWORK_OPTIONS),
+        takes=(
+            ToolOptions,
+            without(NetworkOptions, "prediction_with_upsampled_logits"),
+            *(record for record in NETWORK_OPTIONS if record is not NetworkOptions),
+        ),
         groups=(
             ("Checkpoint", ("checkpoint_path", "fit", "num_classes", "compact_to")),
             shared.NETWORK_GROUP,

@@ -30,9 +30,7 @@ def render(command: Command, program: str, kind: str) -> str:
       kind: "short" or "full".
     """
     fields = command.fields()
-    parts = [
-        f"{command.summary}\n\n" + "\n".join(f"  {program} {text}" for text in command.examples)
-    ]
+    parts = ["\n".join([f"{command.summary}\n", *map(_example(program), command.examples)])]
     parts += [_group(title, [fields[name] for name in names]) for title, names in command.groups]
     shown = {name for _, names in command.groups for name in names}
     if kind == "full":
@@ -41,6 +39,18 @@ def render(command: Command, program: str, kind: str) -> str:
     else:
         parts.append(f"{len(fields) - len(shown)} more flags: --helpfull, or docs/flags.md.")
     return "\n\n".join(parts)
+
+
+def _example(program: str):
+    """Returns the function from arguments to a command line, broken where it is long."""
+
+    def lines(arguments: str) -> str:
+        broken = textwrap.wrap(
+            f"{program} {arguments}", _WIDTH - 8, break_long_words=False, break_on_hyphens=False
+        )
+        return "  " + " \\\n      ".join(broken)
+
+    return lines
 
 
 def _others(command: Command, shown: set) -> list:

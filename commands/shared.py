@@ -34,6 +34,7 @@ _LEARNING = ("loss_scale", "all_reduce_bucket_mb", "check_weights_steps")
 _RANKS = ("rank", "all_reduce_by", "join_timeout_secs", "rank_timeout_secs")
 
 DEVICE_OF_TRAINING = DeviceOptions
+DEVICE_OF_CHECKS = without(DeviceOptions, "check_weights_steps")
 DEVICE_OF_EVALUATION = without(DeviceOptions, *_LEARNING)
 DEVICE_OF_ONE_PROCESS = without(DeviceOptions, *_LEARNING, *_RANKS)
 # An export computes in fp32.

@@ -23,7 +23,17 @@ from utils.compat import tf
 
 ROOT = pathlib.Path(common.__file__).parent
 # What the copy of the checkout holds; the rest is for developers.
-PARTS = ("core", "datasets", "deployment", "options", "utils", "benchmarks", "scripts", "docs")
+PARTS = (
+    "commands",
+    "core",
+    "datasets",
+    "deployment",
+    "options",
+    "utils",
+    "benchmarks",
+    "scripts",
+    "docs",
+)
 NETWORK = NetworkSpec.of(depth_multiplier=0.25, aspp_convs_filters=8)
 RESNET = {"multi_grid": (1, 2), "aspp_convs_filters": 8}
 CROP = (65, 65)

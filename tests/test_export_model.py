@@ -534,7 +534,8 @@ def test_a_format_of_another_name_is_an_error(run, tmp_path):
 
 def test_the_command_accepts_the_flags_of_the_reference():
     reference = resources.golden_json("flags.json")["entries"]["export_model"]
-    assert set(reference) - set(accepted_flags("export")) == set()
+    # Accepted with a notice: it belongs to training.
+    assert set(reference) - set(accepted_flags("export")) == {"label_weights"}
 
 
 def test_the_command_ends_with_status_2_for_a_refused_value(tmp_path):

@@ -33,6 +33,7 @@ def main(config: Config) -> dict:
       OptionError: If an option cannot be used with this checkpoint or data.
       UserError: If the checkpoint, the data or the folder cannot be used.
     """
+    logging.set_verbosity(logging.INFO if config.command.debug else logging.WARNING)
     options = config.evaluation
     folder = options.folders()[0]
     logdir = options.eval_logdir or os.path.join(folder, "eval")

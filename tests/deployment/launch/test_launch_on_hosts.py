@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from deployment.launch import cluster_environment, hosts, launcher, supervisor
+from deployment.launch import cluster_environment, hosts, supervisor
+from options.launch import LaunchOptions
 from tests import launching
 from tests.launching import finish, log
 from utils.errors import OptionError, UserError
@@ -56,7 +57,7 @@ def test_a_single_process_gets_no_group(tmp_path):
 
 
 def _environments(base=(), **options):
-    return cluster_environment.environments(launcher.LaunchOptions(**options), dict(base))
+    return cluster_environment.environments(LaunchOptions(**options), dict(base))
 
 
 def test_each_process_sees_a_gpu_of_its_own():

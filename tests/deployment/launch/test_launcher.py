@@ -10,10 +10,11 @@ import time
 import pytest
 from absl import flags
 
-import common
+from commands import running
 from deployment import rank_table
 from deployment.devices import npu_environment
 from deployment.launch import launcher
+from options.launch import LaunchOptions
 from tests import launching
 from tests.launching import ROOT, finish, log
 from utils.errors import UserError
@@ -196,12 +197,10 @@ def test_what_cannot_start_is_refused(tmp_path, monkeypatch, options, environmen
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     chosen = {"devices": 2, "rank_table": TABLE, "rank_logs": tmp_path, **options}
-    flag_values = flags.FlagValues()
-    common.define_flags(launcher.LaunchOptions, flag_values=flag_values)
     words = [f"--{name}={value}" for name, value in chosen.items() if value is not None]
-    flag_values(["launch", *words])
+    argv = ["launch", *words, "--", "no-such-program"]
     with pytest.raises(UserError, match=message):
-        launcher.main(flag_values, ["no-such-program"])
+        running.act(running.parse("launch", "launch", False, flags.FlagValues(), argv))
 
 
 def test_a_missing_command_is_refused(tmp_path):
@@ -257,7 +256,7 @@ def test_a_server_of_several_starts_its_own_ranks(tmp_path):
     table = rank_table.make([("a", addresses[0]), ("b", addresses[1])], range(8))
     path = tmp_path / "16p.json"
     path.write_text(json.dumps(rank_table.render(table, rank_table.VERSION_1)))
-    options = launcher.LaunchOptions(devices=8, rank_table=str(path), server="b")
+    options = LaunchOptions(devices=8, rank_table=str(path), server="b")
     environments = launcher._environments(options, {})
     assert [environment["RANK_ID"] for environment in environments] == [
         str(rank) for rank in range(8, 16)
