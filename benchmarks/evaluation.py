@@ -215,14 +215,11 @@ def _ours(prefix, spec, options, data_options, crop, backend) -> tuple:
     """Evaluates once; returns seconds and CPU seconds without building and restoring."""
     from core import network
     from core.evaluation import evaluator
-    from datasets import info as dataset_info
-    from datasets.pipeline import input_fn
+    from datasets.dataset import Dataset
 
-    info = dataset_info.load(data_options, frozenset())
+    dataset = Dataset.open(data_options)
     result = evaluator.run(
-        lambda: input_fn.eval_batches(
-            data_options,
-            info,
+        lambda: dataset.eval_batches(
             split="val",
             batch_size=1,
             pad_color=network.pad_color(spec),
@@ -231,7 +228,7 @@ def _ours(prefix, spec, options, data_options, crop, backend) -> tuple:
         spec=spec,
         options=options,
         crop_size=crop,
-        classes=info.classes,
+        classes=dataset.classes,
         backend=backend,
     )
     return result.seconds, result.processor_seconds
@@ -242,24 +239,17 @@ def _usual(prefix, spec, options, data_options, crop, backend) -> tuple:
     from core import network
     from core.checkpoints import restore as checkpoint
     from core.training import step
-    from datasets import info as dataset_info
-    from datasets.pipeline import input_fn
+    from datasets.dataset import Dataset
     from utils.compat import tf
 
-    info = dataset_info.load(data_options, frozenset())
+    dataset = Dataset.open(data_options)
     with tf.Graph().as_default(), _space_to_batch():
-        dataset = input_fn.eval_batches(
-            data_options,
-            info,
-            split="val",
-            batch_size=1,
-            pad_color=network.pad_color(spec),
-        )
-        batch = tf.data.make_one_shot_iterator(dataset).get_next()
+        batches = dataset.eval_batches(split="val", batch_size=1, pad_color=network.pad_color(spec))
+        batch = tf.data.make_one_shot_iterator(batches).get_next()
         mean = _mean_of_all_runs(batch["image"], spec, options, crop)
         predictions = tf.reshape(tf.argmax(mean, 3), [-1])
         labels = tf.reshape(batch["label"], [-1])
-        weights = tf.cast(tf.not_equal(labels, info.ignore_label), tf.float32)
+        weights = tf.cast(tf.not_equal(labels, dataset.classes.ignore_label), tf.float32)
         labels = tf.where(weights > 0, labels, tf.zeros_like(labels))
         update = tf.metrics.mean_iou(labels, predictions, _CLASSES, weights=weights)[1]
         restore = checkpoint.restore_op(prefix, step.network_variables())

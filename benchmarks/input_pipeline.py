@@ -160,22 +160,20 @@ def _jpeg(image: np.ndarray) -> bytes:
 
 def _parts(records: str) -> dict:
     """Returns name -> function that makes a data set of what is measured."""
-    from datasets import info as dataset_info
+    from datasets.dataset import Dataset
     from datasets.pipeline import input_fn, preprocess
-    from datasets.records import shards, tfrecord
+    from datasets.records import tfrecord
     from options.data import DataOptions
     from utils import image_ops
     from utils.compat import tf
 
     options = DataOptions(dataset_dir=records)
-    info = dataset_info.load(options)
-    index = shards.index(records, "train")
+    dataset = Dataset.open(options)
+    index = dataset.index("train")
     contents = [tfrecord.deserialize(index.read(number)) for number in range(len(index))]
 
     def pipeline():
-        return input_fn.train_batches(
-            options, info, split="train", batch_size=_BATCH, pad_color=_PAD_COLOR
-        )
+        return dataset.train_batches(split="train", batch_size=_BATCH, pad_color=_PAD_COLOR)
 
     def decode_alone():
         pairs = ([record.image for record in contents], [record.label for record in contents])

@@ -20,64 +20,39 @@ Without a file, `--mask_values=0:membrane,255:cell` names what masks hold.
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import os
+from typing import NamedTuple
 
-import numpy as np
-
-from utils import colormap
+from utils.classes import ClassSet, as_colors
 from utils.errors import OptionError, UserError
 
 # Masks hold 8 or 16 bits.
-NUM_VALUES = 1 << 16
-# In --mask_values: values of pixels that never count; in a list of labelme's: no class.
+_NUM_VALUES = 1 << 16
+# In --mask_values: values of pixels that never count; in labelme's lists: not a class.
 _IGNORE = "ignore"
 _LABELME_IGNORE = "__ignore__"
 
 
-@dataclasses.dataclass(frozen=True)
-class ClassTable:
-    """The classes of a data set.
+class ClassTable(NamedTuple):
+    """Classes, and what was stated about them.
 
     Attributes:
-      name: What the data set is called.
-      names: One name per class.
-      colors: One (red, green, blue), 0..255, per class; None where the table has none.
-      ignore_label: Mask value of pixels that never count; None where the table does not say.
-      ignore_color: Their colour in masks of colours, if there is one.
-      values: The value of each class in masks; None: 0, 1, 2...
-      ignored_values: Further mask values of pixels that never count.
+      classes: The classes; defaults where nothing was stated.
+      has_colors: Whether their colours were stated, so that they are those of RGB masks.
+      has_ignore_label: Whether the ignore label was stated.
     """
 
-    name: str
-    names: tuple[str, ...]
-    colors: tuple[tuple[int, int, int], ...] | None = None
-    ignore_label: int | None = None
-    ignore_color: tuple[int, int, int] | None = None
-    values: tuple[int, ...] | None = None
-    ignored_values: tuple[int, ...] = ()
-
-    def label_of_value(self, ignore_label: int) -> np.ndarray:
-        """Returns the label of each mask value, -1 where it has none: int16 [65536]."""
-        table = np.full(NUM_VALUES, -1, np.int16)
-        table[[ignore_label, *self.ignored_values]] = ignore_label
-        values = range(len(self.names)) if self.values is None else self.values
-        table[list(values)] = np.arange(len(self.names))
-        return table
-
-    def colors_or_default(self) -> tuple:
-        """Returns the colours, PASCAL's where the table has none."""
-        if self.colors is not None:
-            return self.colors
-        return tuple(_color(color) for color in colormap.pascal(len(self.names)).tolist())
+    classes: ClassSet
+    has_colors: bool = False
+    has_ignore_label: bool = False
 
 
 def load(path: str) -> ClassTable:
     """Reads a class table.
 
     Raises:
-      UserError: If the file is not there or is no class table.
+      UserError: If the file does not exist or is not a class table.
     """
     name, extension = os.path.splitext(os.path.basename(path))
     readers = {".json": _read_json, ".csv": _read_csv, ".txt": _read_txt}
@@ -91,8 +66,8 @@ def load(path: str) -> ClassTable:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise UserError(
-            f"--class_table={path} is no class table: {reason}; datasets/class_table.py shows the "
-            "three forms."
+            f"--class_table={path} is not a class table: {reason}; datasets/class_table.py shows "
+            "the three forms."
         ) from error
     _check(table, path)
     return table
@@ -100,41 +75,46 @@ def load(path: str) -> ClassTable:
 
 def _read_json(file, name: str) -> ClassTable:
     content = json.load(file)
-    classes = content["classes"]
-    ids = [entry.get("id", number) for number, entry in enumerate(classes)]
-    colors = [entry.get("color") for entry in classes]
+    entries = content["classes"]
+    colors = _colors([entry.get("color") for entry in entries])
     ignore_label, ignore_color = content.get("ignore_label"), content.get("ignore_color")
-    return ClassTable(
-        name=str(content.get("name", name)),
-        names=tuple(str(entry["name"]) for entry in classes),
-        colors=_colors(colors),
-        ignore_label=None if ignore_label is None else int(ignore_label),
+    stated = {} if ignore_label is None else {"ignore_label": int(ignore_label)}
+    classes = ClassSet(
+        tuple(str(entry["name"]) for entry in entries),
+        colors,
+        **stated,
         ignore_color=None if ignore_color is None else _color(ignore_color),
-        values=_values(ids),
+        mask_values=_values([entry.get("id", number) for number, entry in enumerate(entries)]),
+        name=str(content.get("name", name)),
     )
+    return ClassTable(classes, colors is not None, bool(stated))
 
 
 def _read_csv(file, name: str) -> ClassTable:
     rows = sorted(csv.DictReader(file), key=lambda row: int(row["id"]))
     channels = ("red", "green", "blue")
-    colors = [[row[channel] for channel in channels] if row.get("red") else None for row in rows]
-    return ClassTable(
-        name,
-        tuple(row["name"].strip() for row in rows),
-        _colors(colors),
-        values=_values([row["id"] for row in rows]),
+    colors = _colors(
+        [[row[channel] for channel in channels] if row.get("red") else None for row in rows]
     )
+    classes = ClassSet(
+        tuple(row["name"].strip() for row in rows),
+        colors,
+        mask_values=_values([row["id"] for row in rows]),
+        name=name,
+    )
+    return ClassTable(classes, colors is not None)
 
 
 def _read_txt(file, name: str) -> ClassTable:
     lines = [line.strip() for line in file]
-    return ClassTable(name, tuple(line for line in lines if line and line != _LABELME_IGNORE))
+    names = tuple(line for line in lines if line and line != _LABELME_IGNORE)
+    return ClassTable(ClassSet(names, name=name))
 
 
 def _values(ids: list) -> tuple | None:
     values = tuple(int(value) for value in ids)
-    if len(set(values)) < len(values) or not all(0 <= value < NUM_VALUES for value in values):
-        raise ValueError(f"the ids must be 0 to {NUM_VALUES - 1}, each once, but are {ids}")
+    if len(set(values)) < len(values) or not all(0 <= value < _NUM_VALUES for value in values):
+        raise ValueError(f"the ids must be 0 to {_NUM_VALUES - 1}, each once, but are {ids}")
     return None if values == tuple(range(len(values))) else values
 
 
@@ -142,8 +122,8 @@ def from_mask_values(entries: tuple, name: str) -> ClassTable:
     """Returns the classes of --mask_values.
 
     Args:
-      entries: `VALUE:NAME`; the name `ignore` is no class but means pixels that never count.
-      name: What the data set is called.
+      entries: `VALUE:NAME`; the name `ignore` is not a class, it marks pixels that never count.
+      name: The name of the data set.
 
     Raises:
       OptionError: If an entry is something else, or a value or name comes twice.
@@ -156,13 +136,15 @@ def from_mask_values(entries: tuple, name: str) -> ClassTable:
     classes = {value: text for value, text in named.items() if text != _IGNORE}
     if len(named) < len(pairs) or len(set(classes.values())) < len(classes):
         raise OptionError(f"{shown} gives a value or a name twice.")
-    if max(named) >= NUM_VALUES or not classes:
-        raise OptionError(f"{shown} must name classes by values from 0 to {NUM_VALUES - 1}.")
+    if max(named) >= _NUM_VALUES or not classes:
+        raise OptionError(f"{shown} must name classes by values from 0 to {_NUM_VALUES - 1}.")
     return ClassTable(
-        name,
-        tuple(classes.values()),
-        values=tuple(classes),
-        ignored_values=tuple(value for value in named if value not in classes),
+        ClassSet(
+            tuple(classes.values()),
+            mask_values=tuple(classes),
+            ignored_values=tuple(value for value in named if value not in classes),
+            name=name,
+        )
     )
 
 
@@ -171,7 +153,7 @@ def _colors(values: list) -> tuple | None:
         return None
     if any(value is None for value in values):
         raise ValueError("some classes have a colour and some have none")
-    return tuple(_color(value) for value in values)
+    return as_colors(_color(value) for value in values)
 
 
 def _color(value) -> tuple:
@@ -182,12 +164,13 @@ def _color(value) -> tuple:
 
 
 def _check(table: ClassTable, path: str):
-    if not 1 <= len(table.names) <= 255:
-        raise UserError(f"--class_table={path} has {len(table.names)} classes; 1 to 255 can be.")
-    if table.ignore_label is not None and not 0 <= table.ignore_label <= 255:
+    classes = table.classes
+    if not 1 <= classes.count <= 255:
+        raise UserError(f"--class_table={path} has {classes.count} classes; 1 to 255 are possible.")
+    if not 0 <= classes.ignore_label <= 255:
         raise UserError(
-            f"--class_table={path} has ignore_label {table.ignore_label}; 0 to 255 can be."
+            f"--class_table={path} has ignore_label {classes.ignore_label}; 0 to 255 are possible."
         )
-    twice = {name for name in table.names if table.names.count(name) > 1}
+    twice = {name for name in classes.names if classes.names.count(name) > 1}
     if twice:
         raise UserError(f"--class_table={path} names {', '.join(sorted(twice))} twice.")

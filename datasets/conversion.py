@@ -12,8 +12,9 @@ import time
 
 import numpy as np
 
-from datasets import defects, formats, processes
-from datasets.files import image_files, mask_files
+from datasets import formats, processes
+from datasets.files import defects, image_files, mask_files
+from datasets.files.defects import BadFileError
 from datasets.records import tfrecord
 from utils import log
 from utils.compat import tf
@@ -138,7 +139,7 @@ def _read(sample: formats.Sample, reader: mask_files.MaskReader, tally: Tally) -
     tally.done += 1
     try:
         image, label, pixels = read_sample(sample, reader)
-    except image_files.BadFileError as problem:
+    except BadFileError as problem:
         tally.problems.append(str(problem))
         return None
     tally.pixels += pixels
@@ -179,7 +180,7 @@ def _check_size(sample: formats.Sample, image: image_files.ImageFile, size: tupl
     if image.change and size == (image.width, image.height):
         hint = "; the mask was drawn on the image without its EXIF orientation: save both upright"
     mask = sample.mask if isinstance(sample.mask, str) else sample.mask.name
-    raise image_files.BadFileError(
+    raise BadFileError(
         f"{sample.image} is {image.height}x{image.width} (height x width), but its mask "
         f"{mask} is {size[0]}x{size[1]}{hint}",
         defects.SIZES,

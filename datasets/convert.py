@@ -23,13 +23,13 @@ from absl import logging
 import common
 from datasets import class_table, conversion, formats, output_folder, processes
 from datasets.class_table import ClassTable
+from datasets.description import Description
 from datasets.files import mask_files
-from datasets.info import DatasetInfo, default_names
 from options.conversion import ConvertOptions
 from utils import variants
+from utils.classes import ClassSet, default_names
 from utils.errors import OptionError, UserError
 
-_DEFAULT_IGNORE_LABEL = 255
 # What every format takes.
 _COMMON_FLAGS = frozenset(
     {
@@ -58,15 +58,15 @@ def convert(format_name: str, options: ConvertOptions, given: frozenset = frozen
       UserError: If a file is missing or cannot be used, or the output folder holds other records.
     """
     planned = plan(format_name, options, given)
-    found, info = planned.found, planned.info
+    found = planned.found
     origin = {"format": format_name, **_absolute(found.origin)}
     output = output_folder.OutputFolder(
-        options.output_dir, info, origin, _other_options(options, given, origin)
+        options.output_dir, planned.description, origin, _other_options(options, given, origin)
     )
     with output.temporary() as temporary:
         tally = _write(temporary, planned, options)
-        if planned.classes.values is None:
-            _check_binary(tally.pixels, info.ignore_label)
+        if planned.classes.mask_values is None:
+            _check_binary(tally.pixels, planned.classes.ignore_label)
         merged = output.put_in_place(temporary)
     _describe(options.output_dir, merged, tally, list(found.splits))
 
@@ -78,18 +78,24 @@ class Plan:
     Attributes:
       source: The format.
       found: Its samples.
-      classes: What masks hold.
-      info: What the records will be.
+      classes: The classes, and what masks hold.
+      has_colors: Whether their colours are those of RGB masks.
     """
 
     source: formats.Source
     found: formats.Found
-    classes: ClassTable
-    info: DatasetInfo
+    classes: ClassSet
+    has_colors: bool
+
+    @property
+    def description(self) -> Description:
+        """What the records will be."""
+        splits = {split: len(samples) for split, samples in self.found.splits.items()}
+        return Description(self.classes, splits)
 
     def reader(self) -> mask_files.MaskReader:
         """Returns what reads the masks."""
-        return mask_files.MaskReader(self.classes, self.info.ignore_label)
+        return mask_files.MaskReader(self.classes, by_color=self.has_colors)
 
 
 def plan(format_name: str, options: ConvertOptions, given: frozenset = frozenset()) -> Plan:
@@ -102,16 +108,13 @@ def plan(format_name: str, options: ConvertOptions, given: frozenset = frozenset
     source = variants.lookup(variants.collect(formats), format_name, "format")
     _check_flags(format_name, source, given)
     found = source.find(options, given)
-    classes = _class_table(options, found.classes)
-    info = DatasetInfo(
-        name=options.dataset_name or classes.name,
-        num_classes=len(classes.names),
-        class_names=classes.names,
-        colors=classes.colors_or_default(),
-        ignore_label=_ignore_label(options, classes),
-        splits={split: len(samples) for split, samples in found.splits.items()},
+    table = _class_table(options, found.classes)
+    classes = dataclasses.replace(
+        table.classes,
+        name=options.dataset_name or table.classes.name,
+        ignore_label=_ignore_label(options, table),
     )
-    return Plan(source, found, classes, info)
+    return Plan(source, found, classes, table.has_colors)
 
 
 def _check_flags(format_name: str, source: formats.Source, given: frozenset):
@@ -125,61 +128,65 @@ def _check_flags(format_name: str, source: formats.Source, given: frozenset):
         )
 
 
-def _class_table(options: ConvertOptions, default: ClassTable | None) -> ClassTable:
-    """Returns the classes: of the user's table or mask values, else of the format, else by number.
-
-    Where ids begin at 1, the table says so.
-    """
+def _class_table(options: ConvertOptions, default: ClassSet | None) -> ClassTable:
+    """Returns the classes of the user's table or mask values, else of the format, else numbered."""
     table = _stated_classes(options, default)
     if not options.reduce_zero_label:
         return table
-    if table.values is not None:
+    classes = table.classes
+    if classes.mask_values is not None:
         raise OptionError("--reduce_zero_label and values of classes say the same; leave one out.")
-    number = len(table.names)
-    return dataclasses.replace(table, values=tuple(range(1, number + 1)), ignored_values=(0,))
+    reduced = dataclasses.replace(
+        classes, mask_values=tuple(range(1, classes.count + 1)), ignored_values=(0,)
+    )
+    return table._replace(classes=reduced)
 
 
-def _stated_classes(options: ConvertOptions, default: ClassTable | None) -> ClassTable:
-    number = options.num_classes
-    table, flag = default, "the format"
+def _stated_classes(options: ConvertOptions, default: ClassSet | None) -> ClassTable:
+    number, name = options.num_classes, _name(options)
+    table = None
+    if options.mask_values and options.class_table:
+        raise OptionError("--mask_values and --class_table both name classes; leave one out.")
     if options.mask_values:
-        if options.class_table:
-            raise OptionError("--mask_values and --class_table both name classes; leave one out.")
-        table, flag = (
-            class_table.from_mask_values(options.mask_values, _name(options)),
-            "mask_values",
-        )
+        table = class_table.from_mask_values(options.mask_values, name)
     elif options.class_table:
-        table, flag = class_table.load(options.class_table), "class_table"
-    if table is None and number is None:
-        raise OptionError(
-            "the classes are not known: pass --num_classes, --class_table, or --mask_values."
-        )
-    if number is None or (table is not None and len(table.names) == number):
+        table = class_table.load(options.class_table)
+    if table is not None:
+        _check_number(options, table.classes.count)
         return table
-    if flag != "the format":
-        value = options.class_table or ",".join(options.mask_values)
+    if default is not None and number in (None, default.count):
+        return ClassTable(default, has_colors=True, has_ignore_label=True)
+    if number is None:
         raise OptionError(
-            f"--num_classes={number} contradicts --{flag}={value}, which has {len(table.names)} "
-            "classes; leave the flag out."
+            "the classes are unknown: pass --num_classes, --class_table, or --mask_values."
         )
-    return ClassTable(_name(options), default_names(number))
+    return ClassTable(ClassSet(default_names(number), name=name))
+
+
+def _check_number(options: ConvertOptions, found: int):
+    """Refuses a --num_classes that contradicts the classes that other flags name."""
+    if options.num_classes in (None, found):
+        return
+    flag = "class_table" if options.class_table else "mask_values"
+    value = options.class_table or ",".join(options.mask_values)
+    raise OptionError(
+        f"--num_classes={options.num_classes} contradicts --{flag}={value}, which has {found} "
+        "classes; leave the flag out."
+    )
 
 
 def _name(options: ConvertOptions) -> str:
     return os.path.basename(os.path.abspath(options.output_dir))
 
 
-def _ignore_label(options: ConvertOptions, classes: ClassTable) -> int:
-    wanted, stated = options.ignore_label, classes.ignore_label
-    if options.class_table and None not in (wanted, stated) and wanted != stated:
+def _ignore_label(options: ConvertOptions, table: ClassTable) -> int:
+    wanted, stated = options.ignore_label, table.classes.ignore_label
+    if options.class_table and table.has_ignore_label and wanted not in (None, stated):
         raise OptionError(
             f"--ignore_label={wanted} contradicts --class_table={options.class_table}, which says "
             f"{stated}; leave the flag out."
         )
-    if wanted is not None:
-        return wanted
-    return _DEFAULT_IGNORE_LABEL if stated is None else stated
+    return stated if wanted is None else wanted
 
 
 def _absolute(origin: dict) -> dict:
@@ -215,20 +222,21 @@ def _check_binary(counts: np.ndarray, ignore_label: int):
         )
 
 
-def _describe(folder: str, info: DatasetInfo, tally: conversion.Tally, converted: list):
+def _describe(folder: str, written: Description, tally: conversion.Tally, converted: list):
     """Shows what was written, and how the pixels are spread over the classes."""
     for change, number in tally.changes.items():
         logging.warning("%d images were converted: %s; see docs/data.md.", number, change)
-    images = ", ".join(f"{split}: {info.splits[split]}" for split in converted)
-    print(f"{folder}: {info.name}, {info.num_classes} classes, images of {images}.")
+    classes = written.classes
+    images = ", ".join(f"{split}: {written.splits[split]}" for split in converted)
+    print(f"{folder}: {classes.name}, {classes.count} classes, images of {images}.")
     labelled = tally.pixels.sum()
     if not labelled:
         return
     shares = tally.pixels / labelled
-    for label, name in enumerate(info.class_names):
+    for label, name in enumerate(classes.names):
         print(f"  {label:3d}  {name:20s} {shares[label]:8.3%} of the pixels")
-    if info.ignore_label >= info.num_classes:
-        print(f"  {info.ignore_label:3d}  {'(ignored)':20s} {shares[info.ignore_label]:8.3%}")
+    if classes.ignore_label >= classes.count:
+        print(f"  {classes.ignore_label:3d}  {'(ignored)':20s} {shares[classes.ignore_label]:8.3%}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 import common
-from datasets.files import archives, image_files, mask_files
+from datasets.files import archives, mask_files
+from datasets.files.defects import BadFileError
 from options.conversion import IndexMasksOptions
 from utils import log
 from utils.errors import UserError
@@ -45,7 +46,7 @@ def remove_palettes(options: IndexMasksOptions) -> int:
 def _write(source: str, target: str):
     try:
         content = mask_files.index_png(source)
-    except image_files.BadFileError as problem:
+    except BadFileError as problem:
         raise UserError(f"{problem}.") from None
     write_bytes(target, content, sync=False)
 

@@ -8,9 +8,10 @@ import json
 import os
 import shutil
 
-from datasets import info as dataset_info
-from datasets.info import DATASET_FILE, DatasetInfo
+from datasets import description
+from datasets.description import DATASET_FILE, Description
 from datasets.records import shards
+from utils.classes import ClassSet
 from utils.errors import UserError
 from utils.files import write_text
 
@@ -27,12 +28,14 @@ class OutputFolder:
     everything else is refused.
     """
 
-    def __init__(self, folder: str, info: DatasetInfo, origin: dict, options: dict | None = None):
+    def __init__(
+        self, folder: str, described: Description, origin: dict, options: dict | None = None
+    ):
         """Looks at the folder, which need not exist.
 
         Args:
           folder: Where records and `dataset.json` go.
-          info: What will be converted.
+          described: What will be converted.
           origin: Tells this conversion from another one: format, folders, draw of the splits.
           options: How it was converted; for `dataset.json` only.
 
@@ -40,7 +43,7 @@ class OutputFolder:
           UserError: If the folder holds records that this conversion must not touch.
         """
         self._folder = folder
-        self._info = info
+        self._described = described
         self._origin = origin
         self._options = options or {}
         self._dataset_file = os.path.join(folder, DATASET_FILE)
@@ -58,9 +61,9 @@ class OutputFolder:
                     f"without a {DATASET_FILE}; choose another folder, or move them away."
                 )
             return {}, {}
-        old = dataset_info.read(self._dataset_file)
-        origins = dataset_info.read_origins(self._dataset_file)
-        for split in sorted(present & set(self._info.splits)):
+        old = description.read(self._dataset_file)
+        origins = description.read_origins(self._dataset_file)
+        for split in sorted(present & set(self._described.splits)):
             if _identity(origins.get(split)) != self._origin:
                 raise UserError(
                     f"--output_dir={self._folder} holds the split {split} of another conversion "
@@ -69,14 +72,14 @@ class OutputFolder:
         kept = {
             split: number
             for split, number in old.splits.items()
-            if split in present and split not in self._info.splits
+            if split in present and split not in self._described.splits
         }
-        if kept and not _same_classes(old, self._info):
+        if kept and not _same_classes(old.classes, self._described.classes):
             raise UserError(
                 f"--output_dir={self._folder} holds the splits {', '.join(kept)} with other "
-                f"classes ({old.num_classes}, ignore label {old.ignore_label}) than these "
-                f"({self._info.num_classes}, ignore label {self._info.ignore_label}); choose "
-                "another folder, or convert all splits with the same class table."
+                f"classes ({_summary(old.classes)}) than these "
+                f"({_summary(self._described.classes)}); choose another "
+                "folder, or convert all splits with the same class table."
             )
         for split in kept:
             self._check_draw(split, origins.get(split) or {})
@@ -132,16 +135,18 @@ class OutputFolder:
             if name.startswith(_TEMPORARY) and not _is_running(name[len(_TEMPORARY) :]):
                 shutil.rmtree(os.path.join(self._folder, name), ignore_errors=True)
 
-    def put_in_place(self, temporary: str) -> DatasetInfo:
+    def put_in_place(self, temporary: str) -> Description:
         """Moves the shards of the temporary folder here, `dataset.json` last.
 
         Returns:
           What the folder now holds.
         """
-        merged = dataclasses.replace(self._info, splits={**self._kept, **self._info.splits})
+        merged = dataclasses.replace(
+            self._described, splits={**self._kept, **self._described.splits}
+        )
         origin = {**self._origin, _OPTIONS: self._options}
-        origins = {**self._kept_origins, **dict.fromkeys(self._info.splits, origin)}
-        replaced = self._unfinished() | set(self._info.splits)
+        origins = {**self._kept_origins, **dict.fromkeys(self._described.splits, origin)}
+        replaced = self._unfinished() | set(self._described.splits)
         # While the marker is there nobody takes the records for complete.
         write_text(self._marker, json.dumps(sorted(replaced)))
         for name in os.listdir(self._folder):
@@ -149,17 +154,18 @@ class OutputFolder:
                 os.remove(os.path.join(self._folder, name))
         for name in sorted(os.listdir(temporary)):
             os.replace(os.path.join(temporary, name), os.path.join(self._folder, name))
-        dataset_info.save(self._folder, merged, origins)
+        description.save(self._folder, merged, origins)
         os.remove(self._marker)
         return merged
 
 
-def _same_classes(one: DatasetInfo, other: DatasetInfo) -> bool:
-    return (one.class_names, one.colors, one.ignore_label) == (
-        other.class_names,
-        other.colors,
-        other.ignore_label,
-    )
+def _same_classes(one: ClassSet, other: ClassSet) -> bool:
+    """Returns whether records hold the same labels, whatever masks held."""
+    return one.to_dict() == other.to_dict()
+
+
+def _summary(classes: ClassSet) -> str:
+    return f"{classes.count}, ignore label {classes.ignore_label}, {classes.task}"
 
 
 def _words(origin: dict | None) -> str:

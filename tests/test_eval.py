@@ -10,12 +10,14 @@ import pytest
 
 from commands import running
 from core.evaluation import results
-from datasets import info as dataset_info
+from datasets import description
+from datasets.description import Description
 from datasets.records import shards, tfrecord
 from options.network import NetworkSpec
 from tests import in_process, small_data
 from tests.resources import data_folder, pretrained
 from tests.small_networks import save_run
+from utils.classes import ClassSet
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
@@ -41,8 +43,7 @@ def _write_records(folder, names=NAMES, label_values=(0, 1, 2, 255)):
             )
             writer.write(tfrecord.serialize(record))
     colors = ((0, 0, 0), (200, 0, 0), (0, 200, 0))[: len(names)]
-    info = dataset_info.DatasetInfo("tiny", len(names), tuple(names), colors, 255, {"val": 3})
-    dataset_info.save(folder, info)
+    description.save(folder, Description(ClassSet(names, colors, name="tiny"), {"val": 3}))
     return counted
 
 

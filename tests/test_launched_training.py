@@ -70,15 +70,15 @@ def test_a_restart_goes_on_from_the_last_checkpoint(tmp_path, records):
 SPOILED = f"""
 import runpy, sys
 sys.path.insert(0, {str(ROOT)!r})
-from datasets.pipeline import input_fn
-original = input_fn.train_batches
+from datasets.dataset import Dataset
+original = Dataset.train_batches
 
 def batches(*arguments, rank=0, **settings):
     dataset = original(*arguments, rank=rank, **settings)
     factor = float("nan") if rank else 1.0
     return dataset.map(lambda batch: dict(batch, image=batch["image"] * factor))
 
-input_fn.train_batches = batches
+Dataset.train_batches = batches
 runpy.run_path({str(ROOT / "train_npu.py")!r}, run_name="__main__")
 """
 

@@ -14,13 +14,15 @@ import common
 from commands import running
 from core.inference import tta
 from core.inference.predictor import Predictor
-from datasets import info as dataset_info
-from datasets.pipeline import input_fn
+from datasets import description
+from datasets.dataset import Dataset
+from datasets.description import Description
 from datasets.records import shards, tfrecord
 from options.data import DataOptions
 from tests.small_data import pixels, save_image
 from tests.small_networks import SMALL, save_checkpoint
 from utils import colormap
+from utils.classes import ClassSet
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
@@ -108,13 +110,12 @@ def test_predictions_equal_those_that_evaluation_measures(run, tmp_path):
             content = (photos / name).read_bytes()
             record = tfrecord.Record(name[0], content, "jpeg", *size)
             writer.write(tfrecord.serialize(record))
-    info = dataset_info.DatasetInfo("tiny", 3, NAMES, ((0, 0, 0),) * 3, 255, {"val": 3})
-    dataset_info.save(str(records), info)
+    description.save(str(records), Description(ClassSet(NAMES, name="tiny"), {"val": 3}))
     options = DataOptions(dataset_dir=str(records), eval_crop_size=CROP)
     expected = {}
     with tf.Graph().as_default(), tf.Session() as session:
-        batches = input_fn.eval_batches(
-            options, info, split="val", batch_size=1, pad_color=(127.5, 127.5, 127.5)
+        batches = Dataset.open(options).eval_batches(
+            split="val", batch_size=1, pad_color=(127.5, 127.5, 127.5)
         )
         batch = tf.data.make_one_shot_iterator(batches).get_next()
         labels = tta.predict(batch["image"], SMALL, 3, crop_size=CROP).labels

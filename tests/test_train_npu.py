@@ -13,11 +13,13 @@ import pytest
 
 from commands import running
 from core.checkpoints import restore
-from datasets import info as dataset_info
-from datasets.pipeline import input_fn
+from datasets import description
+from datasets.dataset import Dataset
+from datasets.description import Description
 from datasets.records import shards, tfrecord
 from deployment import backend
 from tests import small_data
+from utils.classes import ClassSet
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 from utils.version import VERSION
@@ -50,8 +52,8 @@ def records(tmp_path_factory):
             )
             writer.write(tfrecord.serialize(record))
     colors = ((0, 0, 0), (200, 0, 0), (0, 200, 0))
-    info = dataset_info.DatasetInfo("tiny", CLASSES, ("a", "b", "c"), colors, 255, {"train": 6})
-    dataset_info.save(folder, info)
+    classes = ClassSet(("a", "b", "c"), colors, name="tiny")
+    description.save(folder, Description(classes, {"train": 6}))
     return folder
 
 
@@ -177,7 +179,7 @@ def test_a_given_count_that_the_records_contradict_is_refused(records, tmp_path)
 
 def _with_bad_batch(number):
     """Replaces the input by one whose batch of this number (from 0 on) is not finite."""
-    original = input_fn.train_batches
+    original = Dataset.train_batches
 
     def batches(*arguments, start_step=0, **settings):
         def spoil(count, batch):
@@ -188,7 +190,7 @@ def _with_bad_batch(number):
         counts = tf.data.Dataset.range(start_step, 1 << 40)
         return tf.data.Dataset.zip((counts, dataset)).map(spoil)
 
-    return mock.patch.object(input_fn, "train_batches", batches)
+    return mock.patch.object(Dataset, "train_batches", batches)
 
 
 def test_a_step_that_is_not_finite_is_explained_and_the_last_checkpoint_is_kept(records, tmp_path):

@@ -11,7 +11,9 @@ from commands import running
 from commands.engines import visualize
 from core.evaluation import select
 from core.inference import segmenter
-from datasets import info as dataset_info
+from datasets import description
+from datasets.description import Description
+from datasets.known import CITYSCAPES
 from datasets.records import shards, tfrecord
 from options.data import DataOptions
 from options.prediction import VisOptions
@@ -20,6 +22,7 @@ from tests.resources import golden_json
 from tests.small_data import pixels, save_image
 from tests.small_networks import SMALL, save_checkpoint
 from utils import colormap, files
+from utils.classes import ClassSet
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
@@ -32,7 +35,7 @@ CLASSES = {"tiny": 3, "cityscapes": 19}
 def _make_records(folder, name="tiny", record_names=("a", "b.jpg", "c"), broken=()):
     """Writes records without labels; returns their number of classes."""
     number = CLASSES[name]
-    names = dataset_info.KNOWN["cityscapes"].class_names if number == 19 else ("x", "y", "z")
+    names = CITYSCAPES.names if number == 19 else ("x", "y", "z")
     with tf.io.TFRecordWriter(str(folder / shards.shard_name("test", 0, 1))) as writer:
         for index, size in enumerate(SIZES):
             save_image(folder / "image.jpg", pixels(index, *size))
@@ -41,8 +44,7 @@ def _make_records(folder, name="tiny", record_names=("a", "b.jpg", "c"), broken=
             record = tfrecord.Record(record_names[index], content, "jpeg", *size)
             writer.write(tfrecord.serialize(record))
     colors = tuple((10 * index, 200, 0) for index in range(number))
-    info = dataset_info.DatasetInfo(name, number, names, colors, 255, {"test": 3})
-    dataset_info.save(str(folder), info)
+    description.save(str(folder), Description(ClassSet(names, colors, name=name), {"test": 3}))
     return number
 
 

@@ -6,8 +6,7 @@ import sys
 
 from commands.engines.machine import Finding
 from core.checkpoints import restore
-from datasets import info as dataset_info
-from datasets.pipeline import input_fn
+from datasets.dataset import Dataset
 from deployment import backend
 from deployment.devices import gpu
 from options.config import Config
@@ -36,16 +35,14 @@ def _device(options) -> list:
 
 
 def _data(config: Config) -> list:
-    options = config.data
     try:
-        info = dataset_info.load(options, config.given)
-        found = [Finding("data set", f"{info.name}, {info.num_classes} classes")]
-        for split in info.splits or ("train", "val"):
-            images = input_fn.count_images(options, split)
-            found.append(Finding(f"split {split}", f"{images} images"))
+        dataset = Dataset.open(config.data, config.given)
+        found = [Finding("data set", f"{dataset.name}, {dataset.classes.count} classes")]
+        for split in dataset.description.splits or ("train", "val"):
+            found.append(Finding(f"split {split}", f"{len(dataset.index(split))} images"))
         return found
     except UserError as error:
-        return [Finding(f"--dataset_dir={options.dataset_dir}", "cannot be used", str(error))]
+        return [Finding(f"--dataset_dir={config.data.dataset_dir}", "cannot be used", str(error))]
 
 
 def _checkpoint(path: str) -> list:

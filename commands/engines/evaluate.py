@@ -7,11 +7,11 @@ import os
 
 from absl import logging
 
-from commands.engines.opened import Dataset
 from core import network
 from core.evaluation import evaluator, report_page, results, select
 from core.inference import windows
 from core.inference.predictor import Member
+from datasets.dataset import Dataset
 from deployment import backend as backends
 from options import saved as saved_options
 from options.config import Config
@@ -101,7 +101,7 @@ def _evaluate(config: Config, prefixes, logdir: str) -> dict:
         "Evaluating %s on split %s of %s, %s.",
         " + ".join(prefixes),
         options.eval_split,
-        dataset.info.name,
+        dataset.name,
         first.data.dataset_dir,
     )
     cut = windows.of(first)
@@ -112,9 +112,9 @@ def _evaluate(config: Config, prefixes, logdir: str) -> dict:
             result = _measure(first, members, dataset, cut, num_images, backend)
     finally:
         backend.stop()
-    summary = results.summary(result, _settings(first, cut, dataset.info), backend.name)
+    summary = results.summary(result, _settings(first, cut, dataset.classes), backend.name)
     if backend.is_chief:
-        _publish(first, result, summary, logdir, dataset.info, saved)
+        _publish(first, result, summary, logdir, dataset.classes, saved)
     return summary
 
 
@@ -154,7 +154,7 @@ def _measure(config: Config, members, dataset, cut, num_images: int, backend):
             spec=members[0].spec,
             options=options,
             crop_size=config.data.eval_size,
-            classes=dataset.info.classes,
+            classes=dataset.classes,
             backend=backend,
             num_images=num_images,
             windows=cut,
@@ -167,25 +167,25 @@ def _measure(config: Config, members, dataset, cut, num_images: int, backend):
         raise
 
 
-def _publish(config: Config, result, summary, logdir, info, saved):
+def _publish(config: Config, result, summary, logdir, classes, saved):
     """Writes and shows the results."""
     options = config.evaluation
-    notices = _notices(saved, info)
+    notices = _notices(saved, classes)
     for notice in notices:
         logging.warning("%s", notice)
     page = None
     if options.report:
-        page = report_page.page(result, summary, info.classes, config.spec, saved, notices)
-    results.write(logdir, summary, result, page, classes=info.classes, options=options)
-    log.message(results.table(summary, result, info.classes))
+        page = report_page.page(result, summary, classes, config.spec, saved, notices)
+    results.write(logdir, summary, result, page, classes=classes, options=options)
+    log.message(results.table(summary, result, classes))
     log.message(f"Results are in {logdir}.")
 
 
-def _settings(config: Config, cut, info) -> dict:
+def _settings(config: Config, cut, classes) -> dict:
     """Returns what was evaluated and how, as plain values."""
     options, data = config.evaluation, config.data
     settings = {
-        "dataset": info.name,
+        "dataset": classes.name,
         "dataset_dir": data.dataset_dir,
         "eval_split": options.eval_split,
         "eval_scales": list(options.eval_scales),
@@ -196,7 +196,7 @@ def _settings(config: Config, cut, info) -> dict:
         "min_resize_value": data.min_resize_value,
         "max_resize_value": data.max_resize_value,
         "resize_factor": data.resize_factor,
-        "ignore_label": info.ignore_label,
+        "ignore_label": classes.ignore_label,
     }
     if cut is not None:
         settings["window_size"] = list(cut.size)
@@ -205,14 +205,14 @@ def _settings(config: Config, cut, info) -> dict:
     return settings
 
 
-def _notices(saved: saved_options.SavedOptions, info) -> list:
+def _notices(saved: saved_options.SavedOptions, classes) -> list:
     """Returns warnings about classes that have other names than in training."""
     trained = saved.run.get("class_names")
-    if trained is None or list(trained) == list(info.class_names):
+    if trained is None or list(trained) == list(classes.names):
         return []
     different = [
         f"{index} was {old}, is {new}"
-        for index, (old, new) in enumerate(zip(trained, info.class_names))
+        for index, (old, new) in enumerate(zip(trained, classes.names))
         if old != new
     ]
     return [

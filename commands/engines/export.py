@@ -12,9 +12,10 @@ from core.checkpoints import restore
 from core.evaluation import select
 from core.export import exporter, images
 from core.export.artifact import Network
-from datasets import info as dataset_info
-from datasets import raw_records, synthetic_scenes
-from datasets.records import shards, tfrecord
+from datasets import synthetic_scenes
+from datasets.dataset import Dataset
+from datasets.known import KNOWN
+from datasets.records import tfrecord
 from deployment import backend as backends
 from options import saved as saved_options
 from options.config import Config
@@ -50,12 +51,12 @@ def main(config: Config) -> dict:
     path = options.checkpoint_path or select.chosen(folder, options.checkpoint)[0]
     if options.use_ema:
         restore.averages_of(path)
-    info = dataset_info.load(config.data, config.given) if has_data else None
-    num_classes = _num_classes(path, config, info, saved)
-    samples, representative = _samples(options, config.data, info)
+    dataset = Dataset.open(config.data, config.given) if has_data else None
+    num_classes = _num_classes(path, config, dataset, saved)
+    samples, representative = _samples(options, dataset)
     with _started(config) as backend:
         return exporter.run(
-            _network(config, _classes(num_classes, info, saved, config.data), crop_size),
+            _network(config, _classes(num_classes, dataset, saved, config.data), crop_size),
             checkpoint_path=path,
             export_options=options,
             samples=samples,
@@ -108,7 +109,7 @@ def _resize(data_options) -> dict | None:
     }
 
 
-def _num_classes(path: str, config: Config, info, saved) -> int:
+def _num_classes(path: str, config: Config, dataset, saved) -> int:
     """Returns the number of classes, which must be the one that the checkpoint holds.
 
     Raises:
@@ -118,8 +119,8 @@ def _num_classes(path: str, config: Config, info, saved) -> int:
     held = restore.num_outputs(path, network.architecture(config.spec).classifier)
     if "num_classes" in config.given:
         stated, by = config.data.num_classes, "--num_classes"
-    elif info is not None:
-        stated, by = info.num_classes, f"data set {info.name}"
+    elif dataset is not None:
+        stated, by = dataset.classes.count, f"data set {dataset.name}"
     else:
         stated, by = saved.run.get("num_classes"), saved.path
     if stated is None and held is None:
@@ -132,34 +133,32 @@ def _num_classes(path: str, config: Config, info, saved) -> int:
     return held if stated is None else stated
 
 
-def _classes(num_classes: int, info, saved, data_options) -> ClassSet:
+def _classes(num_classes: int, dataset, saved, data_options) -> ClassSet:
     """Returns the classes of the network."""
-    if info is not None:
-        return info.classes
+    if dataset is not None:
+        return dataset.classes
     if saved.run.get("num_classes") == num_classes:
         return ClassSet.from_dict(saved.run, saved.run.get("dataset") or "")
-    known = dataset_info.KNOWN.get(data_options.dataset)
-    if known is not None and known.num_classes == num_classes:
+    known = KNOWN.get(data_options.dataset)
+    if known is not None and known.classes.count == num_classes:
         logging.info("Names and colours of the classes are those of --dataset=%s.", known.name)
         return known.classes
     logging.info("The classes have no known names; pass --dataset_dir or --dataset for them.")
     return ClassSet(default_names(num_classes), ignore_label=data_options.ignore_label)
 
 
-def _samples(options, data_options, info) -> tuple:
+def _samples(options, dataset) -> tuple:
     """Returns the images to check on, and those that set ranges (or None)."""
     samples = _given_images(
         "--check_images", options.check_images, options.num_check_images
-    ) or _of_split(data_options, info, options.check_split, options.num_check_images)
+    ) or _of_split(dataset, options.check_split, options.num_check_images)
     representative = None
     if "tflite" in options.format:
         representative = _given_images(
             "--representative_images",
             options.representative_images,
             options.num_representative_images,
-        ) or _of_split(
-            data_options, info, options.representative_split, options.num_representative_images
-        )
+        ) or _of_split(dataset, options.representative_split, options.num_representative_images)
     return samples or _drawn(options.num_check_images), representative
 
 
@@ -170,11 +169,11 @@ def _given_images(flag: str, folder: str | None, count: int):
     return exporter.Samples(images.read_folder(folder, count, flag), f"folder {folder}")
 
 
-def _of_split(data_options, info, split: str, count: int):
+def _of_split(dataset, split: str, count: int):
     """Returns images of a split, spread evenly over it; None without a data set."""
-    if info is None:
+    if dataset is None:
         return None
-    index = shards.index(raw_records.folder(data_options), split)
+    index = dataset.index(split)
     found = []
     for number in images.spread(len(index), count):
         name = index.name(number)
@@ -183,7 +182,7 @@ def _of_split(data_options, info, split: str, count: int):
         except ValueError as error:
             raise UserError(f"{name} cannot be used: {error}.") from error
         found.append(images.decode(content, name))
-    return exporter.Samples(found, f"split {split} of {data_options.dataset_dir}")
+    return exporter.Samples(found, f"split {split} of {dataset.options.dataset_dir}")
 
 
 def _drawn(count: int):

@@ -9,19 +9,19 @@ import os
 from absl import logging
 
 from core.evaluation import select
-from core.inference import classes as class_lists
 from core.inference import exported_model, pipeline, segmenter
 from core.inference.writers import PredictionFiles
 from core.runs import folder as run_folder
-from datasets import class_names
-from datasets import info as dataset_info
+from datasets.dataset import Dataset
 from datasets.files import photo_listing
-from datasets.files.image_files import BadFileError
+from datasets.files.defects import BadFileError
 from datasets.files.photos import PhotoReader
+from datasets.known import CITYSCAPES_LABEL_IDS, KNOWN
 from deployment import backend as backends
 from options.config import Config
 from utils import files as output_files
 from utils import log, variants
+from utils.classes import ClassSet, default_names
 from utils.errors import OptionError, UserError
 
 SUMMARY_FILE = "predictions.json"
@@ -97,21 +97,18 @@ def _source(options):
 def _named_classes(config: Config) -> tuple:
     """Returns the classes that were given (None without), and those of --dataset."""
     data = config.data
-    known = variants.lookup(dataset_info.KNOWN, data.dataset, "data set")
-    named = known if "dataset" in config.given else None
+    known = variants.lookup(KNOWN, data.dataset, "data set").classes
     if data.num_classes is not None:
-        names = dataset_info.default_names(data.num_classes)
-        return class_lists.create(names), None
+        return ClassSet(default_names(data.num_classes)), None
     if data.dataset_dir is not None:
-        named = dataset_info.load(data, config.given)
-    usual = class_lists.create(known.class_names, known.colors)
-    return named and class_lists.create(named.class_names, named.colors), usual
+        return Dataset.open(data, config.given).classes, known
+    return known if "dataset" in config.given else None, known
 
 
 def _label_ids(values) -> tuple:
     """Returns the mask value of each class."""
     if values == ("cityscapes",):
-        return class_names.CITYSCAPES_LABEL_IDS
+        return CITYSCAPES_LABEL_IDS
     if not all(value.isdigit() for value in values):
         raise OptionError(
             f"--label_ids={','.join(values)} is neither cityscapes nor one number per class."

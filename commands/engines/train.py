@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from absl import logging
 
-from commands.engines.opened import Dataset
 from core.training import trainer
+from datasets.dataset import Dataset
 from deployment import backend as backends
 from options.config import Config
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 
 from absl import logging
 
 from core.evaluation import select
-from core.inference import classes as class_lists
 from core.inference import pipeline, segmenter, vis_files
-from datasets import class_names
-from datasets import info as dataset_info
+from datasets.dataset import Dataset
 from datasets.files import photos
-from datasets.records import shards, tfrecord
+from datasets.known import CITYSCAPES, CITYSCAPES_LABEL_IDS
+from datasets.records import tfrecord
 from deployment import backend as backends
 from options.config import Config
 from utils import colormap, log
+from utils.classes import ClassSet
 from utils.errors import OptionError, UserError
 
 
@@ -33,9 +34,9 @@ def main(config: Config):
         be predicted.
     """
     options = config.visualization
-    info = dataset_info.load(config.data, config.given)
-    index = shards.index(config.data.dataset_dir, options.vis_split)
-    classes = _classes(config, info)
+    dataset = Dataset.open(config.data, config.given)
+    index = dataset.index(options.vis_split)
+    classes = _classes(config, dataset.classes)
     files = vis_files.VisFiles(options.vis_logdir, classes, raw=options.also_save_raw_predictions)
     backend = backends.create(config.device)
     load = functools.partial(
@@ -78,20 +79,20 @@ def _checkpoints(options):
         yield [path]
 
 
-def _classes(config: Config, info):
+def _classes(config: Config, classes: ClassSet) -> ClassSet:
     """Returns the classes in the colours to show, with the numbers that raw masks hold."""
-    options, colors = config.visualization, info.colors
     if "colormap_type" in config.given:
-        colors = colormap.create(options.colormap_type)[: info.num_classes].tolist()
-    if len(colors) < info.num_classes:
-        raise OptionError(
-            f"--colormap_type={options.colormap_type} has {len(colors)} colours, but data set "
-            f"{info.name} has {info.num_classes} classes; leave the flag out."
-        )
-    made = class_lists.create(info.class_names, colors)
-    if tuple(info.class_names) == class_names.CITYSCAPES:
-        made = made.with_mask_values(class_names.CITYSCAPES_LABEL_IDS)
-    return made
+        name = config.visualization.colormap_type
+        colors = colormap.create(name)[: classes.count]
+        if len(colors) < classes.count:
+            raise OptionError(
+                f"--colormap_type={name} has {len(colors)} colours, but data set {classes.name} "
+                f"has {classes.count} classes; leave the flag out."
+            )
+        classes = dataclasses.replace(classes, colors=colors)
+    if classes.names == CITYSCAPES.names:
+        return classes.with_mask_values(CITYSCAPES_LABEL_IDS)
+    return classes
 
 
 def _draw(paths, load, index, files):

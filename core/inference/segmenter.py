@@ -27,9 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 import common
-from core.inference import classes as class_lists
 from core.inference import exported_model, resize, trained_networks, windows
-from core.inference.classes import Classes
 from core.inference.exported_model import ExportedModel
 from core.inference.trained_networks import Checkpoints, Exported
 from core.task import MULTICLASS
@@ -38,6 +36,7 @@ from options.data import DataOptions
 from options.inference import WindowOptions
 from options.network import NETWORK_OPTIONS
 from utils import image_ops
+from utils.classes import ClassSet, default_names
 from utils.errors import UserError
 
 # What `load` takes from a config.
@@ -64,7 +63,7 @@ class Segmenter:
       description: What it is, plain values for JSON.
     """
 
-    def __init__(self, networks, classes: Classes, description: dict, resizer=None):
+    def __init__(self, networks, classes: ClassSet, description: dict, resizer=None):
         """Takes what it is made of.
 
         Args:
@@ -135,8 +134,8 @@ class Segmenter:
 def load(
     source,
     *,
-    classes: Classes | None = None,
-    usual_classes: Classes | None = None,
+    classes: ClassSet | None = None,
+    usual_classes: ClassSet | None = None,
     config: Config | None = None,
     scales=(1.0,),
     flip: bool = False,
@@ -204,7 +203,7 @@ def _of_checkpoints(found, classes, **settings):
     data = found[0].config.data
     networks = Checkpoints(
         [item.member for item in found],
-        num_classes=len(classes),
+        num_classes=classes.count,
         crop_size=data.eval_size,
         **settings,
     )
@@ -243,26 +242,26 @@ def _of_exported(model, classes, config):
     return Segmenter(networks, classes, description)
 
 
-def _classes(count: int | None, named, saved: dict, usual) -> Classes:
+def _classes(count: int | None, named, saved: dict, usual) -> ClassSet:
     """Returns the classes: those named, else those saved with the network, else the usual ones.
 
     Raises:
       UserError: If the number of classes is not known, or another one than named.
     """
     if named is not None:
-        if count is not None and count != len(named):
+        if count is not None and count != named.count:
             raise UserError(
-                f"the model predicts {count} classes, but {len(named)} are named; pass the "
+                f"the model predicts {count} classes, but {named.count} are named; pass the "
                 "--dataset, --dataset_dir or --num_classes that it was trained with."
             )
         return named
     if saved.get("class_names"):
-        return class_lists.create(saved["class_names"], saved.get("colors"))
+        return ClassSet.from_dict(saved, saved.get("dataset") or "")
     if count is None:
         raise UserError(
             "nothing says how many classes the model has; pass --num_classes, or --dataset_dir "
             "with the dataset.json that it was trained with."
         )
-    if usual is not None and len(usual) == count:
+    if usual is not None and usual.count == count:
         return usual
-    return class_lists.create([f"class_{label}" for label in range(count)])
+    return ClassSet(default_names(count))

@@ -8,9 +8,9 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from core.inference.classes import Classes
 from core.inference.writers import encoded
 from utils import colormap
+from utils.classes import ClassSet
 from utils.files import check_writable, write_together
 
 PICTURES_FOLDER = "segmentation_results"
@@ -25,7 +25,7 @@ class VisFiles:
       folder: Where they are written; those of an earlier checkpoint are replaced.
     """
 
-    def __init__(self, folder: str, classes: Classes, *, raw: bool):
+    def __init__(self, folder: str, classes: ClassSet, *, raw: bool):
         """Makes the folder.
 
         Args:

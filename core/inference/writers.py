@@ -14,9 +14,9 @@ import zipfile
 import numpy as np
 from PIL import Image
 
-from core.inference.classes import Classes
 from options.prediction import RLE, SUFFIXES
 from utils import overlays
+from utils.classes import ClassSet
 from utils.errors import UserError
 from utils.files import check_writable, write_errors_explained, write_together
 from utils.imaging import run_lengths
@@ -33,7 +33,7 @@ _ARCHIVE_COMPRESSION = 1
 class PredictionFiles:
     """Writes the results of many images to a folder; a context manager."""
 
-    def __init__(self, folder: str, kinds, classes: Classes, *, plain_names: bool = False):
+    def __init__(self, folder: str, kinds, classes: ClassSet, *, plain_names: bool = False):
         """Makes the folder.
 
         Args:
@@ -143,7 +143,7 @@ class PredictionFiles:
         if name in self._listed:
             # Kept from an earlier run that saved less.
             return
-        lengths = [run_lengths.encode(labels == label) for label in range(len(self._classes))]
+        lengths = [run_lengths.encode(labels == label) for label in range(self._classes.count)]
         row = [name.replace(os.sep, "/"), *labels.shape, *lengths]
         with write_errors_explained(os.path.join(self._folder, RLE_FILE)):
             csv.writer(self._rows, lineterminator="\n").writerow(row)

@@ -17,6 +17,7 @@ from core.runs import lock
 from options import saved as saved_options
 from options.config import Config
 from options.saved import SavedOptions
+from utils.classes import ClassSet
 from utils.compat import tf
 from utils.errors import UserError
 from utils.version import VERSION
@@ -135,25 +136,24 @@ def _differences(existing: SavedOptions, config: Config, run: dict) -> list:
     return different
 
 
-def describe_run(info, split: str, num_images: int, fingerprint: str, device: str) -> dict:
+def describe_run(
+    classes: ClassSet, split: str, num_images: int, fingerprint: str, device: str
+) -> dict:
     """Returns the facts that `options.json` keeps beside the options.
 
     Args:
-      info: The data set: name, num_classes, class_names, colors, ignore_label.
+      classes: The classes of the data set.
       split: The training split.
       num_images: Images of that split.
       fingerprint: Stands for the records of that split.
       device: Name of the device.
     """
     return {
-        "dataset": info.name,
+        "dataset": classes.name,
         "split": split,
         "num_images": num_images,
         "fingerprint": fingerprint,
-        "num_classes": info.num_classes,
-        "class_names": list(info.class_names),
-        "colors": [list(color) for color in info.colors],
-        "ignore_label": info.ignore_label,
+        **classes.to_dict(),
         "device": device,
         "versions": versions(),
         "commit": git_commit(),

@@ -14,6 +14,7 @@ from core.training import step
 from deployment.backend import Backend
 from options.network import NetworkSpec
 from options.training import TrainingSpec, TrainOptions
+from utils.classes import ClassSet
 from utils.errors import OptionError
 
 # Percentage of a moving average's initial value left at the end of training that is worth a
@@ -78,13 +79,15 @@ def initial_weights(config: TrainingSpec, spec: NetworkSpec) -> restore.Match | 
     return matched
 
 
-def describe(spec: NetworkSpec, options: TrainOptions, info, run: dict, backend: Backend):
+def describe(
+    spec: NetworkSpec, options: TrainOptions, classes: ClassSet, run: dict, backend: Backend
+):
     """Logs the numbers that follow from the options; call it where the graph is built.
 
     Args:
       spec: The network.
       options: The training.
-      info: The data set.
+      classes: The classes of the data set.
       run: From `run_folder.describe_run`.
       backend: The started device.
     """
@@ -98,10 +101,10 @@ def describe(spec: NetworkSpec, options: TrainOptions, info, run: dict, backend:
     )
     logging.info(
         "%s: %d images of split %s, %d classes; %d steps of %d images are %.1f epochs.",
-        info.name,
+        classes.name,
         run["num_images"],
         options.train_split,
-        info.num_classes,
+        classes.count,
         options.training_number_of_steps,
         images_per_step,
         options.training_number_of_steps * images_per_step / run["num_images"],

@@ -55,11 +55,11 @@ def check_network(config: Config):
 
 def check_data(config: Config, dataset):
     """Raises OptionError or UserError if the data do not fit the options."""
-    objective.check(config.loss, dataset.info.classes)
+    objective.check(config.loss, dataset.classes)
     num_images = dataset.count(config.train.train_split)
     config.check_count("num_training_samples", config.data.num_training_samples, num_images)
     if config.train.eval_interval_steps:
-        classes = dataset.info.classes
+        classes = dataset.classes
         evaluator.check_monitor(_monitor(config, classes), classes, config.evaluation)
         dataset.check_evaluation(config.evaluation.eval_split)
 
@@ -86,8 +86,8 @@ def train(config: Config, dataset, backend: Backend, *, extra_hooks=()):
     startup.check_backend(config.train, backend)
     with lock.hold(folder) if backend.is_chief else contextlib.nullcontext():
         Trainer(config, dataset, backend, extra_hooks).run()
-    # Repeats the warning about skipped records at the end of the log.
-    dataset.count(config.train.train_split)
+    # Repeats the warning at the end of the log.
+    dataset.warn_of_skipped(config.train.train_split)
     logging.info("Training ended; results are in %s.", folder)
 
 
@@ -132,7 +132,7 @@ class Trainer:
         """Returns the facts about data and software that are saved with the options."""
         split = self._options.train_split
         facts = run_folder.describe_run(
-            self._dataset.info,
+            self._dataset.classes,
             split,
             self._dataset.count(split),
             self._dataset.fingerprint(split),
@@ -178,7 +178,7 @@ class Trainer:
         with tf.Graph().as_default():
             tf.set_random_seed(options.seed)
             step = self._graph(first_step + skipped)
-            startup.describe(spec, options, self._dataset.info, self._facts, backend)
+            startup.describe(spec, options, self._dataset.classes, self._facts, backend)
             startup.warn_of_batch_norm(spec, options)
             initial = None
             if backend.restores and not resume_from:
@@ -218,7 +218,7 @@ class Trainer:
             batch["label"],
             self._config.spec,
             self._config,
-            classes=self._dataset.info.classes,
+            classes=self._dataset.classes,
             backend=self._backend,
         )
         return timer.around(step, batch["image"])
@@ -247,7 +247,7 @@ class Trainer:
             )
         ]
         if options.save_summaries_images:
-            classes = self._dataset.info.classes
+            classes = self._dataset.classes
             hooks.append(LogImages(folder, step, options.save_summaries_secs, classes))
         if options.do_checkpoint:
             hooks.append(SaveCheckpoints(folder, step, options))
@@ -264,7 +264,7 @@ class Trainer:
         # A device that runs loops by itself has changed the weights since.
         hooks = [StopOnNonFinite(step, None if self._backend.runs_loop_on_device() else explain)]
         if self._backend.is_chief:
-            classes = self._dataset.info.classes
+            classes = self._dataset.classes
             hooks.append(
                 WatchLoss(
                     step,
@@ -307,11 +307,11 @@ class Trainer:
                 spec=self._config.spec,
                 options=options,
                 crop_size=self._config.data.eval_size,
-                classes=self._dataset.info.classes,
+                classes=self._dataset.classes,
                 backend=self._backend,
                 num_images=num_images,
             )
 
-        info = self._dataset.info
-        monitor = _monitor(self._config, info.classes)
-        return Evaluation(run, options.eval_split, info.class_names, monitor)
+        classes = self._dataset.classes
+        monitor = _monitor(self._config, classes)
+        return Evaluation(run, options.eval_split, classes.names, monitor)

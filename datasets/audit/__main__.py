@@ -17,12 +17,12 @@ import os
 
 import common
 from datasets import convert, formats
-from datasets import info as dataset_info
 from datasets.audit import readers
 from datasets.audit.counts import count
 from datasets.audit.findings import PROBLEM, find
 from datasets.audit.page import render
 from datasets.audit.report import as_json, as_text
+from datasets.dataset import Dataset
 from options.conversion import AuditOptions, ConvertOptions
 from options.data import DataOptions
 from utils import log, report, variants
@@ -92,8 +92,8 @@ def _open_records(path: str, options, audit_options: AuditOptions, given: frozen
     }
     if audit_options.dataset is not None:
         values["dataset"] = audit_options.dataset
-    description = dataset_info.load(DataOptions(**values), given)
-    return readers.Records(path, description, options.splits)
+    described = Dataset.open(DataOptions(**values), given).description
+    return readers.Records(path, described, options.splits)
 
 
 def run(data, folder: str, audit_options: AuditOptions, options: ConvertOptions) -> list:

@@ -9,8 +9,7 @@ import numpy as np
 
 from datasets import processes
 from datasets.audit import near_duplicates, readers
-from datasets.defects import Defect
-from datasets.info import DatasetInfo
+from datasets.files.defects import Defect
 from utils import log
 
 # So few that progress is smooth, so many that sending costs nothing.
@@ -141,7 +140,7 @@ def count(data, num_workers: int | None) -> Counts:
 def _sums(items: list, data) -> dict:
     splits = {split: Split() for split in data.sizes}
     for item in items:
-        splits[item.split].add(item, data.info.ignore_label)
+        splits[item.split].add(item, data.classes.ignore_label)
     return splits
 
 
@@ -196,8 +195,3 @@ def _fingerprint(image) -> bytes:
     digest = hashlib.blake2b(f"{image.width},{image.height};".encode(), digest_size=16)
     digest.update(image.tobytes())
     return digest.digest()
-
-
-def counted_classes(info: DatasetInfo) -> list:
-    """Returns the labels that count: the classes without the ignore label."""
-    return [label for label in range(info.num_classes) if label != info.ignore_label]

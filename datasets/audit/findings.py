@@ -9,10 +9,10 @@ import collections
 import dataclasses
 import itertools
 
-from datasets import defects, split_names
+from datasets import splits as split_rules
 from datasets.audit import near_duplicates
-from datasets.audit.counts import Counts, Item, Split, counted_classes
-from datasets.files import mask_files
+from datasets.audit.counts import Counts, Item, Split
+from datasets.files import defects, mask_files
 
 PROBLEM = "problem"
 WARNING = "warning"
@@ -69,7 +69,7 @@ def find(data, counts: Counts, near_duplicates_bits: int = 0) -> list:
 def training_split(counts: Counts) -> str | None:
     """Returns the split to take class weights from: the largest that is not for evaluation."""
     labelled = {split: sums.labelled for split, sums in counts.splits.items() if sums.labelled}
-    candidates = [split for split in labelled if not split_names.is_evaluation(split)]
+    candidates = [split for split in labelled if not split_rules.is_evaluation(split)]
     return max(candidates or labelled, key=labelled.get, default=None)
 
 
@@ -110,7 +110,7 @@ def _labels_missing(data, counts: Counts):
 
 def _binary(data, counts: Counts):
     pixels = sum(sums.pixels for sums in counts.splits.values())
-    if data.info.num_classes > 1 and mask_files.only_0_and_255(pixels, data.info.ignore_label):
+    if data.classes.count > 1 and mask_files.only_0_and_255(pixels, data.classes.ignore_label):
         text = (
             "the masks hold only 0 and 255, and 255 is the ignore label, so that no class but 0 "
             "would be learned; convert with what the values mean, for example "
@@ -122,23 +122,23 @@ def _binary(data, counts: Counts):
 def _few_classes(data, split: str, sums: Split, counts: Counts):
     if not sums.labelled:
         return
-    classes = counted_classes(data.info)
-    names = data.info.class_names
-    present = [label for label in classes if sums.pixels[label]]
+    counted = data.classes.counted
+    names = data.classes.names
+    present = [label for label in counted if sums.pixels[label]]
     # Labels that cannot be used are missing here, and have been named.
     bad = any(item.defect and item.split == split for item in counts.items)
     if not present and not bad:
         text = f"every pixel of split {split} is ignored; look at the masks and the ignore label."
         yield Finding(PROBLEM, "all_ignored", text)
-    if len(present) == 1 and len(classes) > 1 and not bad:
+    if len(present) == 1 and len(counted) > 1 and not bad:
         text = f"split {split} shows the class {names[present[0]]} only; look at its masks."
         yield Finding(PROBLEM, "one_class", text)
-    absent = [label for label in classes if not sums.pixels[label]]
+    absent = [label for label in counted if not sums.pixels[label]]
     if absent and len(present) > 1:
         shown = ", ".join(names[label] for label in absent[:SHOWN])
         more = f" and {len(absent) - SHOWN} others" if len(absent) > SHOWN else ""
         text = (
-            f"{len(absent)} of {len(classes)} classes never appear in split {split}: {shown}{more}."
+            f"{len(absent)} of {len(counted)} classes never appear in split {split}: {shown}{more}."
         )
         yield Finding(WARNING, "absent_classes", text)
     yield from _images_alike(data, split, sums, counts)
@@ -148,7 +148,7 @@ def _images_alike(data, split: str, sums: Split, counts: Counts):
     ignored, empty = [], []
     for item in counts.items:
         if item.split == split and item.defect is None and item.is_one_value():
-            if item.values[0] == data.info.ignore_label:
+            if item.values[0] == data.classes.ignore_label:
                 ignored.append(item)
             elif item.values[0] == 0:
                 empty.append(item)
@@ -159,7 +159,7 @@ def _images_alike(data, split: str, sums: Split, counts: Counts):
     if len(empty) > _MANY_EMPTY * sums.labelled and len(empty) < sums.labelled:
         text = (
             f"{len(empty)} of {sums.labelled} images of split {split} show the class "
-            f"{data.info.class_names[0]} only."
+            f"{data.classes.names[0]} only."
         )
         yield _of_items(WARNING, "mostly_empty", text, empty, ())
 
@@ -198,7 +198,7 @@ def _alike(data, counts: Counts, most: int):
         if item.look is not None and not item.blank:
             by_split[item.split].append(item)
     for splits in itertools.combinations(by_split, 2):
-        if not split_names.must_be_apart(*splits):
+        if not split_rules.must_be_disjoint(*splits):
             continue
         first, second = (by_split[split] for split in splits)
         looks = ([item.look for item in items] for items in (first, second))
@@ -253,20 +253,20 @@ def _by_splits(groups: list) -> list:
             if len(items) > 1:
                 found[(split,)].append(items)
         for first, second in itertools.combinations(by_split, 2):
-            if split_names.must_be_apart(first, second):
+            if split_rules.must_be_disjoint(first, second):
                 found[first, second].append(by_split[first] + by_split[second])
     return sorted(found.items())
 
 
 def _never_trained(data, counts: Counts):
     trained = training_split(counts)
-    if trained is None or split_names.is_evaluation(trained):
+    if trained is None or split_rules.is_evaluation(trained):
         return
     pixels = counts.splits[trained].pixels
     for split, sums in counts.splits.items():
         classes = [
-            data.info.class_names[label]
-            for label in counted_classes(data.info)
+            data.classes.names[label]
+            for label in data.classes.counted
             if sums.pixels[label] and not pixels[label]
         ]
         if split != trained and classes:

@@ -9,11 +9,11 @@ import time
 import numpy as np
 
 from datasets import class_weights
-from datasets.audit.counts import Counts, Item, counted_classes
+from datasets.audit.counts import Counts, Item
 from datasets.audit.findings import PROBLEM, SHOWN, training_split
 from datasets.audit.report import ignored_share, shares, size_range, suggested_weights
-from datasets.info import DatasetInfo
 from utils import pictures, report
+from utils.classes import ClassSet
 
 _LONGEST_SIDE = 420
 # Bars are logarithmic: one of this share or less is empty.
@@ -70,18 +70,18 @@ class Sample:
 def render(data, counts: Counts, findings: list, num_samples: int) -> str:
     """Returns the page as HTML."""
     trained = training_split(counts)
-    weights = suggested_weights(data.info, counts.splits[trained]) if trained else {}
+    weights = suggested_weights(data.classes, counts.splits[trained]) if trained else {}
     return report.page(
         "audit.html.j2",
         data=data,
-        info=data.info,
+        name=data.classes.name,
         headlines=_headlines(data, counts, findings),
         findings=findings,
         problem=PROBLEM,
         shown=SHOWN,
-        splits=[_split_row(data.info, *entry) for entry in counts.splits.items()],
+        splits=[_split_row(data.classes, *entry) for entry in counts.splits.items()],
         labelled=_labelled(counts),
-        classes=_class_rows(data.info, counts, weights),
+        classes=_class_rows(data.classes, counts, weights),
         trained=trained,
         weights={name: class_weights.as_flags(values) for name, values in weights.items()},
         samples=list(_samples(data, counts, findings, num_samples)),
@@ -92,35 +92,35 @@ def render(data, counts: Counts, findings: list, num_samples: int) -> str:
 def _headlines(data, counts: Counts, findings: list) -> list:
     images = sum(sums.images for sums in counts.splits.values())
     problems = sum(finding.level == PROBLEM for finding in findings)
-    classes = counted_classes(data.info)
-    seen = sum(sums.pixels for sums in counts.splits.values())[classes] > 0
+    counted = list(data.classes.counted)
+    seen = sum(sums.pixels for sums in counts.splits.values())[counted] > 0
     splits = ", ".join(f"{split} {sums.images:,}" for split, sums in counts.splits.items())
     return [
         report.Headline("problems", str(problems), f"and {len(findings) - problems} warnings"),
         report.Headline("images", f"{images:,}", splits),
-        report.Headline("classes", str(len(classes)), f"{seen.sum()} of them appear"),
-        report.Headline("rarest to most frequent class", *_imbalance(data.info, counts)),
+        report.Headline("classes", str(len(counted)), f"{seen.sum()} of them appear"),
+        report.Headline("rarest to most frequent class", *_imbalance(data.classes, counts)),
     ]
 
 
-def _imbalance(info: DatasetInfo, counts: Counts) -> tuple:
+def _imbalance(classes: ClassSet, counts: Counts) -> tuple:
     trained = training_split(counts)
     if trained is None:
         return "\u2013", "no labels"
-    share = shares(info, counts.splits[trained])
-    present = [label for label in counted_classes(info) if share[label] > 0]
+    share = shares(classes, counts.splits[trained])
+    present = [label for label in classes.counted if share[label] > 0]
     if not present:
         return "\u2013", "no class appears"
     low, high = min(present, key=lambda c: share[c]), max(present, key=lambda c: share[c])
     ratio = share[high] / share[low]
-    return f"1 : {ratio:,.0f}", f"{info.class_names[low]} to {info.class_names[high]}, in {trained}"
+    return f"1 : {ratio:,.0f}", f"{classes.names[low]} to {classes.names[high]}, in {trained}"
 
 
 def _labelled(counts: Counts) -> list:
     return [split for split, sums in counts.splits.items() if sums.labelled]
 
 
-def _split_row(info: DatasetInfo, split: str, sums) -> dict:
+def _split_row(classes: ClassSet, split: str, sums) -> dict:
     limits = size_range(sums)
     texts = ["{} \u00d7 {}".format(*size) for size in limits or ()]
     common = sorted(sums.sizes.items(), key=lambda entry: -entry[1])[:3]
@@ -131,19 +131,19 @@ def _split_row(info: DatasetInfo, split: str, sums) -> dict:
         "sizes": texts if len(set(texts)) > 1 else texts[:1],
         "frequent": [("{} \u00d7 {}".format(*size), number) for size, number in common],
         "kinds": len(sums.sizes),
-        "ignored": ignored_share(info, sums) if sums.labelled else None,
+        "ignored": ignored_share(classes, sums) if sums.labelled else None,
         "largest": "{},{}".format(*limits[2]) if limits else None,
     }
 
 
-def _class_rows(info: DatasetInfo, counts: Counts, weights: dict) -> list:
-    by_split = {split: shares(info, counts.splits[split]) for split in _labelled(counts)}
+def _class_rows(classes: ClassSet, counts: Counts, weights: dict) -> list:
+    by_split = {split: shares(classes, counts.splits[split]) for split in _labelled(counts)}
     return [
         ClassRow(
             id=label,
-            name=info.class_names[label],
-            color=info.colors[label],
-            ignored=label == info.ignore_label,
+            name=classes.names[label],
+            color=classes.colors[label],
+            ignored=label == classes.ignore_label,
             parts=tuple(
                 Part(
                     int(counts.splits[split].pixels[label]),
@@ -155,7 +155,7 @@ def _class_rows(info: DatasetInfo, counts: Counts, weights: dict) -> list:
             ),
             weights=tuple(float(values[label]) for values in weights.values()),
         )
-        for label in range(info.num_classes)
+        for label in range(classes.count)
     ]
 
 
@@ -165,26 +165,26 @@ def _bar(share: float) -> float:
 
 def _samples(data, counts: Counts, findings: list, number: int):
     """Yields images of the findings, then those that show most of the rarest classes."""
-    for item, reason in list(_chosen(data.info, counts, findings))[:number]:
+    for item, reason in list(_chosen(data.classes, counts, findings))[:number]:
         look = data.see(item.split, item.number).look
         if look.image is None:
             continue
         image = np.asarray(look.image.convert("RGB"))
         labels = look.label
         if labels is None or labels.shape != image.shape[:2]:
-            labels = np.full(image.shape[:2], data.info.ignore_label)
+            labels = np.full(image.shape[:2], data.classes.ignore_label)
         views = pictures.overlay(
             image,
             labels,
-            colors=data.info.colors,
-            ignore_label=data.info.ignore_label,
+            colors=data.classes.colors,
+            ignore_label=data.classes.ignore_label,
             longest_side=_LONGEST_SIDE,
         )
         bad = item.defect is not None
-        yield Sample(item.name, item.split, reason, bad, _classes_of(data.info, item), *views)
+        yield Sample(item.name, item.split, reason, bad, _classes_of(data.classes, item), *views)
 
 
-def _chosen(info: DatasetInfo, counts: Counts, findings: list):
+def _chosen(classes: ClassSet, counts: Counts, findings: list):
     """Yields (item, why it is shown), each item once."""
     items = {(item.split, item.number): item for item in counts.items}
     taken = set()
@@ -198,26 +198,26 @@ def _chosen(info: DatasetInfo, counts: Counts, findings: list):
     if trained is None:
         return
     pixels = counts.splits[trained].pixels
-    labels = [label for label in counted_classes(info) if pixels[label]]
+    labels = [label for label in classes.counted if pixels[label]]
     for label in sorted(labels, key=lambda label: pixels[label]):
         free = [item for key, item in items.items() if item.split == trained and key not in taken]
         best = max(free, key=lambda item: item.share(label), default=None)
         if best is not None and best.share(label):
             taken.add((best.split, best.number))
-            yield best, f"most of {info.class_names[label]}: {100 * best.share(label):.1f} %"
+            yield best, f"most of {classes.names[label]}: {100 * best.share(label):.1f} %"
 
 
-def _classes_of(info: DatasetInfo, item: Item) -> tuple:
+def _classes_of(classes: ClassSet, item: Item) -> tuple:
     if item.values is None:
         return ()
     seen = [(int(value), item.share(value)) for value in item.values]
     seen.sort(key=lambda entry: -entry[1])
-    return tuple(_named(info, *entry) for entry in seen[:_CLASSES_OF_A_SAMPLE])
+    return tuple(_named(classes, *entry) for entry in seen[:_CLASSES_OF_A_SAMPLE])
 
 
-def _named(info: DatasetInfo, value: int, share: float) -> tuple:
-    if value == info.ignore_label:
+def _named(classes: ClassSet, value: int, share: float) -> tuple:
+    if value == classes.ignore_label:
         return "ignored", (241, 242, 244), share
-    if value >= info.num_classes:
+    if value >= classes.count:
         return f"value {value}", (235, 40, 70), share
-    return info.class_names[value], info.colors[value], share
+    return classes.names[value], classes.colors[value], share

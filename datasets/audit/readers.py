@@ -11,10 +11,12 @@ import os
 
 import numpy as np
 
-from datasets import conversion, defects, info, split_names
+from datasets import conversion
+from datasets import splits as split_rules
 from datasets.convert import Plan
-from datasets.files import image_files
-from datasets.info import DatasetInfo
+from datasets.description import DATASET_FILE, Description
+from datasets.files import defects, image_files
+from datasets.files.defects import BadFileError
 from datasets.records import checks, shards
 from datasets.records.checks import Look
 from utils.compat import tf
@@ -45,21 +47,21 @@ class FolderDefect:
 class Records:
     """A folder of shards."""
 
-    def __init__(self, folder: str, description: DatasetInfo, only: tuple | None):
+    def __init__(self, folder: str, described: Description, only: tuple | None):
         """Finds the shards.
 
         Args:
           folder: Where they are.
-          description: What is known about them.
+          described: What is known about them.
           only: The splits to read; None reads all.
 
         Raises:
           UserError: If there is no such split.
         """
-        self.info = description
+        self.classes = described.classes
         self.title = os.path.abspath(folder)
         self.defects = []
-        self._stated = description.splits if _has_file(folder) else {}
+        self._stated = described.splits if _has_file(folder) else {}
         # Split -> list of indexes, one per shard that can be read.
         self._indexes = {}
         known = sorted({*shards.splits(folder), *self._stated}, key=_order)
@@ -76,7 +78,7 @@ class Records:
             indexes = self._readable(shards.paths_of(folder, split), str(error))
         found, stated = sum(map(len, indexes)), self._stated.get(split)
         if stated is not None and stated != found:
-            text = f"the shards hold {found} records that can be found, but {info.DATASET_FILE} "
+            text = f"the shards hold {found} records that can be found, but {DATASET_FILE} "
             self.defects.append(FolderDefect(split, text + f"says {stated}"))
         return indexes
 
@@ -113,7 +115,7 @@ class Records:
     def see(self, split: str, number: int) -> Seen:
         """Reads and checks a record."""
         index, place = self._at(split, number)
-        look = checks.look_at(index, place, self.info, needs_label=False)
+        look = checks.look_at(index, place, self.classes, needs_label=False)
         return Seen(_placed(look, index.name(place)))
 
     def _at(self, split: str, number: int) -> tuple:
@@ -129,7 +131,7 @@ class Files:
 
     def __init__(self, format_name: str, planned: Plan):
         """Takes what a conversion would convert."""
-        self.info = planned.info
+        self.classes = planned.classes
         self.title = f"{format_name} (not converted)"
         self.defects = []
         self._splits = planned.found.splits
@@ -153,10 +155,10 @@ class Files:
         sample = self._splits[split][number]
         try:
             image, label, _ = conversion.read_sample(sample, self._reader)
-        except image_files.BadFileError as error:
+        except BadFileError as error:
             return Seen(_look_of_bad(sample, error))
         record = conversion.record_of(sample, image, label)
-        look = checks.look(record, self.info, needs_label=False)
+        look = checks.look(record, self.classes, needs_label=False)
         return Seen(_placed(look, sample.image), image.change)
 
 
@@ -168,25 +170,25 @@ def _placed(look: Look, place: str) -> Look:
     return dataclasses.replace(look, defect=defect)
 
 
-def _look_of_bad(sample, error: image_files.BadFileError) -> Look:
+def _look_of_bad(sample, error: BadFileError) -> Look:
     """Returns what can be shown of files that cannot be used."""
     image = None
     if error.labels is not None:
         try:
             content = image_files.read_image(sample.image).content
             image = image_files.open_image(sample.image, content).convert("RGB")
-        except (image_files.BadFileError, OSError):
+        except (BadFileError, OSError):
             image = None
     return Look(sample.name, image, error.labels, defects.Defect(error.kind, str(error)))
 
 
 def _has_file(folder: str) -> bool:
-    return os.path.exists(os.path.join(folder, info.DATASET_FILE))
+    return os.path.exists(os.path.join(folder, DATASET_FILE))
 
 
 def _order(split: str) -> tuple:
     """Sorts training splits first."""
-    return split_names.is_evaluation(split), split
+    return split_rules.is_evaluation(split), split
 
 
 def wrong_checksum(path: str) -> int | None:

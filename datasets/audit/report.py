@@ -5,33 +5,33 @@ from __future__ import annotations
 import numpy as np
 
 from datasets import class_weights
-from datasets.audit.counts import Counts, Split, counted_classes
+from datasets.audit.counts import Counts, Split
 from datasets.audit.findings import PROBLEM, SHOWN, Finding, training_split
-from datasets.info import DatasetInfo
+from utils.classes import ClassSet
 
 _LONGEST_NAME = 24
 
 
-def suggested_weights(info: DatasetInfo, sums: Split) -> dict:
+def suggested_weights(classes: ClassSet, sums: Split) -> dict:
     """Returns formula -> weights of all classes; classes that never count get 1.
 
     Args:
-      info: The classes.
+      classes: The classes.
       sums: Counts of the split to train on.
     """
-    classes = counted_classes(info)
-    pixels, images = sums.pixels[classes], sums.images_with[classes]
+    counted = list(classes.counted)
+    pixels, images = sums.pixels[counted], sums.images_with[counted]
     found = {
-        "median frequency": class_weights.median_frequency(pixels, sums.pixels_of_images[classes]),
+        "median frequency": class_weights.median_frequency(pixels, sums.pixels_of_images[counted]),
         "inverse frequency": class_weights.inverse_frequency(pixels),
         "effective number": class_weights.effective_number(images),
     }
-    return {name: _of_all(values, classes, info.num_classes) for name, values in found.items()}
+    return {name: _of_all(values, counted, classes.count) for name, values in found.items()}
 
 
-def _of_all(values, classes: list, number: int) -> np.ndarray:
+def _of_all(values, labels: list, number: int) -> np.ndarray:
     weights = np.ones(number)
-    weights[classes] = values
+    weights[labels] = values
     return weights
 
 
@@ -44,24 +44,24 @@ def size_range(sums: Split) -> tuple | None:
     return tuple(sizes.min(axis=0)), tuple(middle), tuple(sizes.max(axis=0))
 
 
-def shares(info: DatasetInfo, sums: Split) -> np.ndarray:
+def shares(classes: ClassSet, sums: Split) -> np.ndarray:
     """Returns each class's share of the pixels that count, [num_classes]."""
-    classes = counted_classes(info)
-    counted = np.zeros(info.num_classes)
-    counted[classes] = sums.pixels[classes]
-    return counted / max(1.0, counted.sum())
+    labels = list(classes.counted)
+    pixels = np.zeros(classes.count)
+    pixels[labels] = sums.pixels[labels]
+    return pixels / max(1.0, pixels.sum())
 
 
 def as_text(data, counts: Counts, findings: list) -> str:
     """Returns what the terminal shows."""
     parts = [
-        f"{data.title}: {data.info.name}, {data.info.num_classes} classes, ignore label "
-        f"{data.info.ignore_label}",
-        _split_table(data.info, counts),
+        f"{data.title}: {data.classes.name}, {data.classes.count} classes, ignore label "
+        f"{data.classes.ignore_label}",
+        _split_table(data.classes, counts),
     ]
     if any(sums.labelled for sums in counts.splits.values()):
-        parts.append(_class_table(data.info, counts))
-        parts.append(_weights(data.info, counts))
+        parts.append(_class_table(data.classes, counts))
+        parts.append(_weights(data.classes, counts))
     parts += [_finding_text(finding) for finding in findings]
     parts.append(verdict(findings))
     return "\n\n".join(parts)
@@ -79,17 +79,17 @@ def _number(number: int, what: str) -> str:
     return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
-def _split_table(info: DatasetInfo, counts: Counts) -> str:
+def _split_table(classes: ClassSet, counts: Counts) -> str:
     rows = [["split", "images", "labelled", "height", "width", "ignored"]]
     for split, sums in counts.splits.items():
         rows.append([split, f"{sums.images:,}", f"{sums.labelled:,}", *_sides(sums)])
-        rows[-1].append(_percent(ignored_share(info, sums)) if sums.labelled else "")
+        rows[-1].append(_percent(ignored_share(classes, sums)) if sums.labelled else "")
     return _aligned(rows)
 
 
-def ignored_share(info: DatasetInfo, sums: Split) -> float:
+def ignored_share(classes: ClassSet, sums: Split) -> float:
     """Returns the share of a split's labelled pixels that are ignored."""
-    return sums.pixels[info.ignore_label] / max(1, sums.pixels.sum())
+    return sums.pixels[classes.ignore_label] / max(1, sums.pixels.sum())
 
 
 def _sides(sums: Split) -> list:
@@ -105,24 +105,24 @@ def _sides(sums: Split) -> list:
     ]
 
 
-def _class_table(info: DatasetInfo, counts: Counts) -> str:
+def _class_table(classes: ClassSet, counts: Counts) -> str:
     labelled = {split: sums for split, sums in counts.splits.items() if sums.labelled}
     header = ["id", "class"]
     for split in labelled:
         header += [f"{split} pixels", "share", "images"]
     rows = [header]
-    for label in range(info.num_classes):
-        rows.append([str(label), info.class_names[label][:_LONGEST_NAME]])
+    for label in range(classes.count):
+        rows.append([str(label), classes.names[label][:_LONGEST_NAME]])
         for sums in labelled.values():
-            share = shares(info, sums)[label]
+            share = shares(classes, sums)[label]
             rows[-1] += [f"{sums.pixels[label]:,}", _percent(share), f"{sums.images_with[label]:,}"]
     return _aligned(rows, left=(1,))
 
 
-def _weights(info: DatasetInfo, counts: Counts) -> str:
+def _weights(classes: ClassSet, counts: Counts) -> str:
     split = training_split(counts)
     lines = [f"Suggested class weights, of split {split}:"]
-    for name, weights in suggested_weights(info, counts.splits[split]).items():
+    for name, weights in suggested_weights(classes, counts.splits[split]).items():
         lines.append(f"  {name}\n    {class_weights.as_flags(weights)}")
     return "\n".join(lines)
 
@@ -156,11 +156,11 @@ def as_json(data, counts: Counts, findings: list) -> dict:
     trained = training_split(counts)
     content = {
         "title": data.title,
-        "name": data.info.name,
-        "num_classes": data.info.num_classes,
-        "class_names": list(data.info.class_names),
-        "ignore_label": data.info.ignore_label,
-        "splits": {split: _split_json(data.info, sums) for split, sums in counts.splits.items()},
+        "name": data.classes.name,
+        "num_classes": data.classes.count,
+        "class_names": list(data.classes.names),
+        "ignore_label": data.classes.ignore_label,
+        "splits": {split: _split_json(data.classes, sums) for split, sums in counts.splits.items()},
         "findings": [
             {
                 "level": finding.level,
@@ -173,7 +173,7 @@ def as_json(data, counts: Counts, findings: list) -> dict:
         "problems": sum(finding.level == PROBLEM for finding in findings),
     }
     if trained is not None:
-        weights = suggested_weights(data.info, counts.splits[trained])
+        weights = suggested_weights(data.classes, counts.splits[trained])
         content["label_weights"] = {
             "split": trained,
             **{
@@ -184,18 +184,18 @@ def as_json(data, counts: Counts, findings: list) -> dict:
     return content
 
 
-def _split_json(info: DatasetInfo, sums: Split) -> dict:
+def _split_json(classes: ClassSet, sums: Split) -> dict:
     limits = size_range(sums)
     return {
         "images": sums.images,
         "labelled": sums.labelled,
         "smallest_median_largest_size": [[int(side) for side in size] for size in limits or ()],
-        "pixels": [int(value) for value in sums.pixels[: info.num_classes]],
-        "images_with_class": [int(value) for value in sums.images_with[: info.num_classes]],
-        "ignored_pixels": int(sums.pixels[info.ignore_label]),
+        "pixels": [int(value) for value in sums.pixels[: classes.count]],
+        "images_with_class": [int(value) for value in sums.images_with[: classes.count]],
+        "ignored_pixels": int(sums.pixels[classes.ignore_label]),
         "pixels_of_other_values": {
             str(value): int(sums.pixels[value])
             for value in np.flatnonzero(sums.pixels)
-            if value >= info.num_classes and value != info.ignore_label
+            if value >= classes.count and value != classes.ignore_label
         },
     }

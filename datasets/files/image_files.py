@@ -15,8 +15,8 @@ import zlib
 
 from PIL import Image, ImageOps
 
-from datasets import defects
 from datasets.files import archives
+from datasets.files.defects import BadFileError
 
 _ORIENTATION = 0x0112
 _JPEG_BEGIN = b"\xff\xd8"
@@ -25,22 +25,6 @@ _JPEG_END = b"\xff\xd9"
 # (baseline, extended and progressive, Huffman coded).
 _SCAN, _APP1, _FRAMES = 0xDA, 0xE1, (0xC0, 0xC1, 0xC2)
 _PNG_DEPTH = 24
-
-
-class BadFileError(Exception):
-    """A file cannot be converted; the message says why, and begins with its path.
-
-    Attributes:
-      kind: What is wrong, of datasets/defects.py.
-      labels: The labels of a mask that can be read but not used, -1 where there is none: integers
-        [h, w]; None of other files.
-    """
-
-    def __init__(self, message: str, kind: str = defects.UNREADABLE, labels=None):
-        """Takes the sentence and what is known besides."""
-        super().__init__(message)
-        self.kind = kind
-        self.labels = labels
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,6 @@ source (COCO's polygons).
 
 from __future__ import annotations
 
-import functools
 import io
 import struct
 import zlib
@@ -14,9 +13,9 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from datasets import defects
-from datasets.class_table import ClassTable
-from datasets.files import image_files
+from datasets.files import defects, image_files
+from datasets.files.defects import BadFileError
+from utils.classes import ClassSet
 
 try:
     # Optional: several times faster at masks, see docs/decisions/0015-zlib-ng-for-masks.md.
@@ -31,23 +30,25 @@ _BITS = 24
 _GREY_8 = b"\x08\x00"
 _PALETTE_8 = b"\x08\x03"
 _SHOWN_VALUES = 10
+# Masks hold 8 or 16 bits.
+NUM_VALUES = 1 << 16
 
 
 class MaskReader:
     """Reads masks and checks that every pixel is of a class, or ignored."""
 
-    def __init__(self, classes: ClassTable, ignore_label: int):
-        """Takes the classes that masks may hold.
+    def __init__(self, classes: ClassSet, *, by_color: bool = False):
+        """Prepares the tables of labels.
 
         Args:
-          classes: Its colours, where it has some, also translate masks of colours.
-          ignore_label: The value of pixels that never count.
+          classes: The classes that masks may hold.
+          by_color: Whether the colours of the classes are those of RGB masks.
         """
         self._classes = classes
-        self._ignore_label = ignore_label
-        # [65536]
-        self._label_of_value = classes.label_of_value(ignore_label)
+        self._by_color = by_color
+        self._label_of_value = label_of_value(classes)
         self._changed = self._label_of_value[:256] != np.arange(256)
+        self._label_of_color = None
 
     def read(self, mask) -> tuple[bytes, tuple[int, int], np.ndarray]:
         """Reads one mask.
@@ -98,17 +99,17 @@ class MaskReader:
         labels = self._label_of_value[values]
         if labels.min() < 0:
             wrong = np.unique(values[labels < 0])
-            raise image_files.BadFileError(self._unknown(path, wrong), defects.LABELS, labels)
+            raise BadFileError(self._unknown(path, wrong), defects.LABELS, labels)
         labels = labels.astype(np.uint8)
         return _encode(labels), labels.shape, count(labels)
 
     def _unknown(self, path: str, wrong: np.ndarray) -> str:
         """Returns what is wrong with a mask that holds values outside of the classes."""
-        number = len(self._classes.names)
+        number = self._classes.count
         shown = (
             f"{', '.join(map(str, wrong[:_SHOWN_VALUES]))}{', ...' * (wrong.size > _SHOWN_VALUES)}"
         )
-        known = self._classes.values
+        known = self._classes.mask_values
         classes = f"0 to {number - 1}" if known is None else ", ".join(map(str, known))
         hint = ""
         if wrong.max() > 255:
@@ -120,25 +121,28 @@ class MaskReader:
             hint = "; if ids begin at 1 and 0 means no data, pass --reduce_zero_label"
         return (
             f"{path} holds {shown}, but there are {number} classes ({classes}) and ignore label "
-            f"{self._ignore_label}{hint}"
+            f"{self._classes.ignore_label}{hint}"
         )
 
     def _labels_of(self, path: str, colors: np.ndarray) -> np.ndarray:
-        if self._classes.colors is None:
-            raise image_files.BadFileError(
+        if not self._by_color:
+            raise BadFileError(
                 f"{path} is a mask of RGB colours, not class numbers; pass a --class_table with "
                 "the colour of each class, or save class numbers as 8-bit grey PNG",
                 defects.COLORS,
             )
+        if self._label_of_color is None:
+            # 32 MiB, made for the first mask that needs it.
+            self._label_of_color = _label_of_color(self._classes)
         packed = _packed(colors)
-        labels = _label_of_color(self._classes, self._ignore_label)[packed]
+        labels = self._label_of_color[packed]
         if labels.min() < 0:
             unknown = np.unique(packed[labels < 0])
             shown = ", ".join(
                 f"({value >> 16},{value >> 8 & 255},{value & 255})"
                 for value in unknown[:_SHOWN_VALUES]
             )
-            raise image_files.BadFileError(
+            raise BadFileError(
                 f"{path} holds {len(unknown)} colours that are not in the class table: {shown}",
                 defects.LABELS,
                 labels,
@@ -219,7 +223,7 @@ def index_png(path: str) -> bytes:
     if kind == _PALETTE_8:
         return _without_palette(content)
     if image.mode in ("RGB", "RGBA") or image.mode.startswith("I"):
-        raise image_files.BadFileError(f"{path} is of mode {image.mode}, not a mask of indices")
+        raise BadFileError(f"{path} is of mode {image.mode}, not a mask of indices")
     return _encode(_values(path, image, content[_BITS]))
 
 
@@ -227,21 +231,28 @@ def _decoded(path: str, content: bytes) -> Image.Image:
     """Returns the decoded image of a PNG file."""
     image = image_files.open_image(path, content)
     if image.format != "PNG":
-        raise image_files.BadFileError(f"{path} is a {image.format} file; masks must be PNG files")
+        raise BadFileError(f"{path} is a {image.format} file; masks must be PNG files")
     image_files.check_png(path, content)
     try:
         image.load()
     except Exception as error:
-        raise image_files.BadFileError(f"{path} is damaged: {error}") from error
+        raise BadFileError(f"{path} is damaged: {error}") from error
     return image
 
 
-@functools.lru_cache(maxsize=1)
-def _label_of_color(classes: ClassTable, ignore_label: int) -> np.ndarray:
+def label_of_value(classes: ClassSet) -> np.ndarray:
+    """Returns the label of each mask value, -1 where it has none: int16 [NUM_VALUES]."""
+    table = np.full(NUM_VALUES, -1, np.int16)
+    table[[classes.ignore_label, *classes.ignored_values]] = classes.ignore_label
+    table[list(classes.values)] = np.arange(classes.count)
+    return table
+
+
+def _label_of_color(classes: ClassSet) -> np.ndarray:
     """Returns the label of each 24-bit colour, -1 where it has none: int16 [2 ** 24]."""
     table = np.full(1 << 24, -1, np.int16)
     if classes.ignore_color is not None:
-        table[_packed(np.array(classes.ignore_color))] = ignore_label
+        table[_packed(np.array(classes.ignore_color))] = classes.ignore_label
     for label, color in enumerate(classes.colors):
         table[_packed(np.array(color))] = label
     return table
@@ -256,9 +267,7 @@ def _values(path: str, image: Image.Image, bits: int) -> np.ndarray:
         return np.asarray(image) // np.uint8(255 // (2**bits - 1))
     if image.mode.startswith("I"):
         return np.asarray(image)
-    raise image_files.BadFileError(
-        f"{path} is a mask of mode {image.mode}; save it as 8-bit grey PNG"
-    )
+    raise BadFileError(f"{path} is a mask of mode {image.mode}; save it as 8-bit grey PNG")
 
 
 def _read_mat(path: str) -> np.ndarray:
@@ -272,11 +281,11 @@ def _read_mat(path: str) -> np.ndarray:
         values = found["GTcls"].Segmentation
     # scipy raises many kinds of errors for damaged files.
     except Exception as error:
-        raise image_files.BadFileError(
+        raise BadFileError(
             f"{path} has no GTcls.Segmentation as SBD's files do ({error})"
         ) from error
     if getattr(values, "ndim", 0) != 2 or values.min() < 0:
-        raise image_files.BadFileError(f"{path}: GTcls.Segmentation is no mask")
+        raise BadFileError(f"{path}: GTcls.Segmentation is no mask")
     return values
 
 

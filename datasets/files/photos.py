@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from datasets.files import image_files
-from datasets.files.image_files import BadFileError
+from datasets.files.defects import BadFileError
 from datasets.records import tfrecord
 from utils.compat import tf
 from utils.errors import reason_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Callable
 
-from datasets.class_table import ClassTable
+from utils.classes import ClassSet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Found:
 
     splits: dict
     origin: dict
-    classes: ClassTable | None = None
+    classes: ClassSet | None = None
 
 
 @dataclasses.dataclass(frozen=True)

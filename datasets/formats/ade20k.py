@@ -6,16 +6,10 @@ As in the DeepLab family, labels are the mask's values: 151 classes with 0 ignor
 
 from __future__ import annotations
 
-from datasets import class_names
-from datasets.class_table import ClassTable
+from datasets import known
 from datasets.files import pairs as listing
 from datasets.formats import Found, Source
 from options.conversion import ConvertOptions
-from utils import colormap
-
-_COLORS = tuple(tuple(color) for color in colormap.ade20k().tolist())
-_WITH_OTHERS = ClassTable("ade20k", ("other", *class_names.ADE20K), _COLORS, ignore_label=0)
-_REDUCED = ClassTable("ade20k_150", class_names.ADE20K, _COLORS[1:], ignore_label=255)
 
 
 def find(options: ConvertOptions, given: frozenset) -> Found:
@@ -38,7 +32,7 @@ def find(options: ConvertOptions, given: frozenset) -> Found:
         pairs = listing.Pairs(*found.values(), image_format)
         splits[split] = listing.from_folder(pairs, split)
         origin.update(found)
-    return Found(splits, origin, _REDUCED if options.reduce_zero_label else _WITH_OTHERS)
+    return Found(splits, origin, known.ADE20K_150 if options.reduce_zero_label else known.ADE20K)
 
 
 VARIANTS = {

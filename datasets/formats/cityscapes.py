@@ -5,29 +5,19 @@ Masks are the 19 train ids as its scripts write them (labelTrainIds), or are mad
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
-from datasets import class_names
-from datasets.class_table import ClassTable
 from datasets.files import archives, pairs
 from datasets.formats import Found, Sample, Source
+from datasets.known import CITYSCAPES, CITYSCAPES_LABEL_IDS
 from options.conversion import ConvertOptions
-from utils import colormap
+from utils.classes import ClassSet
 from utils.errors import UserError
 
 _TRAIN_IDS, _LABEL_IDS = "labelTrainIds", "labelIds"
-# The labelIds of the 19 classes, in the order of the train ids; all others are void. The licence
-# plate has id -1, which 8 bits hold as 255. Source: cityscapesScripts, helpers/labels.py.
-_VALUES = class_names.CITYSCAPES_LABEL_IDS
-_VOID = tuple(value for value in range(34) if value not in _VALUES)
-
-_CLASSES = ClassTable(
-    "cityscapes",
-    class_names.CITYSCAPES,
-    colors=tuple(tuple(color) for color in colormap.cityscapes()[:19].tolist()),
-    ignore_label=255,
-    ignore_color=(0, 0, 0),
-)
+# The labelIds of no class. The licence plate has id -1, which 8 bits hold as 255.
+_VOID = tuple(value for value in range(34) if value not in CITYSCAPES_LABEL_IDS)
 _IMAGE_END = "_leftImg8bit"
 # In the folders of gtFine; the masks of test hold nothing.
 _SPLITS = ("train", "train_extra", "val")
@@ -56,15 +46,13 @@ def find(options: ConvertOptions, given: frozenset) -> Found:
     kind = options.cityscapes_labels or _kind(truth, found)
     splits = {split: _samples(paths, truth, split, kind) for split, paths in found.items() if paths}
     origin = {"cityscapes_root": root, "cityscapes_ground_truth": options.cityscapes_ground_truth}
-    return Found(splits, {**origin, "cityscapes_labels": kind}, _table(kind))
+    return Found(splits, {**origin, "cityscapes_labels": kind}, _classes(kind))
 
 
-def _table(kind: str) -> ClassTable:
+def _classes(kind: str) -> ClassSet:
     if kind == _TRAIN_IDS:
-        return _CLASSES
-    return ClassTable(
-        _CLASSES.name, _CLASSES.names, _CLASSES.colors, 255, (0, 0, 0), _VALUES, _VOID
-    )
+        return CITYSCAPES
+    return dataclasses.replace(CITYSCAPES, mask_values=CITYSCAPES_LABEL_IDS, ignored_values=_VOID)
 
 
 def _images(folder: str) -> list:

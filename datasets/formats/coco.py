@@ -13,23 +13,13 @@ import os
 
 from absl import logging
 
-from datasets import class_names
-from datasets.class_table import ClassTable
+from datasets import known
 from datasets.files import archives, pairs
-from datasets.formats import Found, Sample, Source, coco_masks, pascal_voc
+from datasets.formats import Found, Sample, Source, coco_masks
 from options.conversion import ConvertOptions
+from utils.classes import ClassSet
 from utils.errors import OptionError, UserError
 
-# COCO's, and labelme's, names of VOC's classes where they differ.
-_VOC_NAMES = {
-    "airplane": "aeroplane",
-    "motorcycle": "motorbike",
-    "couch": "sofa",
-    "potted plant": "pottedplant",
-    "dining table": "diningtable",
-    "tv": "tvmonitor",
-    "tv/monitor": "tvmonitor",
-}
 _BACKGROUND = ("background", "_background_")
 _KINDS = ("instances_", "stuff_", "panoptic_")
 
@@ -133,15 +123,18 @@ def _classes(categories: list, which: str, panoptic: bool) -> tuple:
     """Returns category id -> label, and the classes."""
     names = {category["id"]: category["name"] for category in categories}
     if which == "voc":
-        labels = {name: label for label, name in enumerate(class_names.PASCAL_VOC)}
-        found = {id_: labels.get(_VOC_NAMES.get(name, name), 0) for id_, name in names.items()}
+        labels = {name: label for label, name in enumerate(known.PASCAL_VOC.names)}
+        found = {
+            id_: labels.get(known.VOC_NAME_OF_COCO.get(name, name), 0)
+            for id_, name in names.items()
+        }
         if not any(found.values()):
             raise UserError("--coco_classes=voc: no category has the name of a class of VOC.")
         missing = set(range(1, len(labels))) - set(found.values())
         if missing:
-            shown = ", ".join(class_names.PASCAL_VOC[label] for label in sorted(missing))
+            shown = ", ".join(known.PASCAL_VOC.names[label] for label in sorted(missing))
             logging.warning("No category is called %s.", shown)
-        return found, pascal_voc.CLASSES
+        return found, known.PASCAL_VOC
     real = {id_: name for id_, name in names.items() if name not in _BACKGROUND}
     # Panoptic annotations name everything; what they do not name never counts.
     first = 0 if panoptic else 1
@@ -150,7 +143,7 @@ def _classes(categories: list, which: str, panoptic: bool) -> tuple:
     everything = tuple(real.values()) if panoptic else ("background", *real.values())
     if len(set(everything)) < len(everything) or len(everything) > 255:
         raise UserError("the categories have equal names, or are more than 254.")
-    return label_of, ClassTable("coco", everything, ignore_label=coco_masks.IGNORED)
+    return label_of, ClassSet(everything, ignore_label=coco_masks.IGNORED, name="coco")
 
 
 def _image_folder(options: ConvertOptions, path: str, images: list) -> str:

@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from datasets.files import image_files
+from datasets.files.defects import BadFileError
 from datasets.formats import DrawnMask
 
 IGNORED = 255
@@ -62,7 +63,7 @@ class Objects(DrawnMask):
     def _label(self, annotation: dict) -> int:
         category = annotation.get("category_id")
         if category not in self._label_of:
-            raise image_files.BadFileError(
+            raise BadFileError(
                 f"{self.name}: annotation {annotation.get('id')} has category_id {category}, which "
                 "is not among the categories"
             )
@@ -86,12 +87,12 @@ class Objects(DrawnMask):
             pixels = run_lengths.decode(encoded).astype(bool)
         # pycocotools raises many kinds of errors.
         except Exception as error:
-            raise image_files.BadFileError(
+            raise BadFileError(
                 f"{self.name}: annotation {annotation.get('id')} has no segmentation that can be "
                 f"drawn ({type(error).__name__}: {error})"
             ) from error
         if pixels.shape != self._size:
-            raise image_files.BadFileError(
+            raise BadFileError(
                 f"{self.name}: annotation {annotation.get('id')} has run lengths for the size "
                 f"{pixels.shape}, but the image is {self._size}"
             )
@@ -114,7 +115,7 @@ class Panoptic(DrawnMask):
         try:
             colors = np.asarray(image.convert("RGB"), np.int64)
         except Exception as error:
-            raise image_files.BadFileError(f"{self.name} is damaged: {error}") from error
+            raise BadFileError(f"{self.name} is damaged: {error}") from error
         ids = colors[..., 0] + 256 * colors[..., 1] + 65536 * colors[..., 2]
         labels = np.full(ids.shape, IGNORED, np.uint8)
         for segment in self._segments:
@@ -122,7 +123,7 @@ class Panoptic(DrawnMask):
                 labels[ids == segment["id"]] = self._label_of[segment["category_id"]]
         unknown = set(np.unique(ids).tolist()) - {0} - {segment["id"] for segment in self._segments}
         if unknown:
-            raise image_files.BadFileError(
+            raise BadFileError(
                 f"{self.name} holds the segment {min(unknown)}, which its annotation does not name"
             )
         return labels

@@ -10,23 +10,12 @@ import os
 
 from absl import logging
 
-from datasets import class_names
-from datasets.class_table import ClassTable
 from datasets.files import archives
 from datasets.files import pairs as listing
 from datasets.formats import CLASS_FLAGS, Found, Source
-from datasets.info import KNOWN
+from datasets.known import KNOWN, PASCAL_VOC
 from options.conversion import ConvertOptions
-from utils import colormap
 from utils.errors import OptionError, UserError
-
-CLASSES = ClassTable(
-    "pascal_voc_seg",
-    class_names.PASCAL_VOC,
-    colors=tuple(tuple(color) for color in colormap.pascal(21).tolist()),
-    ignore_label=255,
-    ignore_color=(224, 224, 192),
-)
 
 # Where the devkit is in its .tar file.
 _INSIDE = ("", "VOC2012", os.path.join("VOCdevkit", "VOC2012"))
@@ -41,7 +30,7 @@ def find(options: ConvertOptions, given: frozenset) -> Found:
     splits = listing.from_lists(pairs, list_folder, options.splits)
     if not any(getattr(options, name) for name in CLASS_FLAGS):
         warn_of_numbers(splits)
-    return Found(splits, {**pairs.origin, "list_folder": list_folder}, CLASSES)
+    return Found(splits, {**pairs.origin, "list_folder": list_folder}, PASCAL_VOC)
 
 
 def folders(options: ConvertOptions, given: frozenset) -> tuple:

@@ -12,7 +12,8 @@ from absl import logging
 
 from datasets.files import archives
 from datasets.files import pairs as listing
-from datasets.formats import Found, Sample, Source, pascal_voc
+from datasets.formats import Found, Sample, Source
+from datasets.known import PASCAL_VOC
 from options.conversion import ConvertOptions
 from utils.errors import OptionError, UserError
 
@@ -37,7 +38,7 @@ def find(options: ConvertOptions, given: frozenset) -> Found:
     if not splits:
         raise UserError(f"--sbd_folder={options.sbd_folder} has no lists train.txt and val.txt.")
     origin = {"sbd_folder": options.sbd_folder, "image_folder": image_folder}
-    return Found(listing.choose(splits, options.splits), origin, pascal_voc.CLASSES)
+    return Found(listing.choose(splits, options.splits), origin, PASCAL_VOC)
 
 
 def mask_folder(options: ConvertOptions) -> str:

@@ -13,6 +13,7 @@ from absl import logging
 
 from datasets.files import archives, pairs
 from datasets.formats import Found, Source, pascal_voc, sbd
+from datasets.known import PASCAL_VOC
 from options.conversion import ConvertOptions
 from utils.errors import OptionError, UserError
 
@@ -35,7 +36,7 @@ def find(options: ConvertOptions, given: frozenset) -> Found:
     for name in ("aug_folder", "sbd_folder", "trainaug_list"):
         if getattr(options, name) is not None:
             origin[name] = getattr(options, name)
-    return Found(splits, origin, pascal_voc.CLASSES)
+    return Found(splits, origin, PASCAL_VOC)
 
 
 def _voc_splits(folders: tuple, options: ConvertOptions) -> dict:

@@ -1,4 +1,4 @@
-"""Records -> batches, by one rule: sample number s of a run depends on (seed, s) alone.
+"""Samples -> batches, by one rule: sample number s of a run depends on (seed, s) alone.
 
 A run's samples are numbered 0, 1, 2...; epoch s // n shows each of the n records once, in an order
 drawn from (seed, epoch); augmentation is drawn from (seed, s). Global batch k holds samples
@@ -10,171 +10,89 @@ Records are read by their place in the file, in the shuffled order: nothing is b
 next batches, and all of a split is shuffled, over all its shards. What `--cache` keeps is read in
 the same way.
 
-Functions of data sets use TensorFlow's own conditions. To have TensorFlow convert Python's, as it
-does unless told not to, would take seconds of each start.
+Functions passed to tf.data use TensorFlow's own conditions; converting Python's, TensorFlow's
+default, would take seconds of each start.
 """
 
 from __future__ import annotations
 
 import functools
-import os
+from typing import Callable, NamedTuple
 
 import numpy as np
-from absl import logging
 
-from datasets import raw_records, split_names
 from datasets.files import label_png
-from datasets.info import DATASET_FILE, DatasetInfo
 from datasets.pipeline import preprocess
-from datasets.records import cache, checks, shards, tfrecord
+from datasets.records import cache, shards, tfrecord
 from options.data import DataOptions
 from utils import image_ops
 from utils.compat import tf
-from utils.errors import OptionError, UserError
 
 # What a random number is for: orders and augmentations of a seed never share a key.
 _ORDER, _AUGMENTATION = range(2)
 
-# Samples prepared side by side; the order does not depend on it.
+# Samples prepared in parallel; their order does not depend on it.
 _PARALLEL_CALLS = tf.data.experimental.AUTOTUNE
 _PREFETCHED_BATCHES = 2
-_MASKS_LOOKED_AT = 8
-
-# What `_without_bad` found.
-_BAD_RECORDS = {}
+_INSPECTED_MASKS = 8
 
 
-def count_images(
-    options: DataOptions,
-    split: str,
-    info: DatasetInfo | None = None,
-    *,
-    needs_label: bool = True,
-) -> int:
-    """Returns the number of images of a split; with `info`, of those that are not skipped.
+class Samples(NamedTuple):
+    """The samples of a split before anything random.
 
-    Training skips those without a label (`needs_label`), evaluation does not.
-
-    Raises:
-      UserError: If the split is not there, or a shard is missing or truncated.
+    Attributes:
+      index: Where they are.
+      read: From the content of a record to its image (or the function that reads a window of it),
+        label and name.
     """
-    if info is not None and options.on_bad_record == "skip":
-        return len(_open(options, info, split, needs_label=needs_label))
-    return len(shards.index(raw_records.folder(options), split))
+
+    index: shards.Index
+    read: Callable
 
 
-def check_training(options: DataOptions, info: DatasetInfo, split: str):
-    """Looks for what would make training on a split fail later; builds no graph.
+def of_records(index: shards.Index, ignore_label: int, *, by_window: bool) -> Samples:
+    """Returns the samples of records.
 
-    Raises:
-      UserError: If records are missing, damaged, without label or with labels of other classes.
+    Args:
+      index: The records.
+      ignore_label: The label of images without a mask.
+      by_window: Whether `read` gives the function that decodes a window of the image, in place of
+        the image.
     """
-    index = _open(options, info, split, needs_label=True)
-    checks.check_sample(index, info, needs_label=True)
-    for other in shards.splits(raw_records.folder(options)):
-        if other != split and split_names.must_be_apart(split, other):
-            _compare(index, raw_records.folder(options), split, other)
+    read = _read_window if by_window else _read_whole
+    plain = _has_plain_masks(index)
+    return Samples(index, functools.partial(read, ignore_label=ignore_label, plain=plain))
 
 
-def _compare(index: shards.Index, folder: str, split: str, other: str):
-    """Warns of records of a split that are also in another one; that one may be unfit for use."""
-    try:
-        checks.warn_of_shared(index, shards.index(folder, other), split, other)
-    except UserError as error:
-        logging.warning("Split %s is not compared with split %s: %s", split, other, error)
+def of_cache(index: shards.Index, *, by_window: bool) -> Samples:
+    """Returns the samples of a cache; see `of_records`."""
+
+    def read(content):
+        image, label, name = cache.parse(content)
+        return preprocess.reader(image) if by_window else image, label, name
+
+    return Samples(index, read)
 
 
-def check_evaluation(options: DataOptions, info: DatasetInfo, split: str):
-    """Looks for what would make evaluation of a split fail later; builds no graph.
+def decoded(index: shards.Index, ignore_label: int) -> tf.data.Dataset:
+    """Returns image, label and name of each record, in their order; what a cache holds."""
+    read = of_records(index, ignore_label, by_window=False).read
 
-    Raises:
-      UserError: If records are missing, damaged or have labels of other classes.
-      OptionError: If an image is larger than `options.eval_size`.
-    """
-    index = _open(options, info, split, needs_label=False)
-    checks.check_sample(index, info, needs_label=False)
-    if options.eval_size is None or options.augmentation == preprocess.IMAGENET:
-        return
-    (height, width), names = _eval_sizes(index, options)
-    too_large = np.flatnonzero((height > options.eval_size[0]) | (width > options.eval_size[1]))
-    if too_large.size:
-        first = too_large[0]
-        resized = " after resizing" if options.min_resize_value else ""
-        raise OptionError(
-            f"image {names[first]} of split {split} is {height[first]}x{width[first]}{resized} "
-            f"(height x width), larger than --eval_crop_size="
-            f"{options.eval_size[0]},{options.eval_size[1]}; pass "
-            f"--eval_crop_size={height.max()},{width.max()}, which holds every image of the split, "
-            "or --eval_crop_size=auto to evaluate each at its own size."
-        )
+    @tf.autograph.experimental.do_not_convert
+    def read_one(serialized):
+        return read(serialized)
 
-
-def _eval_sizes(index: shards.Index, options: DataOptions) -> tuple:
-    """Returns int64 [2, images], height and width after resizing, and the names of the images."""
-    sizes, names = checks.image_sizes(index)
-    sides = preprocess.range_size(*sizes.T.astype(np.float32), options, math=np)
-    return np.stack(sides).astype(np.int64), names
-
-
-def explain_failure(options: DataOptions, info: DatasetInfo, split: str, *, training: bool):
-    """Raises UserError that names the record which made the pipeline fail, if there is one."""
-    index = shards.index(raw_records.folder(options), split)
-    checks.explain_failure(index, info, needs_label=training)
-
-
-def _open(options: DataOptions, info: DatasetInfo, split: str, *, needs_label: bool):
-    """Returns the index of a split whose number of images is as stated, without bad records."""
-    index = shards.index(raw_records.folder(options), split)
-    if not len(index):
-        raise UserError(f"split {split} of {raw_records.folder(options)} has no images.")
-    stated = info.splits.get(split)
-    if stated is not None and stated != len(index):
-        folder = raw_records.folder(options)
-        if os.path.exists(os.path.join(folder, DATASET_FILE)):
-            raise UserError(
-                f"the shards of split {split} in {folder} hold {len(index)} images, "
-                f"but {DATASET_FILE} says {stated}; convert the data again."
-            )
-        logging.warning(
-            "Split %s holds %d images; that of %s has %d.", split, len(index), info.name, stated
-        )
-    if options.on_bad_record == "skip":
-        return _without_bad(index, info, split, needs_label, options.max_bad_records)
-    return index
-
-
-def _without_bad(index, info, split, needs_label: bool, limit: int) -> shards.Index:
-    """Returns the index without the records that cannot be used.
-
-    They are found before the first step, so that order, shares of ranks and resuming are what they
-    would be without these records in the files. A split is read once in a process.
-    """
-    key = shards.stamps(index.paths), needs_label
-    if key not in _BAD_RECORDS:
-        bad = checks.find_bad(index, info, needs_label=needs_label, limit=limit)
-        for number, found in bad.items():
-            logging.warning("%s is left out: %s.", index.name(number), found)
-        _BAD_RECORDS[key] = sorted(bad)
-    kept = index.without(_BAD_RECORDS[key])
-    if len(kept) < len(index):
-        logging.warning(
-            "%d of the %d records of split %s are left out; --on_bad_record=skip.",
-            len(index) - len(kept),
-            len(index),
-            split,
-        )
-    if not len(kept):
-        raise UserError(f"no record of split {split} can be used; convert the data again.")
-    return kept
+    records = read_records(index, tf.data.Dataset.range(len(index)))
+    return records.map(read_one, num_parallel_calls=_PARALLEL_CALLS).prefetch(2)
 
 
 def train_batches(
+    samples: Samples,
     options: DataOptions,
-    info: DatasetInfo,
     *,
-    split: str,
     batch_size: int,
     pad_color,
+    ignore_label: int,
     seed: int = 0,
     start_step: int = 0,
     rank: int = 0,
@@ -184,109 +102,107 @@ def train_batches(
     """Returns the endless batches of training; static shapes.
 
     Args:
-      options: Where the records are, and how images are prepared.
-      info: Classes and ignore label.
-      split: The split to read.
+      samples: From `of_records` or `of_cache`, by window.
+      options: How images are prepared.
       batch_size: Images per step of this rank; the global batch is `batch_size * ranks`.
-      pad_color: (r, g, b), 0..255, beside an image smaller than the crop.
+      pad_color: (r, g, b), 0..255, outside of an image smaller than the crop.
+      ignore_label: The label there.
       seed: Of the order and the augmentation.
       start_step: Global batches to leave out: those before a checkpoint.
       rank: Number of this process.
       ranks: Number of processes.
-      with_names: Whether names are among the values; devices that fetch batches themselves take no
-        strings.
+      with_names: Whether batches have names; devices that fetch batches themselves take no strings.
 
     Returns:
       Dicts of `image` float32 [batch, h, w, 3] in 0..255, `label` int32 [batch, h, w, 1], `name`
       string [batch], `height` and `width` int32 [batch] (the part that is not padding), `valid`
       float32 [batch], all 1.
-
-    Raises:
-      UserError: See `check_training`.
     """
-    check_training(options, info, split)
-    index = _open(options, info, split, needs_label=True)
-    index, read = _cached(index, options, info, split, _read_window)
     first = start_step * batch_size * ranks
     border = image_ops.border(*options.train_crop_size, pad_color)
 
     @tf.autograph.experimental.do_not_convert
     def prepare(sample, serialized):
-        read_window, label, name = read(serialized)
+        read_window, label, name = samples.read(serialized)
         image, label, height, width = preprocess.for_training(
             read_window,
             label,
             options,
             pad_color=pad_color,
-            ignore_label=info.ignore_label,
+            ignore_label=ignore_label,
             random=_uniform(preprocess.NUM_RANDOM, seed, sample, _AUGMENTATION),
             border=border,
         )
         sample = _sample_dict(image, label, name, height, width, tf.constant(1.0))
         return sample if with_names else _without_name(sample)
 
-    samples = tf.data.Dataset.range(first + rank, np.iinfo(np.int64).max, ranks)
-    order = _shuffled(len(index), seed, first).shard(ranks, rank)
-    dataset = tf.data.Dataset.zip((samples, read_records(index, order)))
+    numbers = tf.data.Dataset.range(first + rank, np.iinfo(np.int64).max, ranks)
+    order = _shuffled(len(samples.index), seed, first).shard(ranks, rank)
+    dataset = tf.data.Dataset.zip((numbers, read_records(samples.index, order)))
     return _batches(dataset, prepare, batch_size)
 
 
 def eval_batches(
+    samples: Samples,
     options: DataOptions,
-    info: DatasetInfo,
     *,
-    split: str,
     batch_size: int,
     pad_color,
+    ignore_label: int,
+    sizes: np.ndarray | None = None,
     rank: int = 0,
     ranks: int = 1,
     with_names: bool = True,
 ) -> tf.data.Dataset:
     """Returns one pass over a split; static shapes, but for images at their own size.
 
-    Images come in the order of the records; where they keep their own sizes and batches hold
-    several, those of one size come together. Every rank gets the same number of batches; samples
-    that fill up batches have `valid` 0, an empty name and the ignore label everywhere. Arguments
-    and results are those of `train_batches`; a record without label has the ignore label
-    everywhere.
+    Images come in the order of the records, or with `sizes` those of one size together. Every rank
+    gets the same number of batches; samples that fill up batches have `valid` 0, an empty name and
+    the ignore label everywhere. A record without label has the ignore label everywhere.
 
-    Raises:
-      UserError: See `check_evaluation`.
-      OptionError: If an image is larger than `options.eval_size`.
+    Args:
+      samples: From `of_records` or `of_cache`, whole.
+      options: How images are prepared.
+      batch_size: Images per batch of this rank.
+      pad_color: As in `train_batches`, like those below, and the result.
+      ignore_label: See there.
+      sizes: int64 [2, images], the heights and widths after resizing, where images keep their own
+        sizes and batches hold several; else None.
+      rank: See there.
+      ranks: See there.
+      with_names: See there.
     """
-    check_evaluation(options, info, split)
-    index = _open(options, info, split, needs_label=False)
-    records, valid = _eval_order(index, options, batch_size, rank, ranks)
-    index, read = _cached(index, options, info, split, _read_whole)
+    records, valid = _eval_order(len(samples.index), sizes, batch_size, rank, ranks)
 
     @tf.autograph.experimental.do_not_convert
     def prepare(valid, serialized):
-        image, label, name = read(serialized)
+        image, label, name = samples.read(serialized)
         image, label, height, width = preprocess.for_evaluation(
-            image, label, options, pad_color=pad_color, ignore_label=info.ignore_label
+            image, label, options, pad_color=pad_color, ignore_label=ignore_label
         )
         size = options.eval_size or (None, None)
         image.set_shape([*size, 3])
         label.set_shape([*size, 1])
-        label = tf.where(valid > 0, label, tf.fill(tf.shape(label), info.ignore_label))
+        ignored = tf.fill(tf.shape(label), tf.constant(ignore_label, label.dtype))
+        label = tf.where(valid > 0, label, ignored)
         name = tf.where(valid > 0, name, tf.constant(""))
         sample = _sample_dict(image, label, name, height, width, valid)
         return sample if with_names else _without_name(sample)
 
     order = tf.data.Dataset.from_tensor_slices(records)
     dataset = tf.data.Dataset.zip(
-        (tf.data.Dataset.from_tensor_slices(valid), read_records(index, order))
+        (tf.data.Dataset.from_tensor_slices(valid), read_records(samples.index, order))
     )
     return _batches(dataset, prepare, batch_size)
 
 
-def _eval_order(index, options: DataOptions, batch_size: int, rank: int, ranks: int) -> tuple:
+def _eval_order(number: int, sizes, batch_size: int, rank: int, ranks: int) -> tuple:
     """Returns a rank's records in order, filled up, and which of them count; see `_same_sizes`."""
-    if options.eval_size is None and batch_size > 1:
-        return _same_sizes(_eval_sizes(index, options)[0], batch_size, rank, ranks)
-    mine = np.arange(rank, len(index), ranks)
-    padding = -(-len(index) // (ranks * batch_size)) * batch_size - len(mine)
-    # Padding samples decode record 0 and are not counted.
+    if sizes is not None:
+        return _same_sizes(sizes, batch_size, rank, ranks)
+    mine = np.arange(rank, number, ranks)
+    padding = -(-number // (ranks * batch_size)) * batch_size - len(mine)
+    # Padding samples decode record 0 and do not count.
     valid = np.repeat(np.float32([1, 0]), [len(mine), padding])
     return np.pad(mine, [0, padding], "constant"), valid
 
@@ -316,48 +232,9 @@ def _same_sizes(sizes, batch_size: int, rank: int, ranks: int) -> tuple:
     return tuple(np.concatenate(column) for column in zip(*batches[rank::ranks]))
 
 
-def _cached(index, options: DataOptions, info: DatasetInfo, split: str, read) -> tuple:
-    """Returns where samples are read from, and how: records, or what is cached of them.
-
-    Args:
-      index: The records.
-      options: Whether there is a cache.
-      info: The ignore label.
-      split: The split.
-      read: `_read_window` or `_read_whole`.
-
-    Returns:
-      An index, and the function from a serialized record to image (or the function that reads a
-      window of it), label and name.
-    """
-    plain = _has_plain_masks(index)
-    from_record = functools.partial(read, ignore_label=info.ignore_label, plain=plain)
-    if options.cache == "none":
-        return index, from_record
-
-    def decoded():
-        records = read_records(index, tf.data.Dataset.range(len(index)))
-
-        @tf.autograph.experimental.do_not_convert
-        def whole(serialized):
-            return _read_whole(serialized, info.ignore_label, plain)
-
-        return records.map(whole, num_parallel_calls=_PARALLEL_CALLS).prefetch(2)
-
-    def from_cache(content):
-        image, label, name = cache.parse(content)
-        return preprocess.reader(image) if read is _read_window else image, label, name
-
-    directory = options.cache_dir or raw_records.folder(options)
-    cached = cache.open_index(
-        options.cache, raw_records.folder(options), split, index, decoded, directory
-    )
-    return cached, from_cache
-
-
 def _has_plain_masks(index: shards.Index) -> bool:
-    """Returns whether the masks seem to be such that they are decoded faster; looks at a few."""
-    records = np.unique(np.linspace(0, len(index) - 1, _MASKS_LOOKED_AT).astype(int))
+    """Returns whether masks are probably plain PNG files, decoded faster; inspects a few."""
+    records = np.unique(np.linspace(0, len(index) - 1, _INSPECTED_MASKS).astype(int))
     try:
         masks = [tfrecord.deserialize(index.read(number)).label for number in records]
     except ValueError:

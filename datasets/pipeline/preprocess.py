@@ -206,7 +206,7 @@ def _centre(image, label, options: DataOptions) -> tuple:
     scaled = tf.cast(tf.round(tf.cast(size, tf.float32) * tf.reduce_max(ratio)), tf.int32)
     axes = _axes(size, scaled, (scaled - wanted) // 2, wanted)
     image = _resample_image(reader(image), axes, tf.constant(False))
-    label = tf.cast(_resample_label(label, axes, tf.constant(False)), tf.int32)
+    label = _wide(_resample_label(label, axes, tf.constant(False)))
     return image, label, tf.constant(wanted[0]), tf.constant(wanted[1])
 
 
@@ -288,12 +288,6 @@ def scaled_size(size: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     return tf.maximum(tf.cast(tf.cast(size, tf.float32) * scale, tf.int32), 1)
 
 
-def scale_by(image, label, scale: tf.Tensor) -> tuple:
-    """Resizes whole to the size times a scale; the image becomes float32."""
-    size = scaled_size(tf.shape(image)[:2], scale)
-    return image_ops.resize_bilinear(image, size), image_ops.resize_nearest(label, size)
-
-
 def random_window(size: tf.Tensor, crop_size, top: tf.Tensor, left: tf.Tensor) -> tuple:
     """Returns where to crop: the offset [2] and the size [2] of the window, int32.
 
@@ -316,11 +310,15 @@ def crop(image: tf.Tensor, offset: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 
 def pad_both(image, label, size, pad_color, ignore_label: int) -> tuple:
-    """Pads at the bottom and right to a size (height, width); gives float32 and int32."""
+    """Pads at the bottom and right to a size (height, width); the image becomes float32."""
     height, width = size
     image = image_ops.pad(tf.cast(image, tf.float32), height, width, pad_color)
-    label = image_ops.pad_labels(label, height, width, ignore_label)
-    return image, tf.cast(label, tf.int32)
+    return image, _wide(image_ops.pad_labels(label, height, width, ignore_label))
+
+
+def _wide(label: tf.Tensor) -> tf.Tensor:
+    """Returns a label as int32, or int64 where it is: the types of the reference's labels."""
+    return label if label.dtype == tf.int64 else tf.cast(label, tf.int32)
 
 
 def flip(image, label, mirrored: tf.Tensor) -> tuple:

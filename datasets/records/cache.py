@@ -1,10 +1,10 @@
 """Decoded samples, kept in memory or on disk, so that files are decoded once and not every epoch.
 
 A cache holds the pixels of each record of a split, before anything random, as records of another
-form in one file: order and augmentation are what they are without it, to the bit. On disk the file
-lies under a name made of the data's fingerprint and appears when it is complete; data that change
-get a new one. In memory it is a file of the system's shared memory that has no name, so that it
-ends with the process, however that ends.
+form in one file: order and augmentation are those without it, to the bit. On disk the name of the
+file contains the data's fingerprint, and it appears when it is complete; changed data get a new
+one. In memory it is an unnamed file in the system's shared memory, so that it ends with the
+process, however that ends.
 
 A sample is a header of 64 bytes (height, width and length of the name as int32), the image's
 pixels, the label's, and the name.
@@ -22,7 +22,7 @@ import tempfile
 import numpy as np
 from absl import logging
 
-from datasets.records import checks, fingerprint, shards
+from datasets.records import checks, shards
 from utils import log
 from utils.compat import tf
 from utils.errors import UserError
@@ -32,49 +32,60 @@ from utils.files import replacing
 _HEADER_BYTES = 64
 _MEMORY_FOLDER = "/dev/shm"
 _GIBIBYTE = 2.0**30
-# The files without a name stay open as long as the process.
-_IN_MEMORY = {}
 
 
-def open_index(kind: str, folder: str, split: str, index: shards.Index, samples, directory: str):
-    """Returns the index of the decoded samples of a split, which is decoded if it has to be.
+class Cache:
+    """The caches of the splits of a data set; those in memory live as long as it."""
 
-    Args:
-      kind: "memory" or "disk".
-      folder: That of the records.
-      split: The split.
-      index: Its records, without those that are left out.
-      samples: Function that returns a tf.data.Dataset of (image, label, name), uint8 [h, w, 3],
-        uint8 [h, w, 1] and string, in the order of the index.
-      directory: Where a cache on disk lies.
+    def __init__(self, kind: str, folder: str):
+        """Makes no cache yet.
 
-    Returns:
-      A `shards.Index` whose records `parse` understands.
+        Args:
+          kind: "none", "memory" or "disk".
+          folder: Where caches on disk lie.
+        """
+        self._kind = kind
+        self._folder = folder
+        # Files without a name, which end when they are closed.
+        self._in_memory = {}
 
-    Raises:
-      UserError: If there is not enough room, or it cannot be written.
-    """
-    sizes, names = checks.image_sizes(index)
-    lengths = _HEADER_BYTES + sizes.prod(axis=1) * 4 + [len(name.encode()) for name in names]
-    digest = hashlib.sha256(fingerprint.of_split(folder, split).encode())
-    digest.update(np.ascontiguousarray(index.offset, "<i8").tobytes())
-    key = digest.hexdigest()[:16]
-    need = int(lengths.sum())
-    if kind == "memory":
-        if key not in _IN_MEMORY:
-            _IN_MEMORY[key] = _into_memory(split, need, samples, len(index))
-        path = f"/proc/self/fd/{_IN_MEMORY[key].fileno()}"
-    else:
-        path = os.path.join(directory, f".decoded-{split}-{key}.cache")
-        _onto_disk(path, split, need, samples, len(index))
-    return shards.Index(
-        paths=(path,),
-        shard=np.zeros(len(index), np.int32),
-        offset=np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64),
-        length=lengths.astype(np.int64),
-        file_size=np.array([need], np.int64),
-        place=np.arange(len(index)),
-    )
+    def index(self, split: str, index: shards.Index, fingerprint: str, samples) -> shards.Index:
+        """Returns the index of the decoded samples of a split; decodes it where it must.
+
+        Args:
+          split: The split.
+          index: Its records, without those that are skipped.
+          fingerprint: Stands for all records of the split.
+          samples: Function that returns a tf.data.Dataset of (image, label, name), uint8 [h, w, 3],
+            uint8 [h, w, 1] and string, in the order of the index.
+
+        Returns:
+          A `shards.Index` whose records `parse` understands.
+
+        Raises:
+          UserError: If there is not enough room, or it cannot be written.
+        """
+        sizes, names = checks.image_sizes(index)
+        lengths = _HEADER_BYTES + sizes.prod(axis=1) * 4 + [len(name.encode()) for name in names]
+        digest = hashlib.sha256(fingerprint.encode())
+        digest.update(np.ascontiguousarray(index.offset, "<i8").tobytes())
+        key = digest.hexdigest()[:16]
+        need = int(lengths.sum())
+        if self._kind == "memory":
+            if key not in self._in_memory:
+                self._in_memory[key] = _into_memory(split, need, samples, len(index))
+            path = f"/proc/self/fd/{self._in_memory[key].fileno()}"
+        else:
+            path = os.path.join(self._folder, f".decoded-{split}-{key}.cache")
+            _onto_disk(path, split, need, samples, len(index))
+        return shards.Index(
+            paths=(path,),
+            shard=np.zeros(len(index), np.int32),
+            offset=np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64),
+            length=lengths.astype(np.int64),
+            file_size=np.array([need], np.int64),
+            place=np.arange(len(index)),
+        )
 
 
 def _into_memory(split: str, need: int, samples, number: int):
@@ -85,7 +96,7 @@ def _into_memory(split: str, need: int, samples, number: int):
         need / _GIBIBYTE,
     )
     _check_room(_MEMORY_FOLDER, need, "memory", split)
-    file = tempfile.TemporaryFile(dir=_MEMORY_FOLDER)  # noqa: SIM115 (open until the process ends)
+    file = tempfile.TemporaryFile(dir=_MEMORY_FOLDER)  # noqa: SIM115 (the cache keeps it open)
     try:
         _write(file, samples, number)
     except OSError as error:

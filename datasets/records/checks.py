@@ -9,11 +9,11 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from datasets import defects
-from datasets.defects import Defect
-from datasets.info import DatasetInfo
+from datasets.files import defects
+from datasets.files.defects import Defect
 from datasets.records import shards, tfrecord
 from utils import log
+from utils.classes import ClassSet
 from utils.errors import UserError
 
 # Records looked at when a run starts, evenly spread over the split; takes a fraction of a second.
@@ -22,7 +22,7 @@ SAMPLE = 64
 _SAME_LENGTH = 4
 
 
-def check_sample(index: shards.Index, info: DatasetInfo, *, needs_label: bool):
+def check_sample(index: shards.Index, classes: ClassSet, *, needs_label: bool):
     """Looks at some records, evenly spread over the split.
 
     `python -m datasets.audit` looks at all of them, in the same way.
@@ -31,12 +31,12 @@ def check_sample(index: shards.Index, info: DatasetInfo, *, needs_label: bool):
       UserError: If one cannot be used, or labels are needed and all of their pixels are ignored.
     """
     records = np.unique(np.linspace(0, len(index) - 1, SAMPLE).astype(int))
-    values = _check(index, info, records, needs_label)
-    if needs_label and values <= {info.ignore_label}:
+    values = _check(index, classes, records, needs_label)
+    if needs_label and values <= {classes.ignore_label}:
         raise UserError(
-            f"all pixels of the {len(records)} labels looked at are ignored (label "
-            f"{info.ignore_label}), for example in {index.name(records[0])}; look at the data with "
-            "python -m datasets.audit, and convert them with the right ignore label."
+            f"all pixels of the {len(records)} inspected labels are ignored (label "
+            f"{classes.ignore_label}), for example in {index.name(records[0])}; run python -m "
+            "datasets.audit, and convert the data with the right ignore label."
         )
 
 
@@ -65,16 +65,16 @@ def warn_of_shared(index: shards.Index, other: shards.Index, split: str, other_s
                 return
 
 
-def explain_failure(index: shards.Index, info: DatasetInfo, *, needs_label: bool):
+def explain_failure(index: shards.Index, classes: ClassSet, *, needs_label: bool):
     """Raises UserError that names the first record that cannot be used; looks at every one.
 
     For after the input pipeline failed: TensorFlow's message then names no record.
     """
     logging.info("Reading failed; looking for the record that is at fault among %d.", len(index))
-    _check(index, info, range(len(index)), needs_label)
+    _check(index, classes, range(len(index)), needs_label)
 
 
-def find_bad(index: shards.Index, info: DatasetInfo, *, needs_label: bool, limit: int) -> dict:
+def find_bad(index: shards.Index, classes: ClassSet, *, needs_label: bool, limit: int) -> dict:
     """Reads every record and returns those that cannot be used: number -> what is wrong.
 
     Raises:
@@ -83,7 +83,7 @@ def find_bad(index: shards.Index, info: DatasetInfo, *, needs_label: bool, limit
     bad = {}
     progress = log.Progress(len(index))
     for number in range(len(index)):
-        defect = look_at(index, number, info, needs_label=needs_label).defect
+        defect = look_at(index, number, classes, needs_label=needs_label).defect
         if defect:
             bad[number] = defect.text
         if len(bad) > limit:
@@ -96,11 +96,11 @@ def find_bad(index: shards.Index, info: DatasetInfo, *, needs_label: bool, limit
     return bad
 
 
-def _check(index, info, records, needs_label) -> set:
+def _check(index, classes, records, needs_label) -> set:
     """Returns the values of all labels; raises UserError for the first record that is bad."""
     values = set()
     for number in records:
-        seen = look_at(index, number, info, needs_label=needs_label)
+        seen = look_at(index, number, classes, needs_label=needs_label)
         if seen.defect:
             raise UserError(
                 f"{index.name(number)} cannot be used: {seen.defect.text}; convert the data again, "
@@ -128,16 +128,16 @@ class Look:
     defect: Defect | None = None
 
 
-def look_at(index: shards.Index, number: int, info: DatasetInfo, *, needs_label: bool) -> Look:
+def look_at(index: shards.Index, number: int, classes: ClassSet, *, needs_label: bool) -> Look:
     """Reads and checks one record of a split; see `look`."""
     try:
         record = tfrecord.deserialize(index.read(number))
     except ValueError as error:
         return Look(defect=Defect(defects.UNREADABLE, str(error)))
-    return look(record, info, needs_label=needs_label)
+    return look(record, classes, needs_label=needs_label)
 
 
-def look(record: tfrecord.Record, info: DatasetInfo, *, needs_label: bool) -> Look:
+def look(record: tfrecord.Record, classes: ClassSet, *, needs_label: bool) -> Look:
     """Decodes a record and checks it; what the start of a run and the audit have in common."""
     image, error = _decode(record.image)
     if error:
@@ -163,7 +163,7 @@ def look(record: tfrecord.Record, info: DatasetInfo, *, needs_label: bool) -> Lo
             f"{_size(label)}"
         )
         return Look(record.name, image, values, Defect(defects.SIZES, text))
-    wrong = _wrong_values(record.name, values, info)
+    wrong = _wrong_values(record.name, values, classes)
     return Look(record.name, image, values, Defect(defects.LABELS, wrong) if wrong else None)
 
 
@@ -183,15 +183,15 @@ def _size(image) -> str:
     return f"{image.height}x{image.width}"
 
 
-def _wrong_values(name: str, label: np.ndarray, info: DatasetInfo) -> str | None:
+def _wrong_values(name: str, label: np.ndarray, classes: ClassSet) -> str | None:
     values = np.unique(label)
-    wrong = values[(values >= info.num_classes) & (values != info.ignore_label)]
+    wrong = values[(values >= classes.count) & (values != classes.ignore_label)]
     if not wrong.size:
         return None
     return (
-        f"label of {name} holds {', '.join(str(value) for value in wrong[:10])}, but {info.name} "
-        f"has {info.num_classes} classes (0 to {info.num_classes - 1}) and ignore label "
-        f"{info.ignore_label}; correct the number of classes, or convert the data again"
+        f"label of {name} holds {', '.join(str(value) for value in wrong[:10])}, but "
+        f"{classes.name} has {classes.count} classes (0 to {classes.count - 1}) and ignore label "
+        f"{classes.ignore_label}; correct the number of classes, or convert the data again"
     )
 
 

@@ -1,10 +1,10 @@
 """Whether the records of a split are the same as when a run began.
 
-What a run sees at a step follows from the order and the content of the records. A fingerprint takes
-in the shards' names and sizes, the length of each record, and the checksums that are stored behind
-the records, of some hundred of them: it is as cheap for a thousand images as for a million, does
-not depend on where the folder lies, and changes with every conversion that changes a record's
-length, the order, or many records.
+What a run sees at a step follows from the order and the content of the records. A fingerprint
+covers the shards' names and sizes, the length of each record, and the stored checksums of some
+hundred records: it is as cheap for a million images as for a thousand, does not depend on where the
+folder lies, and changes with every conversion that changes a record's length, the order, or many
+records.
 """
 
 from __future__ import annotations
@@ -19,13 +19,8 @@ from datasets.records import shards
 _CHECKSUMS = 256
 
 
-def of_split(folder: str, split: str) -> str:
-    """Returns 16 hexadecimal digits that stand for the records of a split.
-
-    Raises:
-      UserError: If a shard is missing or truncated.
-    """
-    index = shards.index(folder, split)
+def of_index(index: shards.Index) -> str:
+    """Returns 16 hexadecimal digits that stand for the records of a split."""
     digest = hashlib.sha256()
     for path, size in zip(index.paths, index.file_size):
         digest.update(f"{os.path.basename(path)} {size}\n".encode())
@@ -37,7 +32,7 @@ def of_split(folder: str, split: str) -> str:
 
 
 def _checksum(index: shards.Index, record: int) -> bytes:
-    """Returns the checksum that stands behind a record."""
+    """Returns the checksum stored after a record."""
     with open(index.paths[index.shard[record]], "rb") as file:
         file.seek(index.offset[record] + index.length[record])
         return file.read(shards.FOOTER_BYTES)

@@ -8,7 +8,6 @@ of the format ("TFRecords format details"). The checksum is a masked CRC-32C.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import glob
 import os
 import re
@@ -150,24 +149,13 @@ def index(folder: str, split: str) -> Index:
 
 def index_of_files(paths: tuple) -> Index:
     """Returns where each record of some shards is; see `index`."""
-    return _index(stamps(paths))
-
-
-def stamps(paths) -> tuple:
-    """Returns (path, bytes, time of change) of each file: other stamps, other content."""
-    return tuple((path, os.path.getsize(path), os.stat(path).st_mtime_ns) for path in paths)
-
-
-@functools.lru_cache(maxsize=8)
-def _index(stamped: tuple) -> Index:
-    paths = tuple(path for path, _, _ in stamped)
     frames = [_frames(path) for path in paths]
     return Index(
         paths=paths,
         shard=np.repeat(np.arange(len(paths), dtype=np.int32), [len(frame) for frame in frames]),
         offset=np.concatenate([frame[:, 0] for frame in frames]),
         length=np.concatenate([frame[:, 1] for frame in frames]),
-        file_size=np.array([size for _, size, _ in stamped], np.int64),
+        file_size=np.array([os.path.getsize(path) for path in paths], np.int64),
         place=np.concatenate([np.arange(len(frame)) for frame in frames]),
     )
 
@@ -209,18 +197,20 @@ def _check_headers(headers: list, path: str):
         )
 
 
-def _masked_crc(rows: np.ndarray) -> np.ndarray:
-    """Returns the masked CRC-32C of each row of bytes, [rows] uint32."""
-    crc = np.full(len(rows), 0xFFFFFFFF, np.uint32)
-    for column in rows.T:
-        crc = _crc_table()[(crc ^ column) & 0xFF] ^ (crc >> np.uint32(8))
-    crc = ~crc
-    return ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)
-
-
-@functools.lru_cache(maxsize=1)
 def _crc_table() -> np.ndarray:
     table = np.arange(256, dtype=np.uint32)
     for _ in range(8):
         table = np.where(table & 1, (table >> np.uint32(1)) ^ np.uint32(0x82F63B78), table >> 1)
     return table.astype(np.uint32)
+
+
+_CRC_TABLE = _crc_table()
+
+
+def _masked_crc(rows: np.ndarray) -> np.ndarray:
+    """Returns the masked CRC-32C of each row of bytes, [rows] uint32."""
+    crc = np.full(len(rows), 0xFFFFFFFF, np.uint32)
+    for column in rows.T:
+        crc = _CRC_TABLE[(crc ^ column) & 0xFF] ^ (crc >> np.uint32(8))
+    crc = ~crc
+    return ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)

@@ -3,6 +3,8 @@ import json
 import pytest
 
 from datasets import class_table
+from datasets.files import mask_files
+from utils.classes import ClassSet
 from utils.errors import OptionError, UserError
 
 
@@ -19,31 +21,31 @@ def test_json_tables_hold_names_colours_and_the_ignore_label(tmp_path):
             '[{"name": "sky", "color": [1, 2, 3]}, {"name": "road", "color": [4, 5, 6]}]}',
         )
     )
-    assert table == class_table.ClassTable(
-        "roads", ("sky", "road"), ((1, 2, 3), (4, 5, 6)), 2, (9, 9, 9)
+    classes = ClassSet(
+        ("sky", "road"), ((1, 2, 3), (4, 5, 6)), 2, ignore_color=(9, 9, 9), name="roads"
     )
+    assert table == (classes, True, True)
 
 
 def test_csv_tables_are_sorted_by_id(tmp_path):
     text = "id,name,red,green,blue\n1, road,4,5,6\n0,sky,1,2,3\n"
     table = class_table.load(write(tmp_path / "roads.csv", text))
-    assert table.names == ("sky", "road")
-    assert table.colors == ((1, 2, 3), (4, 5, 6))
+    assert table == (ClassSet(("sky", "road"), ((1, 2, 3), (4, 5, 6)), name="roads"), True, False)
 
 
 def test_txt_tables_name_one_class_per_line(tmp_path):
     table = class_table.load(write(tmp_path / "roads.txt", "sky\nroad\n\n"))
-    assert table.names == ("sky", "road")
-    assert table.colors is None
-    assert table.colors_or_default() == ((0, 0, 0), (128, 0, 0))
+    assert table == (ClassSet(("sky", "road"), name="roads"), False, False)
 
 
 def test_the_camvid_table_has_its_classes():
-    table = class_table.load("datasets/tables/camvid.json")
-    assert table.names[0] == "Sky"
-    assert table.names[10] == "Bicyclist"
-    assert table.colors[8] == (64, 0, 128)
-    assert (table.name, len(table.names), table.ignore_label) == ("camvid", 11, 11)
+    classes, has_colors, has_ignore_label = class_table.load("datasets/tables/camvid.json")
+    assert has_colors
+    assert has_ignore_label
+    assert classes.names[0] == "Sky"
+    assert classes.names[10] == "Bicyclist"
+    assert classes.colors[8] == (64, 0, 128)
+    assert (classes.name, classes.count, classes.ignore_label) == ("camvid", 11, 11)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ def test_the_camvid_table_has_its_classes():
     [
         ("a.yaml", "", "must be a .json, .csv or .txt file"),
         ("a.json", "{}", "'classes' is missing"),
-        ("a.json", "{", "no class table"),
+        ("a.json", "{", "not a class table"),
         ("a.json", json.dumps({"classes": [{"name": "a"}] * 2}), "names a twice"),
         ("a.json", '{"classes": [{"name": "a", "color": [1, 2, 300]}]}', "three numbers 0 to 255"),
         (
@@ -74,21 +76,23 @@ def test_classes_may_have_values_of_their_own(tmp_path):
     csv_table = class_table.load(write(tmp_path / "a.csv", "id,name\n255,cell\n7,membrane\n"))
     json_text = '{"classes": [{"name": "membrane", "id": 7}, {"name": "cell", "id": 255}]}'
     json_table = class_table.load(write(tmp_path / "a.json", json_text))
-    for table in (csv_table, json_table):
-        assert (table.names, table.values) == (("membrane", "cell"), (7, 255))
-        label_of = table.label_of_value(ignore_label=255)
+    for classes in (csv_table.classes, json_table.classes):
+        assert (classes.names, classes.mask_values) == (("membrane", "cell"), (7, 255))
+        label_of = mask_files.label_of_value(classes)
         assert label_of[[0, 7, 255]].tolist() == [-1, 0, 1]
 
 
 def test_labelme_s_list_of_classes_has_a_line_that_is_none(tmp_path):
     table = class_table.load(write(tmp_path / "a.txt", "__ignore__\n_background_\ncat\n"))
-    assert table.names == ("_background_", "cat")
+    assert table.classes.names == ("_background_", "cat")
 
 
 def test_mask_values_name_classes_and_what_never_counts():
-    table = class_table.from_mask_values(("0:background", "65535:salt", "7:ignore"), "salt")
-    assert (table.names, table.values) == (("background", "salt"), (0, 65535))
-    assert table.label_of_value(255)[[0, 65535, 7, 255, 1]].tolist() == [0, 1, 255, 255, -1]
+    entries = ("0:background", "65535:salt", "7:ignore")
+    classes = class_table.from_mask_values(entries, "salt").classes
+    assert (classes.names, classes.mask_values) == (("background", "salt"), (0, 65535))
+    label_of = mask_files.label_of_value(classes)
+    assert label_of[[0, 65535, 7, 255, 1]].tolist() == [0, 1, 255, 255, -1]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import info as dataset_info
-from datasets import output_folder
+from datasets import description, output_folder
+from datasets.known import KNOWN, PASCAL_VOC
 from datasets.records import shards, tfrecord
 from tests.converting import convert, decoded_label, read_records
 from tests.resources import data_folder, golden_folder, golden_json
@@ -77,16 +77,16 @@ def test_records_hold_the_files_and_dataset_json_says_what_they_are(voc, tmp_pat
         np.testing.assert_array_equal(
             decoded_label(record), labels(number, record.height, record.width)
         )
-    info = dataset_info.read(os.path.join(voc["output_dir"], "dataset.json"))
+    info = description.read(os.path.join(voc["output_dir"], "dataset.json"))
     assert info.splits == {"train": 5, "val": 2}
-    assert info.num_classes == 4
+    assert info.classes.count == 4
 
 
 def test_without_a_table_voc_has_its_own_classes(voc):
     del voc["num_classes"]
     convert("pascal_voc", voc)
-    info = dataset_info.read(os.path.join(voc["output_dir"], "dataset.json"))
-    assert (info.name, info.num_classes, info.class_names[15]) == ("pascal_voc_seg", 21, "person")
+    info = description.read(os.path.join(voc["output_dir"], "dataset.json"))
+    assert (info.name, info.classes.names) == ("pascal_voc_seg", PASCAL_VOC.names)
 
 
 def test_the_voc_2012_devkit_is_converted_with_its_palette_masks(tmp_path):
@@ -123,9 +123,9 @@ def camvid_options(folder, output_dir):
 def test_camvid_is_converted_by_one_command(tmp_path):
     folder = data_folder("camvid") / "CamVid"
     convert("folders", camvid_options(folder, tmp_path))
-    info = dataset_info.read(str(tmp_path / "dataset.json"))
+    info = description.read(str(tmp_path / "dataset.json"))
     assert info.splits == {"train": 367, "val": 101}
-    assert (info.name, info.num_classes, info.ignore_label) == ("camvid", 11, 11)
+    assert (info.name, info.classes.count, info.classes.ignore_label) == ("camvid", 11, 11)
     # Pixels of each label, as the data's own description states them.
     expected = [1601620, 4531180, 98499, 5053176, 1521751, 2851125, 155724, 537197, 304716]
     expected += [113531, 387010, 297271]
@@ -158,7 +158,7 @@ def test_a_split_can_be_converted_by_itself_and_added_later(camvid, tmp_path):
     convert("folders", options, splits=["train", "val"])
     before = (tmp_path / "out" / "train-00000-of-00004.tfrecord").read_bytes()
     convert("folders", options, splits=["test"])
-    info = dataset_info.read(str(tmp_path / "out" / "dataset.json"))
+    info = description.read(str(tmp_path / "out" / "dataset.json"))
     assert info.splits == {"train": 3, "val": 2, "test": 2}
     assert (tmp_path / "out" / "train-00000-of-00004.tfrecord").read_bytes() == before
     assert all(record.label for record in read_records(tmp_path / "out", "test"))
@@ -176,7 +176,7 @@ def test_without_lists_sub_folders_are_splits(camvid, tmp_path):
     options = camvid_options(camvid, tmp_path / "out")
     del options["list_folder"]
     convert("folders", options)
-    info = dataset_info.read(str(tmp_path / "out" / "dataset.json"))
+    info = description.read(str(tmp_path / "out" / "dataset.json"))
     assert info.splits == {"test": 2, "train": 3, "val": 2}
 
 
@@ -309,8 +309,8 @@ def test_masks_of_0_and_255_are_not_guessed(voc, tmp_path):
     convert("pascal_voc", camvid_like(voc), mask_values=["0:membrane", "255:cell"])
     found = decoded_label(read_records(voc["output_dir"], "train")[0])
     np.testing.assert_array_equal(found, labels(0, 20, 31) > 1)
-    info = dataset_info.read(os.path.join(voc["output_dir"], "dataset.json"))
-    assert (info.class_names, info.ignore_label) == (("membrane", "cell"), 255)
+    info = description.read(os.path.join(voc["output_dir"], "dataset.json"))
+    assert (info.classes.names, info.classes.ignore_label) == (("membrane", "cell"), 255)
 
 
 def test_the_number_of_classes_must_be_known_and_agree(voc, tmp_path):
@@ -320,9 +320,7 @@ def test_the_number_of_classes_must_be_known_and_agree(voc, tmp_path):
     message = refused(voc, error=OptionError, class_table=table, num_classes=5)
     assert message.startswith("--num_classes=5 contradicts --class_table")
     del voc["num_classes"]
-    assert "the classes are not known: pass --num_classes, --class" in refused(
-        voc, "folders", OptionError
-    )
+    assert "pass --num_classes, --class_table" in refused(voc, "folders", OptionError)
     message = refused(
         camvid_like(voc), "folders", OptionError, class_table=CAMVID_TABLE, ignore_label=0
     )
@@ -395,7 +393,7 @@ def test_records_of_unknown_origin_are_not_touched(voc):
 def test_a_split_with_other_classes_is_not_added(voc):
     convert("pascal_voc", voc, splits=["train"])
     message = refused(voc, splits=["val"], num_classes=6)
-    assert "holds the splits train with other classes (4, ignore label 255)" in message
+    assert "holds the splits train with other classes (4, ignore label 255" in message
     convert("pascal_voc", voc, splits=["val"])
 
 
@@ -422,7 +420,7 @@ def test_a_conversion_interrupted_while_files_are_put_in_place_is_seen_and_can_b
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(dataset_info, "save", interrupt)
+        patched.setattr(description, "save", interrupt)
         with pytest.raises(KeyboardInterrupt):
             convert("pascal_voc", voc)
     with pytest.raises(UserError, match="was interrupted"):
@@ -448,6 +446,6 @@ def test_what_a_killed_conversion_left_is_removed(voc):
     # No process has this number.
     (output / ".converting-99999999").mkdir(parents=True)
     (output / f".converting-{os.getpid()}").mkdir()
-    folder = output_folder.OutputFolder(str(output), dataset_info.KNOWN["ade20k"], {})
+    folder = output_folder.OutputFolder(str(output), KNOWN["ade20k"], {})
     folder._remove_leftovers()
     assert tree(output) == [f".converting-{os.getpid()}"]

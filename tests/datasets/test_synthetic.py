@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import convert, synthetic, synthetic_scenes
-from datasets import info as dataset_info
+from datasets import convert, description, synthetic, synthetic_scenes
 from options.conversion import ConvertOptions, SyntheticOptions
 from utils.errors import UserError
 
@@ -84,10 +83,10 @@ def test_it_is_converted_by_the_command_that_is_shown(tmp_path):
             output_dir=str(tmp_path / "out"),
         ),
     )
-    info = dataset_info.read(str(tmp_path / "out" / "dataset.json"))
+    info = description.read(str(tmp_path / "out" / "dataset.json"))
     assert info.splits == {"train": 3, "val": 2}
-    assert info.class_names == synthetic_scenes.CLASS_NAMES
-    assert (info.name, info.ignore_label) == ("synthetic", 255)
+    assert info.classes.names == synthetic_scenes.CLASS_NAMES
+    assert (info.name, info.classes.ignore_label) == ("synthetic", 255)
     stamp = json.loads((tmp_path / "voc" / "synthetic.json").read_text())
     assert stamp["difficulty"] == 0.3
 

@@ -6,8 +6,9 @@ import os
 import numpy as np
 import pytest
 
-from core.inference import classes, segmenter
+from core.inference import segmenter
 from core.inference.exported_model import ExportedModel, is_exported_model
+from utils.classes import ClassSet
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
@@ -105,13 +106,13 @@ def test_classes_are_those_named_saved_usual_or_numbered(tmp_path):
         with segmenter.load(_frozen(tmp_path, metadata=metadata), **settings) as network:
             return "".join(network.classes.names)
 
-    usual = classes.create("abc")
+    usual = ClassSet("abc")
     assert names(METADATA, usual_classes=usual) == "redgreenblue"
-    assert names(METADATA, classes=classes.create("xyz")) == "xyz"
+    assert names(METADATA, classes=ClassSet("xyz")) == "xyz"
     assert names(usual_classes=usual) == "abc"
-    assert names(usual_classes=classes.create("ab")) == "class_0class_1class_2"
+    assert names(usual_classes=ClassSet("ab")) == "class_0class_1class_2"
     with pytest.raises(UserError, match="predicts 3 classes, but 2 are named"):
-        names(classes=classes.create("ab"))
+        names(classes=ClassSet("ab"))
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.inference import classes
 from core.inference.writers import PredictionFiles, read_probabilities
 from options.prediction import KINDS
 from tests.small_data import pixels
 from utils import colormap
+from utils.classes import ClassSet
 from utils.errors import OptionError, UserError
 from utils.imaging import run_lengths
 
-CLASSES = classes.create(["sky", "road, wet", "car"], [(0, 0, 0), (10, 20, 30), (255, 0, 9)])
+CLASSES = ClassSet(["sky", "road, wet", "car"], [(0, 0, 0), (10, 20, 30), (255, 0, 9)])
 IMAGE = pixels(0, 20, 30)
 LABELS = np.random.RandomState(0).randint(0, 3, [20, 30]).astype(np.uint8)
 
@@ -48,7 +48,7 @@ def test_masks_hold_class_numbers_and_the_palette_their_colours(tmp_path):
 
 
 def test_the_palette_of_voc_is_complete(tmp_path):
-    _write(tmp_path, "a", some_classes=classes.create("abc"), kinds=["palette"])
+    _write(tmp_path, "a", some_classes=ClassSet("abc"), kinds=["palette"])
     with Image.open(tmp_path / "a_palette.png") as mask:
         palette = np.array(mask.getpalette()).reshape(-1, 3)
     np.testing.assert_array_equal(palette, colormap.pascal(256))
@@ -94,7 +94,7 @@ def test_names_may_have_folders_and_plain_ones_no_suffix(tmp_path):
 
 def test_a_legend_is_drawn_for_any_names(tmp_path):
     names = ["naïve", "道路", *(f"class {number}" for number in range(70))]
-    _write(tmp_path, some_classes=classes.create(names))
+    _write(tmp_path, some_classes=ClassSet(names))
     with Image.open(tmp_path / "legend.png") as legend:
         assert legend.width > 3 * 60
         assert tuple(colormap.pascal(9)[8]) in {
@@ -115,7 +115,7 @@ def test_rows_of_an_earlier_run_stay_where_they_are_wanted(tmp_path):
     _write(tmp_path, "d", kinds=["rle"])
     assert [row[0] for row in _rows(tmp_path)[1:]] == ["d"]
     with pytest.raises(UserError, match=r"rle.csv is of other classes \(id, height, width, sky"):
-        _write(tmp_path, kinds=["rle"], keep=True, some_classes=classes.create("ab"))
+        _write(tmp_path, kinds=["rle"], keep=True, some_classes=ClassSet("ab"))
 
 
 def test_what_would_be_replaced_is_known(tmp_path):

@@ -13,16 +13,11 @@ from options.data import DataOptions
 from options.device import DeviceOptions
 from options.network import NETWORK_OPTIONS
 from options.training import TRAINING_RECORDS
+from utils.classes import ClassSet
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
-
-class _Info:
-    name = "tiny"
-    num_classes = 3
-    class_names = ("a", "b", "c")
-    colors = ((0, 0, 0), (1, 1, 1), (2, 2, 2))
-    ignore_label = 255
+_CLASSES = ClassSet(("a", "b", "c"), name="tiny")
 
 
 RECORDS = (*NETWORK_OPTIONS, *TRAINING_RECORDS, DataOptions, DeviceOptions)
@@ -30,7 +25,7 @@ RECORDS = (*NETWORK_OPTIONS, *TRAINING_RECORDS, DataOptions, DeviceOptions)
 
 def _prepare(folder, num_images=7, fingerprint="abc", ranks=1, check=None, **values):
     config = Config.create(RECORDS, values)
-    run = run_folder.describe_run(_Info, "train", num_images, fingerprint, "cpu")
+    run = run_folder.describe_run(_CLASSES, "train", num_images, fingerprint, "cpu")
     run["images_per_step"] = ranks * config.train.images_per_step
     return run_folder.prepare(str(folder), config, run, check=check)
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from datasets.files import image_files
+from datasets.files.defects import BadFileError
 from tests.small_data import pixels, save_image
 
 
@@ -37,7 +38,7 @@ def test_images_of_other_modes_that_decoders_read_right_are_kept(tmp_path, mode)
 
 
 def refused_image(path):
-    with pytest.raises(image_files.BadFileError) as error:
+    with pytest.raises(BadFileError) as error:
         image_files.read_image(str(path))
     return str(error.value)
 

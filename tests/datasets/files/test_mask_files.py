@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.class_table import ClassTable
-from datasets.files import image_files, mask_files
+from datasets.files import mask_files
+from datasets.files.defects import BadFileError
 from tests.small_data import labels, pixels, save_mask
 from utils import colormap
+from utils.classes import ClassSet
 
-TABLE = ClassTable("small", ("a", "b", "c", "d"))
-COLORS = ClassTable(
-    "small", ("a", "b"), ((0, 0, 0), (10, 20, 30)), ignore_label=255, ignore_color=(9, 9, 9)
-)
+CLASSES = ClassSet(("a", "b", "c", "d"))
+COLORS = ClassSet(("a", "b"), ((0, 0, 0), (10, 20, 30)), ignore_color=(9, 9, 9))
 
 
-def read_mask(path, table=TABLE, ignore_label=255):
-    return mask_files.MaskReader(table, ignore_label).read(str(path))
+def read_mask(path, classes=CLASSES):
+    reader = mask_files.MaskReader(classes, by_color=classes is COLORS)
+    return reader.read(str(path))
 
 
 def decoded(content):
@@ -88,9 +88,9 @@ def test_masks_of_16_bits_are_taken_where_the_values_are_classes(tmp_path):
     assert message.endswith("meaning of its values: --mask_values=0:NAME,65535:NAME")
 
 
-def refused_mask(path, table=TABLE, ignore_label=255):
-    with pytest.raises(image_files.BadFileError) as error:
-        read_mask(path, table, ignore_label)
+def refused_mask(path, classes=CLASSES):
+    with pytest.raises(BadFileError) as error:
+        read_mask(path, classes)
     return str(error.value)
 
 
@@ -103,7 +103,7 @@ def test_values_outside_of_the_classes_are_named(tmp_path):
     assert refused_mask(path) == (
         f"{path} holds 4, 200, but there are 4 classes (0 to 3) and ignore label 255"
     )
-    assert "holds 4, 200, 255, but" in refused_mask(path, ignore_label=7)
+    assert "holds 4, 200, 255, but" in refused_mask(path, ClassSet(CLASSES.names, ignore_label=7))
 
 
 def test_colour_masks_are_translated_by_the_class_table(tmp_path):
@@ -196,5 +196,5 @@ def test_a_mask_that_cannot_be_inflated_is_damaged(tmp_path, monkeypatch, librar
     data = content[begin : begin + 2] + b"\x07" + content[begin + 3 : begin + length]
     checksum = zlib.crc32(b"IDAT" + data).to_bytes(4, "big")
     path.write_bytes(content[:begin] + data + checksum + content[begin + length + 4 :])
-    with pytest.raises(image_files.BadFileError, match="is damaged"):
+    with pytest.raises(BadFileError, match="is damaged"):
         read_mask(path)

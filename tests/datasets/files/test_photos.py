@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from datasets.files import photos
-from datasets.files.image_files import BadFileError
+from datasets.files.defects import BadFileError
 from datasets.records import tfrecord
 from tests.small_data import pixels
 from utils.compat import tf

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.files import image_files
+from datasets.files.defects import BadFileError
 from datasets.formats import coco_masks
 from tests import small_trees
 from tests.converting import convert, dataset_json, labels_by_name, read_records
@@ -213,5 +213,5 @@ def test_an_object_of_another_size_than_its_image_is_refused():
     image = {"file_name": "a.jpg", "height": 20, "width": 30}
     outline = {"counts": [600], "size": [30, 20]}
     objects = coco_masks.Objects(image, [annotation(4, 1, outline)], {1: 1}, "area")
-    with pytest.raises(image_files.BadFileError, match="annotation 4 has run lengths for the size"):
+    with pytest.raises(BadFileError, match="annotation 4 has run lengths for the size"):
         objects.draw()

@@ -117,9 +117,9 @@ def test_sbd_s_real_files_are_read():
     from scipy import io as scipy_io
 
     from datasets.files import mask_files
-    from datasets.formats import pascal_voc
+    from datasets.known import PASCAL_VOC
 
-    reader = mask_files.MaskReader(pascal_voc.CLASSES, 255)
+    reader = mask_files.MaskReader(PASCAL_VOC)
     paths = sorted((data_folder("sbd") / "dataset" / "cls").glob("*.mat"))
     assert len(paths) == 24
     for path in paths:

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 import common
-from datasets import info as dataset_info
+from datasets import dataset as dataset_module
+from datasets.dataset import Dataset
 from datasets.pipeline import input_fn, preprocess
-from datasets.records import shards, tfrecord
+from datasets.records import tfrecord
 from tests.small_data import data_options, labels, make_records, pixels, sizes
 from utils.compat import tf
 from utils.errors import OptionError, UserError
@@ -30,22 +31,18 @@ def records(tmp_path_factory):
 
 def train_batches(records, steps, batch_size=2, options=None, **arguments):
     """Returns the first batches of training."""
-    options = options or data_options(records)
-    info = dataset_info.load(options)
-    dataset = input_fn.train_batches(
-        options, info, split="train", batch_size=batch_size, pad_color=PAD, **arguments
+    dataset = Dataset.open(options or data_options(records))
+    batches = dataset.train_batches(
+        split="train", batch_size=batch_size, pad_color=PAD, **arguments
     )
-    return run(dataset, steps)
+    return run(batches, steps)
 
 
 def eval_batches(records, batch_size=2, options=None, split="val", **arguments):
     """Returns all batches of evaluation."""
-    options = options or data_options(records)
-    info = dataset_info.load(options)
-    dataset = input_fn.eval_batches(
-        options, info, split=split, batch_size=batch_size, pad_color=PAD, **arguments
-    )
-    return run(dataset)
+    dataset = Dataset.open(options or data_options(records))
+    batches = dataset.eval_batches(split=split, batch_size=batch_size, pad_color=PAD, **arguments)
+    return run(batches)
 
 
 def run(dataset, steps=None):
@@ -74,7 +71,7 @@ def assert_equal(batches, expected):
             np.testing.assert_array_equal(one[key], other[key], err_msg=key)
 
 
-@pytest.mark.parametrize("batches", [input_fn.train_batches, input_fn.eval_batches])
+@pytest.mark.parametrize("batches", [Dataset.train_batches, Dataset.eval_batches])
 @pytest.mark.parametrize("cache", ["none", "memory"])
 def test_functions_of_a_data_set_run_as_they_are_written(records, batches, cache):
     """TensorFlow would convert them for `if` and `for` of tensors, which takes seconds."""
@@ -87,10 +84,10 @@ def test_functions_of_a_data_set_run_as_they_are_written(records, batches, cache
 
         return noted
 
-    options = data_options(records, cache=cache)
+    dataset = Dataset.open(data_options(records, cache=cache))
     noted = {name: noting(getattr(tf, name)) for name in ("cast", "gather", "shape")}
     with mock.patch.multiple(tf, **noted):
-        batches(options, dataset_info.load(options), split="train", batch_size=2, pad_color=PAD)
+        batches(dataset, split="train", batch_size=2, pad_color=PAD)
     assert input_fn.__file__ in callers
     # Converted code is called by TensorFlow, whose environment may lie in the checkout.
     root = os.path.dirname(os.path.abspath(common.__file__))
@@ -99,9 +96,8 @@ def test_functions_of_a_data_set_run_as_they_are_written(records, batches, cache
 
 
 def test_samples_have_the_stated_form(records):
-    options = data_options(records)
-    info = dataset_info.load(options)
-    dataset = input_fn.train_batches(options, info, split="train", batch_size=2, pad_color=PAD)
+    dataset = Dataset.open(data_options(records))
+    batches = dataset.train_batches(split="train", batch_size=2, pad_color=PAD)
     shapes = {
         "image": [2, 33, 33, 3],
         "label": [2, 33, 33, 1],
@@ -110,7 +106,7 @@ def test_samples_have_the_stated_form(records):
         "width": [2],
         "valid": [2],
     }
-    batch = tf.data.make_one_shot_iterator(dataset).get_next()
+    batch = tf.data.make_one_shot_iterator(batches).get_next()
     assert {key: value.shape.as_list() for key, value in batch.items()} == shapes
     types = {key: value.dtype.name for key, value in batch.items()}
     expected = {"image": "float32", "label": "int32", "name": "string"}
@@ -279,20 +275,19 @@ def record(number=0, **changes):
 
 
 def refused(options, training=True, error=UserError, split="val"):
-    info = dataset_info.load(options)
-    check = input_fn.check_training if training else input_fn.check_evaluation
+    dataset = Dataset.open(options)
+    check = dataset.check_training if training else dataset.check_evaluation
     with pytest.raises(error) as caught:
-        check(options, info, split)
+        check(split)
     assert not tf.get_default_graph().get_operations()
     return str(caught.value)
 
 
 def test_good_records_are_accepted(tmp_path):
-    options = write_records(tmp_path, [record(0), record(1)])
-    info = dataset_info.load(options)
-    input_fn.check_training(options, info, "val")
-    input_fn.check_evaluation(options, info, "val")
-    assert input_fn.count_images(options, "val") == 2
+    dataset = Dataset.open(write_records(tmp_path, [record(0), record(1)]))
+    dataset.check_training("val")
+    dataset.check_evaluation("val")
+    assert dataset.count("val") == 2
 
 
 def test_an_image_larger_than_the_evaluation_crop_is_named_with_the_crop_to_pass(records):
@@ -315,8 +310,7 @@ def test_sizes_after_the_resize_count(records):
 
 def test_sizes_are_those_of_the_images_whatever_the_records_state(tmp_path):
     options = write_records(tmp_path, [record(2, height=0, width=0), record(1, height=999)])
-    info = dataset_info.load(options)
-    input_fn.check_evaluation(options, info, "val")
+    Dataset.open(options).check_evaluation("val")
     assert eval_batches(tmp_path, options=options)[0]["height"].tolist() == [26, 23]
 
 
@@ -390,13 +384,11 @@ def test_a_failure_in_the_pipeline_is_explained_by_the_record(tmp_path):
     many = [record(number % 5) for number in range(200)]
     # Not among the records that are looked at before training.
     many[100] = record(0, name="odd", image=record(0).image[:90])
-    options = write_records(tmp_path, many)
-    info = dataset_info.load(options)
-    index = shards.index(str(tmp_path), "val")
-    input_fn.check_training(options, info, "val")
+    dataset = Dataset.open(write_records(tmp_path, many))
+    dataset.check_training("val")
     with pytest.raises(UserError, match="record 100 of .* cannot be used: image odd: "):
-        input_fn.explain_failure(options, info, "val", training=True)
-    assert len(index) == 200
+        dataset.explain_failure("val", training=True)
+    assert dataset.count("val") == 200
 
 
 # Records that are skipped.
@@ -418,32 +410,36 @@ def test_without_the_skipped_records_everything_is_as_if_they_were_not_there(one
     skipping, good = one_bad
 
     def batches(options, **arguments):
-        info = dataset_info.load(options)
-        dataset = input_fn.train_batches(
-            options, info, split="val", batch_size=2, pad_color=PAD, seed=1, **arguments
+        made = Dataset.open(options).train_batches(
+            split="val", batch_size=2, pad_color=PAD, seed=1, **arguments
         )
-        return run(dataset, 4)
+        return run(made, 4)
 
     assert_equal(batches(skipping), batches(good))
     assert_equal(batches(skipping, start_step=3), batches(good, start_step=3))
     assert_equal(batches(skipping, rank=1, ranks=2), batches(good, rank=1, ranks=2))
     evaluated = eval_batches(None, options=skipping)
     assert_equal(evaluated, eval_batches(None, options=good))
-    info = dataset_info.load(skipping)
-    assert input_fn.count_images(skipping, "val", info) == 6
-    assert input_fn.count_images(skipping, "val") == 7
+    dataset = Dataset.open(skipping)
+    assert dataset.count("val") == 6
+    assert len(dataset.index("val")) == 7
 
 
 def test_skipped_records_are_named(one_bad, monkeypatch):
     said = []
     monkeypatch.setattr(
-        input_fn.logging, "warning", lambda text, *values: said.append(text % values)
+        dataset_module.logging, "warning", lambda text, *values: said.append(text % values)
     )
     skipping, _ = one_bad
-    input_fn.check_training(skipping, dataset_info.load(skipping), "val")
+    dataset = Dataset.open(skipping)
+    dataset.check_training("val")
     assert "record 3 of" in said[0]
     assert "is left out: image odd: " in said[0]
     assert said[1].startswith("1 of the 7 records of split val are left out")
+    dataset.check_training("val")
+    assert len(said) == 2
+    dataset.warn_of_skipped("val")
+    assert said[2] == said[1]
 
 
 def test_too_many_bad_records_are_an_error(one_bad):

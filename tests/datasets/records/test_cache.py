@@ -7,8 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from datasets import info as dataset_info
-from datasets.pipeline import input_fn
+from datasets.dataset import Dataset
 from datasets.records import cache
 from tests.small_data import data_options, make_records
 from utils.compat import tf
@@ -20,24 +19,16 @@ def records(tmp_path):
     return make_records(tmp_path / "voc", train=3, val=2)
 
 
-@pytest.fixture(autouse=True)
-def nothing_in_memory():
-    yield
-    for file in cache._IN_MEMORY.values():
-        file.close()
-    cache._IN_MEMORY.clear()
-
-
 def batches(records, training=True, **values):
     """Returns the first batches of a split."""
-    options = data_options(records, **values)
-    info = dataset_info.load(options)
+    return first_batches(Dataset.open(data_options(records, **values)), training)
+
+
+def first_batches(dataset, training=True):
     with tf.Graph().as_default(), tf.Session() as session:
-        make = input_fn.train_batches if training else input_fn.eval_batches
-        dataset = make(
-            options, info, split="train" if training else "val", batch_size=2, pad_color=(1, 2, 3.0)
-        )
-        iterator = tf.data.make_initializable_iterator(dataset)
+        make = dataset.train_batches if training else dataset.eval_batches
+        made = make(split="train" if training else "val", batch_size=2, pad_color=(1, 2, 3.0))
+        iterator = tf.data.make_initializable_iterator(made)
         following = iterator.get_next()
         session.run(iterator.initializer)
         return [session.run(following) for _ in range(2 if training else 1)]
@@ -57,9 +48,10 @@ def assert_equal(actual, expected):
 @pytest.mark.parametrize("training", [True, False])
 def test_batches_are_those_without_a_cache_to_the_bit(records, kind, training):
     expected = batches(records, training)
-    # The second time what is there is read.
+    dataset = Dataset.open(data_options(records, cache=kind))
+    # The second time the cache is read.
     for _ in range(2):
-        assert_equal(batches(records, training, cache=kind), expected)
+        assert_equal(first_batches(dataset, training), expected)
     assert len(caches(records)) == (kind == "disk")
 
 

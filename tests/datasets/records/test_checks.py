@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from datasets import convert
-from datasets import info as dataset_info
-from datasets.pipeline import input_fn
+from datasets import dataset as dataset_module
+from datasets.dataset import Dataset
 from datasets.records import checks, shards
 from options.conversion import ConvertOptions
 from tests.small_data import data_options, make_records, make_voc, save_mask
@@ -18,12 +18,11 @@ from utils.errors import UserError
 def warnings(monkeypatch, folder, split="train"):
     """Returns what the start of a training on a split warns of."""
     said = []
-    for module in (input_fn, checks):
+    for module in (dataset_module, checks):
         monkeypatch.setattr(
             module.logging, "warning", lambda text, *values: said.append(text % values)
         )
-    options = data_options(folder)
-    input_fn.check_training(options, dataset_info.load(options), split)
+    Dataset.open(data_options(folder)).check_training(split)
     return said
 
 
@@ -62,8 +61,7 @@ def test_training_refuses_labels_that_are_all_ignored(tmp_path):
     del options["num_classes"]
     values = ("7:thing", "255:ignore")
     convert.convert("pascal_voc", ConvertOptions(**options, mask_values=values))
-    loaded = data_options(options["output_dir"])
-    info = dataset_info.load(loaded)
-    with pytest.raises(UserError, match=r"all pixels of the 2 labels looked at are ignored"):
-        input_fn.check_training(loaded, info, "train")
-    checks.check_sample(shards.index(options["output_dir"], "train"), info, needs_label=False)
+    dataset = Dataset.open(data_options(options["output_dir"]))
+    with pytest.raises(UserError, match=r"all pixels of the 2 inspected labels are ignored"):
+        dataset.check_training("train")
+    checks.check_sample(dataset.index("train"), dataset.classes, needs_label=False)

@@ -83,12 +83,6 @@ def test_records_without_deeplab_s_file_names_are_found_by_their_split(tmp_path)
     assert len(shards.index(str(tmp_path), "train")) == 2
 
 
-def test_a_rewritten_shard_is_read_anew(folder):
-    assert len(shards.index(str(folder), "val")) == 4
-    write(folder / "val-00001-of-00002.tfrecord", [b"four", b"five"])
-    assert len(shards.index(str(folder), "val")) == 5
-
-
 def test_checksums_of_lengths_are_those_of_tensorflow(folder):
     content = (folder / "val-00000-of-00002.tfrecord").read_bytes()
     stored = struct.unpack("<I", content[8:12])[0]

@@ -1,4 +1,4 @@
-"""What can be wrong with an image and its mask: the kinds that checks and the audit agree on."""
+"""What can be wrong with an image and its mask: the kinds that checks and the audit share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COLORS = "colors"
 SIZES = "sizes_differ"
 LABELS = "unknown_labels"
 
-# In the order of reports: (what it is called, what to do).
+# In the order of reports: kind -> (its title, what to do).
 KINDS = {
     UNREADABLE: ("unreadable or truncated", "copy these files again, or leave them out"),
     CHECKSUM: ("wrong checksum", "copy these shards again, or convert the data again"),
@@ -23,19 +23,35 @@ KINDS = {
     SIZES: ("image and mask differ in size", "a mask must have the size of its image"),
     LABELS: (
         "labels outside of the class table",
-        "correct the masks, the number of classes, or what the values mean",
+        "correct the masks, the number of classes, or the meaning of the values",
     ),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Defect:
-    """What is wrong with one record.
+    """A defect of one record.
 
     Attributes:
       kind: One of KINDS.
-      text: In words, without a full stop.
+      text: A sentence without a full stop.
     """
 
     kind: str
     text: str
+
+
+class BadFileError(Exception):
+    """A file cannot be used; the message says why, and begins with its path.
+
+    Attributes:
+      kind: One of KINDS.
+      labels: The labels of a mask that can be read but not used, -1 where there is none: integers
+        [h, w]; None for other files.
+    """
+
+    def __init__(self, message: str, kind: str = UNREADABLE, labels=None):
+        """Takes the sentence and the attributes."""
+        super().__init__(message)
+        self.kind = kind
+        self.labels = labels

@@ -1,4 +1,4 @@
-"""What the name of a split says: whether it is for evaluation, and which splits must be apart."""
+"""What the name of a split means: whether it is for evaluation, which splits must be disjoint."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def is_evaluation(split: str) -> bool:
     return any(word.rstrip("0123456789") in _EVALUATION for word in words)
 
 
-def must_be_apart(first: str, second: str) -> bool:
-    """Returns whether two splits should share no image: trainaug may hold train, trainval val."""
+def must_be_disjoint(first: str, second: str) -> bool:
+    """Returns whether two splits may share no image: trainaug may hold train, trainval val."""
     if is_evaluation(first) == is_evaluation(second):
         return is_evaluation(first)
     other = second if is_evaluation(first) else first

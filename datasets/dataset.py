@@ -1,0 +1,375 @@
+"""A data set, opened once: its records, classes, splits, cache and batches.
+
+`--dataset_dir` names a folder of records, or data as they are: a format of datasets.convert with
+its flags, in quotes. Those are converted into a temporary folder when the data set is opened, which
+is removed when the process ends; order, augmentation and checks are those of converted data.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shlex
+import shutil
+import tempfile
+
+import numpy as np
+from absl import flags, logging
+
+import common
+from datasets import convert, description, splits
+from datasets.description import DATASET_FILE, Description
+from datasets.known import KNOWN
+from datasets.pipeline import input_fn, preprocess
+from datasets.records import cache, checks, fingerprint, shards
+from options.conversion import ConvertOptions
+from options.data import DataOptions
+from utils import variants
+from utils.classes import ClassSet, default_names
+from utils.compat import tf
+from utils.errors import OptionError, UserError
+
+
+class Dataset:
+    """The records of a data set, and what is known about them.
+
+    It remembers what it has read: the place of each record, and which are bad. It must live as long
+    as its batches are read, because it holds the cache in memory.
+
+    Attributes:
+      options: Where the records are, and how images are prepared.
+      folder: The folder of the records.
+      description: Its classes, and the stated number of images of each split.
+    """
+
+    def __init__(self, folder: str, described: Description, options: DataOptions):
+        """Takes the parts; use `open`."""
+        self.folder = folder
+        self.description = described
+        self.options = options
+        self._indexes = {}
+        self._usable = {}
+        self._cache = cache.Cache(options.cache, options.cache_dir or folder)
+
+    @classmethod
+    def open(cls, options: DataOptions, given: frozenset = frozenset()) -> Dataset:
+        """Opens the data set of `options.dataset_dir`; reads no records.
+
+        `dataset.json` describes it; without one --num_classes with --ignore_label do, or --dataset.
+
+        Args:
+          options: Where the records are, and what they hold if no file says so.
+          given: Names of the options that were given on purpose; they must not contradict
+            `dataset.json`.
+
+        Raises:
+          OptionError: If an option contradicts `dataset.json`, or is needed and missing.
+          UserError: If the folder has no records, its `dataset.json` cannot be used, or raw data
+            cannot be converted.
+        """
+        folder = _folder(options)
+        return cls(folder, _describe(folder, options, given), options)
+
+    @property
+    def name(self) -> str:
+        """The name in reports."""
+        return self.description.name
+
+    @property
+    def classes(self) -> ClassSet:
+        """The classes."""
+        return self.description.classes
+
+    def index(self, split: str) -> shards.Index:
+        """Returns the place of each record of a split.
+
+        Raises:
+          UserError: If the split does not exist, or a shard is missing or truncated.
+        """
+        if split not in self._indexes:
+            self._indexes[split] = shards.index(self.folder, split)
+        return self._indexes[split]
+
+    def count(self, split: str, *, needs_label: bool = True) -> int:
+        """Returns the number of images of a split, without those that are skipped.
+
+        Args:
+          split: The split.
+          needs_label: Whether records without a label are bad: in training, not in evaluation.
+
+        Raises:
+          UserError: If the split does not exist, or a shard is missing or truncated.
+        """
+        if self.options.on_bad_record == "skip":
+            return len(self._usable_index(split, needs_label=needs_label))
+        return len(self.index(split))
+
+    def fingerprint(self, split: str) -> str:
+        """Returns 16 hexadecimal digits that stand for the records of a split."""
+        return fingerprint.of_index(self.index(split))
+
+    def check_training(self, split: str):
+        """Looks for what would make training on a split fail later; builds no graph.
+
+        Raises:
+          UserError: If records are missing, damaged, without label or with labels of other classes.
+        """
+        index = self._usable_index(split, needs_label=True)
+        checks.check_sample(index, self.classes, needs_label=True)
+        for other in shards.splits(self.folder):
+            if other != split and splits.must_be_disjoint(split, other):
+                self._compare(index, split, other)
+
+    def _compare(self, index: shards.Index, split: str, other: str):
+        """Warns of records that are also in another split, which may itself be unusable."""
+        try:
+            checks.warn_of_shared(index, self.index(other), split, other)
+        except UserError as error:
+            logging.warning("Split %s is not compared with split %s: %s", split, other, error)
+
+    def check_evaluation(self, split: str):
+        """Looks for what would make evaluation of a split fail later; builds no graph.
+
+        Raises:
+          UserError: If records are missing, damaged or have labels of other classes.
+          OptionError: If an image is larger than `options.eval_size`.
+        """
+        index = self._usable_index(split, needs_label=False)
+        checks.check_sample(index, self.classes, needs_label=False)
+        limit = self.options.eval_size
+        if limit is None or self.options.augmentation == preprocess.IMAGENET:
+            return
+        (height, width), names = self._eval_sizes(index)
+        too_large = np.flatnonzero((height > limit[0]) | (width > limit[1]))
+        if too_large.size:
+            first = too_large[0]
+            resized = " after resizing" if self.options.min_resize_value else ""
+            raise OptionError(
+                f"image {names[first]} of split {split} is {height[first]}x{width[first]}{resized} "
+                f"(height x width), larger than --eval_crop_size={limit[0]},{limit[1]}; pass "
+                f"--eval_crop_size={height.max()},{width.max()}, which holds every image of the "
+                "split, or --eval_crop_size=auto to evaluate each at its own size."
+            )
+
+    def _eval_sizes(self, index: shards.Index) -> tuple:
+        """Returns int64 [2, images], height and width after resizing, and the image names."""
+        sizes, names = checks.image_sizes(index)
+        sides = preprocess.range_size(*sizes.T.astype(np.float32), self.options, math=np)
+        return np.stack(sides).astype(np.int64), names
+
+    def explain_failure(self, split: str, *, training: bool):
+        """Raises UserError that names the record which made the pipeline fail, if there is one."""
+        checks.explain_failure(self.index(split), self.classes, needs_label=training)
+
+    def warn_of_skipped(self, split: str, *, needs_label: bool = True):
+        """Warns again if records of a split were skipped."""
+        kept, found = self.count(split, needs_label=needs_label), len(self.index(split))
+        if kept < found:
+            logging.warning(
+                "%d of the %d records of split %s are left out; --on_bad_record=skip.",
+                found - kept,
+                found,
+                split,
+            )
+
+    def _usable_index(self, split: str, *, needs_label: bool) -> shards.Index:
+        """Returns the index of a split without bad records; checks their number the first time."""
+        key = split, needs_label
+        if key not in self._usable:
+            index = self.index(split)
+            self._check_number(split, len(index))
+            self._usable[key] = index
+            if self.options.on_bad_record == "skip":
+                self._usable[key] = self._without_bad(index, split, needs_label)
+                self.warn_of_skipped(split, needs_label=needs_label)
+        return self._usable[key]
+
+    def _check_number(self, split: str, found: int):
+        if not found:
+            raise UserError(f"split {split} of {self.folder} has no images.")
+        stated = self.description.splits.get(split)
+        if stated in (None, found):
+            return
+        if os.path.exists(os.path.join(self.folder, DATASET_FILE)):
+            raise UserError(
+                f"the shards of split {split} in {self.folder} hold {found} images, but "
+                f"{DATASET_FILE} says {stated}; convert the data again."
+            )
+        logging.warning(
+            "Split %s holds %d images; that of %s has %d.", split, found, self.name, stated
+        )
+
+    def _without_bad(self, index: shards.Index, split: str, needs_label: bool) -> shards.Index:
+        """Returns the index without the records that cannot be used.
+
+        They are found before the first step, so that order, shares of ranks and resuming are what
+        they would be without these records in the files.
+        """
+        limit = self.options.max_bad_records
+        bad = checks.find_bad(index, self.classes, needs_label=needs_label, limit=limit)
+        for number, found in bad.items():
+            logging.warning("%s is left out: %s.", index.name(number), found)
+        kept = index.without(sorted(bad))
+        if not len(kept):
+            raise UserError(f"no record of split {split} can be used; convert the data again.")
+        return kept
+
+    def train_batches(self, *, split: str, **arguments) -> tf.data.Dataset:
+        """Returns the endless batches of training; see `input_fn.train_batches`.
+
+        Raises:
+          UserError: See `check_training`.
+        """
+        self.check_training(split)
+        samples = self._samples(split, needs_label=True, by_window=True)
+        return input_fn.train_batches(
+            samples, self.options, ignore_label=self.classes.ignore_label, **arguments
+        )
+
+    def eval_batches(self, *, split: str, batch_size: int, **arguments) -> tf.data.Dataset:
+        """Returns one pass over a split; see `input_fn.eval_batches`.
+
+        Raises:
+          UserError: See `check_evaluation`.
+          OptionError: If an image is larger than `options.eval_size`.
+        """
+        self.check_evaluation(split)
+        sizes = None
+        if self.options.eval_size is None and batch_size > 1:
+            sizes, _ = self._eval_sizes(self._usable_index(split, needs_label=False))
+        return input_fn.eval_batches(
+            self._samples(split, needs_label=False, by_window=False),
+            self.options,
+            ignore_label=self.classes.ignore_label,
+            batch_size=batch_size,
+            sizes=sizes,
+            **arguments,
+        )
+
+    def _samples(self, split: str, *, needs_label: bool, by_window: bool) -> input_fn.Samples:
+        """Returns the samples of a split: of the records, or of what is cached of them."""
+        index = self._usable_index(split, needs_label=needs_label)
+        records = input_fn.of_records(index, self.classes.ignore_label, by_window=by_window)
+        if self.options.cache == "none":
+            return records
+
+        def decoded():
+            return input_fn.decoded(index, self.classes.ignore_label)
+
+        cached = self._cache.index(split, index, self.fingerprint(split), decoded)
+        return input_fn.of_cache(cached, by_window=by_window)
+
+
+def _folder(options: DataOptions) -> str:
+    """Returns the folder of the records, which exists.
+
+    Raises:
+      OptionError: If no folder is given.
+      UserError: If it does not exist, or a conversion into it was interrupted.
+    """
+    folder = options.dataset_dir
+    if folder is None:
+        raise OptionError("--dataset_dir is missing; pass the folder of the TFRecord shards.")
+    if options.is_raw and not os.path.isdir(folder):
+        return _converted(folder)
+    if not os.path.isdir(folder):
+        raise UserError(
+            f"--dataset_dir={folder} is not a folder; pass the folder of the TFRecord shards, "
+            "which python -m datasets.convert writes."
+        )
+    shards.check_complete(folder)
+    return folder
+
+
+def _converted(command: str) -> str:
+    """Converts raw data into a temporary folder, which is removed when the process ends.
+
+    Args:
+      command: A format and its flags.
+
+    Returns:
+      The folder of the records.
+
+    Raises:
+      OptionError: If the command is not a format with its flags.
+      UserError: If files are missing or cannot be used.
+    """
+    values = flags.FlagValues()
+    common.define_flags(ConvertOptions, flag_values=values)
+    try:
+        words = values(["dataset_dir", *shlex.split(command)])[1:]
+    except (flags.Error, ValueError) as error:
+        raise OptionError(f'--dataset_dir="{command}": {error}.') from error
+    if len(words) != 1 or values["output_dir"].present:
+        raise OptionError(
+            f'--dataset_dir="{command}" must be a format and its flags, without --output_dir, for '
+            'example "folders --image_folder=DIR --semantic_segmentation_folder=DIR '
+            '--num_classes=4".'
+        )
+    temporary = tempfile.mkdtemp(prefix="records-")
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    folder = os.path.join(temporary, words[0])
+    values["output_dir"].value = folder
+    logging.info("Converting raw data; their records lie in %s until the end.", temporary)
+    given = common.given_flags(values) - {"output_dir"}
+    convert.convert(words[0], common.from_flags(ConvertOptions, values), given)
+    return folder
+
+
+def _describe(folder: str, options: DataOptions, given: frozenset) -> Description:
+    """Returns what is known about the records of a folder; see `Dataset.open`."""
+    path = os.path.join(folder, DATASET_FILE)
+    if os.path.exists(path):
+        described = description.read(path)
+        _check_given(options, given, described.classes, path)
+        return described
+    found = shards.splits(folder)
+    if not found:
+        raise UserError(
+            f"--dataset_dir={folder} holds no records (files like train-00000-of-00004.tfrecord); "
+            "write them with python -m datasets.convert."
+        )
+    return _describe_by_options(folder, options, given, found)
+
+
+def _check_given(options: DataOptions, given: frozenset, classes: ClassSet, path: str):
+    stated = {
+        "num_classes": (options.num_classes, classes.count),
+        "ignore_label": (options.ignore_label, classes.ignore_label),
+    }
+    for name, (value, found) in stated.items():
+        if name in given and value not in (None, found):
+            raise OptionError(
+                f"--{name}={value} contradicts {path}, which says {found}; leave the flag out, or "
+                "convert the data again."
+            )
+    known = KNOWN.get(options.dataset)
+    if "dataset" not in given or known is None or options.dataset == classes.name:
+        return
+    # Records of a known set have that set's classes, whatever name they were given.
+    expected = known.classes.count, known.classes.ignore_label
+    if expected != (classes.count, classes.ignore_label):
+        raise OptionError(
+            f"--dataset={options.dataset} has {expected[0]} classes and ignore label "
+            f"{expected[1]}, but {path} says {classes.count} and {classes.ignore_label}; leave the "
+            "flag out."
+        )
+
+
+def _describe_by_options(
+    folder: str, options: DataOptions, given: frozenset, found: tuple
+) -> Description:
+    """Returns the description of records without a `dataset.json`."""
+    if options.num_classes is None and options.ignore_label is None:
+        known = variants.lookup(KNOWN, options.dataset, "data set without a dataset.json")
+        return Description(known.classes, {split: known.splits.get(split) for split in found})
+    if options.num_classes is None or options.ignore_label is None:
+        raise OptionError(
+            f"{folder} has no {DATASET_FILE}: pass --num_classes and --ignore_label together, or "
+            "neither and --dataset."
+        )
+    name = options.dataset if "dataset" in given else os.path.basename(os.path.abspath(folder))
+    classes = ClassSet(
+        default_names(options.num_classes), ignore_label=options.ignore_label, name=name
+    )
+    return Description(classes, dict.fromkeys(found))
