@@ -25,9 +25,10 @@ import common
 from benchmarks import runner
 from benchmarks.runner import BenchmarkOptions, Row
 from common import option
+from options.config import Config
 from options.device import DeviceOptions
 from options.network import NETWORK_RECORDS, NetworkSpec
-from options.training import TrainingSpec
+from options.training import TRAINING_RECORDS
 from utils.classes import ClassSet, default_names
 from utils.errors import UserError
 
@@ -118,8 +119,7 @@ def _measure(options: NetworksOptions, spec: NetworkSpec) -> dict:
             step = train.build(
                 tf.zeros(images),
                 tf.zeros([*images[:3], 1], tf.int32),
-                spec,
-                TrainingSpec(),
+                Config.of(*spec.records, *(record() for record in TRAINING_RECORDS)),
                 classes=ClassSet(default_names(options.num_classes)),
                 backend=_backend(),
             )

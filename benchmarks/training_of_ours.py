@@ -12,9 +12,10 @@ from absl import flags
 import common
 from benchmarks import networks, worker
 from common import Options, option
+from options.config import Config
 from options.device import DeviceOptions
 from options.network import NETWORK_RECORDS, NetworkSpec
-from options.training import TRAINING_RECORDS, TrainingSpec, TrainOptions
+from options.training import TRAINING_RECORDS, TrainOptions
 from utils.classes import ClassSet, default_names
 
 NUM_CLASSES = 21
@@ -64,8 +65,10 @@ def _training_step(options, flag_values, backend):
     from core.training import step
     from utils.compat import tf
 
-    training = TrainingSpec.from_flags(flag_values)
-    shape = [training.train.train_batch_size, options.crop, options.crop]
+    spec = NetworkSpec.from_flags(flag_values)
+    training = [common.from_flags(record, flag_values) for record in TRAINING_RECORDS]
+    config = Config.of(*spec.records, *training)
+    shape = [config.train.train_batch_size, options.crop, options.crop]
     if options.formulation is not None:
         backend.formulation = options.formulation
     # Variables, since TensorFlow would fold operations on constants.
@@ -75,8 +78,7 @@ def _training_step(options, flag_values, backend):
     return step.build(
         tf.identity(images),
         tf.identity(labels),
-        NetworkSpec.from_flags(flag_values),
-        training,
+        config,
         classes=ClassSet(default_names(NUM_CLASSES)),
         backend=backend,
     ).train_op

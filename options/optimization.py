@@ -133,11 +133,9 @@ class ScheduleOptions(Options):
 
     def check_with(self, records: dict):
         """Raises OptionError if the slow start takes all of a training's steps."""
-        if "train" in records:
-            self.check_steps(records["train"].training_number_of_steps)
-
-    def check_steps(self, total: int):
-        """Raises OptionError if the slow start takes all of a training's steps."""
+        if "train" not in records:
+            return
+        total = records["train"].training_number_of_steps
         if self.slow_start_step >= total:
             raise OptionError(
                 f"--slow_start_step={self.slow_start_step} must be below "

@@ -7,7 +7,6 @@ import re
 
 from absl import flags
 
-import common
 from common import Options, option
 from options.optimization import LossOptions, OptimizerOptions, ScheduleOptions
 from utils.errors import OptionError
@@ -219,72 +218,6 @@ class TrainOptions(Options):
         for name in ("eval_interval_steps", "milestone_steps"):
             if getattr(self, name) and not self.do_checkpoint:
                 raise OptionError(f"--{name} needs checkpoints; leave out --nodo_checkpoint.")
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingSpec:
-    """All options of a training but those of the network, the data and the device.
-
-    Attributes:
-      train: Steps, batches, checkpoints, logging.
-      optimizer: The optimizer.
-      schedule: The learning rate.
-      loss: The loss.
-    """
-
-    train: TrainOptions = dataclasses.field(default_factory=TrainOptions)
-    optimizer: OptimizerOptions = dataclasses.field(default_factory=OptimizerOptions)
-    schedule: ScheduleOptions = dataclasses.field(default_factory=ScheduleOptions)
-    loss: LossOptions = dataclasses.field(default_factory=LossOptions)
-
-    def __post_init__(self):
-        self.schedule.check_steps(self.train.training_number_of_steps)
-
-    @classmethod
-    def of(cls, **values) -> TrainingSpec:
-        """Makes a training from option names and values; the others have their defaults.
-
-        Raises:
-          OptionError: If a name is unknown or a value is refused.
-        """
-        records = [
-            record(**{name: values.pop(name) for name in _names(record) & set(values)})
-            for record in TRAINING_RECORDS
-        ]
-        if values:
-            raise OptionError(f"{', '.join(sorted(values))}: no such option of training.")
-        return cls(*records)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> TrainingSpec:
-        """Makes a training from the result of `to_dict`."""
-        return cls.of(**values)
-
-    @classmethod
-    def from_flags(cls, flag_values) -> TrainingSpec:
-        """Makes a training from parsed flags.
-
-        Raises:
-          OptionError: If a value is refused.
-        """
-        return cls(*(common.from_flags(record, flag_values) for record in TRAINING_RECORDS))
-
-    def _records(self) -> tuple:
-        return self.train, self.optimizer, self.schedule, self.loss
-
-    def to_dict(self) -> dict:
-        """Returns all options by name as plain values for JSON."""
-        return {
-            name: value for record in self._records() for name, value in record.to_dict().items()
-        }
-
-    def changeable(self) -> frozenset:
-        """Returns the names of the options that may differ when a run is continued."""
-        return frozenset().union(*(record.changeable() for record in self._records()))
-
-
-def _names(record) -> set:
-    return {field.name for field in dataclasses.fields(record)}
 
 
 # The records whose fields are the flags of a training.

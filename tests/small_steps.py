@@ -1,6 +1,9 @@
-"""Training steps without a network, for tests of what runs a step."""
+"""Training steps without a network, for tests of what runs a step, and options of training."""
 
 from core.training.step import TrainStep
+from options.config import Config
+from options.network import NETWORK_OPTIONS
+from options.training import TRAINING_RECORDS
 from utils.compat import tf
 
 
@@ -15,8 +18,13 @@ def step_of(train_op, **tensors):
         "total_loss": loss,
         "images": None,
         "labels": None,
-        "logits": {},
+        "logits": None,
         "gradients": [],
         **tensors,
     }
     return TrainStep(train_op=train_op, **fields)
+
+
+def config_of(**values):
+    """Returns the options of network and training, by name; the others have their defaults."""
+    return Config.create((*NETWORK_OPTIONS, *TRAINING_RECORDS), values)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 
-from options.training import TrainingSpec
+from options.config import Config
 from utils.compat import tf
 
 
-def learning_rate(config: TrainingSpec, global_step) -> tf.Tensor:
+def learning_rate(config: Config, global_step) -> tf.Tensor:
     """Returns the rate of the step that comes after `global_step` steps, a float32 scalar.
 
     Args:

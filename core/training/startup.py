@@ -12,8 +12,9 @@ from core import network
 from core.checkpoints import restore
 from core.training import step
 from deployment.backend import Backend
+from options.config import Config
 from options.network import NetworkSpec
-from options.training import TrainingSpec, TrainOptions
+from options.training import TrainOptions
 from utils.classes import ClassSet
 from utils.errors import OptionError
 
@@ -54,12 +55,8 @@ def start_step(resume_from: str | None, options: TrainOptions) -> int:
     return start
 
 
-def initial_weights(config: TrainingSpec, spec: NetworkSpec) -> restore.Match | None:
+def initial_weights(config: Config) -> restore.Match | None:
     """Returns how `--tf_initial_checkpoint` fits the network in the default graph, None without.
-
-    Args:
-      config: The training.
-      spec: The network.
 
     Raises:
       UserError: If a tensor is missing or has another shape.
@@ -67,7 +64,7 @@ def initial_weights(config: TrainingSpec, spec: NetworkSpec) -> restore.Match | 
     options = config.train
     if options.tf_initial_checkpoint is None:
         return None
-    architecture = network.architecture(spec)
+    architecture = network.architecture(config.spec)
     matched = restore.match_initial(
         options.tf_initial_checkpoint,
         step.network_variables(),

@@ -16,8 +16,7 @@ from core.layers import recompute
 from core.losses import Context, objective
 from core.training import ema, freezing, gradients, nonfinite, optimizers, schedules, stopping
 from deployment.backend import Backend
-from options.network import NetworkSpec
-from options.training import TrainingSpec
+from options.config import Config
 from utils.classes import ClassSet
 from utils.compat import slim, tf
 
@@ -29,20 +28,19 @@ class TrainStep:
     Attributes:
       train_op: Runs one step: updates weights, moving averages and the global step.
       global_step: int64 scalar variable.
-      learning_rate: float32 scalar, the rate of the step that is being made.
-      loss: float32 scalar, without regularisation; the mean over ranks where the host runs the
-        loop.
+      learning_rate: float32 scalar, the rate of the current step.
+      loss: float32 scalar, without regularization; the mean over ranks if the host runs the loop.
       reg_loss: float32 scalar, weight decay as a part of the loss.
-      total_loss: float32 scalar, what is minimised.
+      total_loss: float32 scalar, what is minimized.
       images: float32 [N, h, w, 3], the batches of the step.
       labels: int32, the batches of the step.
-      logits: Scale name -> [N, h, w, channels] float32; "merged" is the output.
+      logits: float32 [N, h, w, channels], the answer of the network.
       gradients: (gradient, variable) pairs of total_loss before clipping and multipliers.
       gradient_norm: float32 scalar, their norm.
       bad_step: The first step that was not finite.
       seconds: "input", "device" -> float64 scalar, seconds that steps took since the session was
-        made; empty where they are not measured.
-      votes: For an early end; None where there is one rank, or the device runs the loop.
+        created; empty if they are not measured.
+      votes: To stop early; None with a single rank, or if the device runs the loop.
     """
 
     train_op: tf.Operation
@@ -53,7 +51,7 @@ class TrainStep:
     total_loss: tf.Tensor
     images: tf.Tensor
     labels: tf.Tensor
-    logits: dict
+    logits: tf.Tensor
     gradients: list
     gradient_norm: tf.Tensor | None = None
     bad_step: nonfinite.BadStep | None = None
@@ -62,7 +60,7 @@ class TrainStep:
 
     @property
     def watched(self) -> list:
-        """What hooks ask for in every run, scalars: losses, learning rate, the first bad step."""
+        """What hooks fetch in every run, scalars: losses, learning rate, the first bad step."""
         values = [self.loss, self.reg_loss, self.total_loss, self.learning_rate]
         return values if self.bad_step is None else [*values, self.bad_step]
 
@@ -70,8 +68,7 @@ class TrainStep:
 def build(
     images: tf.Tensor,
     labels: tf.Tensor,
-    spec: NetworkSpec,
-    config: TrainingSpec,
+    config: Config,
     *,
     classes: ClassSet,
     backend: Backend,
@@ -81,21 +78,21 @@ def build(
     Args:
       images: float32 [N, h, w, 3], 0..255, static shape; N holds all batches of a step.
       labels: The labels, int32; [N, h, w, 1], class ids or the ignore label, in exclusive tasks.
-      spec: The network.
-      config: The training.
+      config: The network and its training.
       classes: The classes of the data, with their task.
       backend: The device; it averages gradients over ranks.
 
     Raises:
-      OptionError: If a pattern to freeze matches nothing, or everything is frozen.
+      OptionError: If a pattern of --freeze matches nothing, or everything is frozen.
     """
     global_step = tf.train.get_or_create_global_step()
     learning_rate = schedules.learning_rate(config, global_step)
+    spec = config.spec
     architecture = network.architecture(spec)
     frozen = freezing.Frozen(
         config.train.freeze, network.backbone(spec.options).scope, architecture
     )
-    parts, logits = _forward(images, labels, spec, config, classes, backend, frozen)
+    parts, logits = _forward(images, labels, config, classes, backend, frozen)
     variables = frozen.trained(tf.trainable_variables())
     frozen.report(tf.trainable_variables())
     loss = _mean([part.loss for part in parts])
@@ -119,7 +116,7 @@ def build(
         total_loss=loss + reg_loss,
         images=images,
         labels=labels,
-        logits={name: _joined([part[name] for part in logits]) for name in logits[0]},
+        logits=_joined(logits),
         gradients=pairs,
         gradient_norm=gradient_norm,
         bad_step=None,
@@ -128,10 +125,10 @@ def build(
     return _with_update(step, optimizer, config, backend, architecture)
 
 
-def _forward(images, labels, spec, config, classes, backend, frozen) -> tuple:
+def _forward(images, labels, config, classes, backend, frozen) -> tuple:
     """Builds the network for each batch of a step; returns the batches' losses and logits."""
     resize = functools.partial(
-        layers.resize_bilinear, align_corners=network.architecture(spec).align_corners
+        layers.resize_bilinear, align_corners=network.architecture(config.spec).align_corners
     )
     context = Context(config.loss, tf.train.get_global_step(), backend.average, resize)
     channels = tasks.of(classes).channels(classes.count)
@@ -141,20 +138,20 @@ def _forward(images, labels, spec, config, classes, backend, frozen) -> tuple:
         gradients.split(labels, config.train.accumulate_batches),
     ):
         with _arg_scope(config.train, backend, frozen):
-            outputs = _outputs(part_images, spec, config, channels)
-        logits.append({name: value for name, (value, _) in outputs.supervised.items()})
+            outputs = _outputs(part_images, config, channels)
+        logits.append(outputs.logits)
         loss = objective.build(outputs.supervised, part_labels, classes, context)
         parts.append(gradients.Part(part_images, loss))
     return parts, logits
 
 
 def _of_all_ranks(loss, gradient_norm, backend) -> tuple:
-    """Returns loss and norm as all ranks have them, and the votes, where the host runs the loop."""
+    """Returns loss and norm over all ranks, and the votes, if the host runs the loop."""
     if backend.ranks == 1 or backend.runs_loop_on_device():
         return loss, gradient_norm, None
     loss, votes = stopping.with_votes(loss, backend.average)
-    # The sum over all weights may differ in its last bit where processors differ; what all ranks
-    # clip by must not.
+    # The sum over all weights may differ in its last bit between processors; what all ranks clip by
+    # must not.
     (gradient_norm,) = backend.average([gradient_norm])
     return loss, gradient_norm, votes
 
@@ -175,13 +172,14 @@ def _arg_scope(options, backend, frozen):
         yield
 
 
-def _outputs(images, spec, config, channels) -> Outputs:
+def _outputs(images, config, channels) -> Outputs:
     mode = layers.Mode(
         is_training=True,
         fine_tune_batch_norm=config.train.fine_tune_batch_norm,
         weight_decay=config.optimizer.weight_decay,
     )
-    return network.build(images, spec, channels, mode, crop_size=images.shape.as_list()[1:3])
+    crop_size = images.shape.as_list()[1:3]
+    return network.build(images, config.spec, channels, mode, crop_size=crop_size)
 
 
 def _mean(losses):
@@ -195,7 +193,7 @@ def _joined(batches):
 def _l2_terms(variables) -> dict:
     """Returns variable name -> its L2 term, for those of the variables that have one."""
     names = {variable.op.name for variable in variables}
-    # TensorFlow's name of a regularizer's result begins with the variable's.
+    # TensorFlow names a regularizer's result after its variable.
     terms = {
         term.op.name.split("/Regularizer/")[0]: term
         for term in tf.losses.get_regularization_losses()
@@ -204,7 +202,7 @@ def _l2_terms(variables) -> dict:
 
 
 def _with_update(step, optimizer, config, backend, architecture) -> TrainStep:
-    """Returns the step with its operation: all that changes weights, averages and global step."""
+    """Returns the step with the operation that updates weights, averages and global step."""
     variables = [variable for _, variable in step.gradients]
     averaged = [*variables, *_moving_averages()] if config.train.ema_decay else []
     averages = ema.create(averaged)
@@ -221,12 +219,12 @@ def _with_update(step, optimizer, config, backend, architecture) -> TrainStep:
         with tf.control_dependencies([applied]):
             return ema.update(averages, averaged, decay)
 
-    # The moving averages of batch norm are part of the step; the losses are read before weights
-    # change, so that the values reported are those of the step.
+    # The moving averages of batch norm are part of the step; the losses are read before the weights
+    # change, so the reported values are those of the step.
     before = tf.group(*_batch_norm_updates(config.train, backend), step.total_loss)
     with tf.control_dependencies([before]):
         values = {name: getattr(step, name) for name in nonfinite.REPORTED}
-        # An optimizer that scales the loss leaves out steps whose gradients overflow.
+        # An optimizer with loss scaling skips steps whose gradients overflow.
         excused = ("gradient_norm",) if backend.skips_overflow else ()
         bad_step = nonfinite.record_bad_step(step.global_step, values, excused=excused)
     train_op = nonfinite.skip_update_if_nonfinite(
@@ -236,10 +234,10 @@ def _with_update(step, optimizer, config, backend, architecture) -> TrainStep:
 
 
 def _batch_norm_updates(options, backend) -> list:
-    """Returns the operations that move batch norm's averages, to the same values in all ranks.
+    """Returns the operations that update the moving averages of batch norm, equally in all ranks.
 
-    An average of batch statistics moves linearly, so its mean over the ranks is what the mean of
-    their statistics would have moved it to.
+    The update is linear in the batch statistics, so the mean of the averages over the ranks is the
+    update with the mean of their statistics.
     """
     updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
     if backend.ranks == 1 or backend.runs_loop_on_device() or options.sync_batch_norm:
@@ -251,7 +249,7 @@ def _batch_norm_updates(options, backend) -> list:
 
 
 def _moving_averages() -> list:
-    """Returns the moving averages of batch norm that training updates, each once."""
+    """Returns the moving averages of batch norm that training updates, without duplicates."""
     updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
     return list(
         {update.updated_variable.op.name: update.updated_variable for update in updates}.values()

@@ -182,7 +182,7 @@ class Trainer:
             startup.warn_of_batch_norm(spec, options)
             initial = None
             if backend.restores and not resume_from:
-                initial = startup.initial_weights(self._config, spec)
+                initial = startup.initial_weights(self._config)
             loop.run(
                 step,
                 options=options,
@@ -216,7 +216,6 @@ class Trainer:
         step = train_step.build(
             batch["image"],
             batch["label"],
-            self._config.spec,
             self._config,
             classes=self._dataset.classes,
             backend=self._backend,

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.training import schedules
 from options.optimization import LEARNING_POLICIES
-from options.training import TrainingSpec
+from tests.small_steps import config_of
 from utils.compat import tf
 from utils.errors import OptionError
 
@@ -62,4 +62,4 @@ def _rate(arguments, global_step):
     if not is_supported(arguments):
         raise OptionError(f"{arguments}: no option of the project asks for this schedule.")
     del arguments["slow_start_burnin_type"]
-    return schedules.learning_rate(TrainingSpec.of(**arguments), global_step)
+    return schedules.learning_rate(config_of(**arguments), global_step)

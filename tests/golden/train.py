@@ -14,8 +14,9 @@ from core import network as networks
 from core.training import optimizers
 from core.training import step as train
 from deployment import backend
+from options.config import Config
 from options.device import DeviceOptions
-from options.training import TRAINING_RECORDS, TrainingSpec
+from options.training import TRAINING_RECORDS
 from tests.golden import logits as golden_logits
 from tests.golden import rules
 from utils.classes import ClassSet, default_names
@@ -31,7 +32,7 @@ _DROPOUT_SEED = 77
 def recompute(manifest: dict, folder: pathlib.Path) -> dict:
     """Returns the arrays of a manifest; see the package's docstring."""
     config = manifest["config"]
-    spec, training = options_of(config, folder)
+    options = options_of(config, folder)
     images = rules.images(config["images"], folder / "photos.npz")
     height, width = images.shape[1:3]
     num_classes = config.get("num_classes", golden_logits.DEFAULT_CLASSES)
@@ -43,8 +44,7 @@ def recompute(manifest: dict, folder: pathlib.Path) -> dict:
         step = train.build(
             tf.constant(images),
             tf.constant(labels),
-            spec,
-            training,
+            options,
             classes=ClassSet(default_names(num_classes), ignore_label=ignore_label),
             backend=backend.create(DeviceOptions(device="cpu")),
         )
@@ -52,11 +52,11 @@ def recompute(manifest: dict, folder: pathlib.Path) -> dict:
             session.run(tf.local_variables_initializer())
             golden_logits.load_weights(session, config.get("salt", ""))
             set_global_step(session, step.global_step, config.get("start_step", 0))
-            return _run(session, step, manifest, training.optimizer)
+            return _run(session, step, manifest, options.optimizer)
 
 
-def options_of(config: dict, folder: pathlib.Path) -> tuple:
-    """Returns (NetworkSpec, TrainingSpec) of a manifest's `config`.
+def options_of(config: dict, folder: pathlib.Path) -> Config:
+    """Returns the options of a manifest's `config`.
 
     Raises:
       OptionError: If a flag is no option, or refused.
@@ -68,7 +68,8 @@ def options_of(config: dict, folder: pathlib.Path) -> tuple:
     network = {name: value for name, value in flags.items() if name not in of_training}
     training = {name: value for name, value in flags.items() if name in of_training}
     spec = golden_logits.options_of(dict(config, flags=network), folder)
-    return spec, TrainingSpec.of(**training)
+    records = Config.create(TRAINING_RECORDS, training).records
+    return Config.of(*spec.records, *records.values())
 
 
 @contextlib.contextmanager
@@ -111,7 +112,7 @@ def _run(session, step, manifest, options) -> dict:
     network = _listed(variables, manifest, "model_variables")
     slots = _listed(variables, manifest, "momentum_slots")
 
-    train_logits, gradient_values = session.run([step.logits["merged"], trainable])
+    train_logits, gradient_values = session.run([step.logits, trainable])
     readings = [session.run(_step_fetches(step, manifest))]
     session.run(step.train_op)
     after1 = session.run(network)
@@ -153,7 +154,8 @@ def _listed(by_name, manifest, key) -> list:
 
 def _step_fetches(step, manifest) -> dict:
     """Returns the tensors that are read before each step."""
-    each = dict(zip(step.logits, tf.losses.get_losses()))
+    losses = tf.losses.get_losses()
+    each = {loss.op.name.split("/")[0][len("loss_") :]: loss for loss in losses}
     return {
         "step_loss": step.loss,
         "step_reg_loss": step.reg_loss,
@@ -164,7 +166,7 @@ def _step_fetches(step, manifest) -> dict:
 
 
 def _scale_of(loss_name: str) -> str:
-    """Returns the key of the logits of a loss, which the reference names after its scope."""
+    """Returns the name of the output of a loss, which the reference names after its scope."""
     scope = loss_name.split("/")[0]
     return "merged" if scope.endswith("merged_logits") else scope.rsplit("_", 1)[-1]
 

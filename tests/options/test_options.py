@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from options.config import Config
 from options.data import DataOptions
 from options.device import DeviceOptions
 from options.evaluation import EvalOptions
@@ -9,7 +10,7 @@ from options.export import ExportOptions
 from options.network import NETWORK_RECORDS, NetworkSpec
 from options.optimization import LossOptions, OptimizerOptions, ScheduleOptions
 from options.prediction import PredictOptions, VisOptions
-from options.training import TRAINING_RECORDS, TrainingSpec, TrainOptions
+from options.training import TRAINING_RECORDS, TrainOptions
 from tests import resources
 from tests.options.flags_of import accepted_flags
 from utils.errors import OptionError
@@ -105,13 +106,4 @@ def test_a_setting_that_cannot_work_is_refused(record, values, message):
 
 def test_a_slow_start_as_long_as_the_training_is_refused():
     with pytest.raises(OptionError, match="--slow_start_step=30000.*=30000"):
-        TrainingSpec.of(slow_start_step=30000)
-
-
-def test_a_training_is_made_of_names_and_of_its_dict():
-    training = TrainingSpec.of(train_batch_size=3, optimizer="sgd", label_weights=(1.0, 2.0))
-    assert training.train.train_batch_size == 3
-    assert training.optimizer.optimizer == "sgd"
-    assert TrainingSpec.from_dict(training.to_dict()) == training
-    with pytest.raises(OptionError, match="output_stride"):
-        TrainingSpec.of(output_stride=8)
+        Config.create(TRAINING_RECORDS, {"slow_start_step": 30000})

@@ -8,7 +8,6 @@ import numpy as np
 
 from core import layers
 from core import task as tasks
-from core.architectures import MERGED
 from core.training.step import TrainStep
 from utils.classes import ClassSet
 from utils.compat import tf
@@ -38,7 +37,7 @@ class LogImages(tf.train.SessionRunHook):
     def begin(self):
         """Builds the images; called before the graph is finalized."""
         labels = self._step.labels
-        predictions = self._task.decide_logits(self._step.logits[MERGED])
+        predictions = self._task.decide_logits(self._step.logits)
         if self._task.is_exclusive:
             predictions = predictions[..., None]
         predictions = layers.resize_nearest(predictions, layers.spatial_size(labels))

@@ -9,7 +9,7 @@ from core.training import step as train
 from deployment import backend as backends
 from options.device import DeviceOptions
 from options.network import NetworkSpec
-from options.training import TrainingSpec
+from tests.small_steps import config_of
 from utils.classes import ClassSet, default_names
 from utils.compat import slim, tf
 
@@ -89,8 +89,12 @@ def test_a_training_step_has_the_same_loss_with_and_without():
         step = train.build(
             tf.random.stateless_uniform([1, 33, 33, 3], [1, 2], 0.0, 255.0),
             tf.random.stateless_uniform([1, 33, 33, 1], [3, 4], 0, 5, tf.int32),
-            NetworkSpec.of(model_variant="resnet_v1_18", decoder_output_stride=(4,)),
-            TrainingSpec.of(gradient_checkpointing=gradient_checkpointing, base_learning_rate=0.1),
+            config_of(
+                model_variant="resnet_v1_18",
+                decoder_output_stride=(4,),
+                gradient_checkpointing=gradient_checkpointing,
+                base_learning_rate=0.1,
+            ),
             classes=ClassSet(default_names(5)),
             backend=backends.create(DeviceOptions(device="cpu")),
         )

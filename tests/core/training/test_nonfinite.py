@@ -54,7 +54,7 @@ def explanation(images, weight=1.0, alone=True):
         total_loss=loss + 0.0,
         images=given,
         labels=tf.placeholder(tf.int32, [2, 1, 1, 1]),
-        logits={},
+        logits=None,
         gradients=[(tf.gradients(loss, variable)[0], variable)],
         gradient_norm=None,
         bad_step=None,

@@ -5,9 +5,9 @@ import pytest
 
 from core.training import schedules
 from options.optimization import LEARNING_POLICIES
-from options.training import TrainingSpec
 from tests.golden import schedules as golden_schedules
 from tests.resources import golden_json
+from tests.small_steps import config_of
 from utils.compat import tf
 from utils.errors import OptionError
 
@@ -15,7 +15,7 @@ from utils.errors import OptionError
 def rate_at(step, **options):
     global_step = tf.constant(step, tf.int64)
     with tf.Session() as session:
-        return session.run(schedules.learning_rate(TrainingSpec.of(**options), global_step))
+        return session.run(schedules.learning_rate(config_of(**options), global_step))
 
 
 def test_all_schedules_equal_the_reference():
@@ -101,7 +101,7 @@ def test_the_flag_names_every_policy():
 
 @pytest.mark.parametrize("policy", LEARNING_POLICIES)
 def test_schedules_change_inside_a_loop_on_the_device(policy):
-    options = TrainingSpec.of(
+    options = config_of(
         learning_policy=policy,
         training_number_of_steps=10,
         learning_rate_decay_step=3,
@@ -127,7 +127,7 @@ def test_schedules_change_inside_a_loop_on_the_device(policy):
 
 def test_schedules_need_neither_float64_nor_python():
     for policy in ("poly", "step", "cosine"):
-        schedules.learning_rate(TrainingSpec.of(learning_policy=policy), tf.constant(0, tf.int64))
+        schedules.learning_rate(config_of(learning_policy=policy), tf.constant(0, tf.int64))
     operations = tf.get_default_graph().get_operations()
     assert not [op for op in operations for tensor in op.outputs if tensor.dtype == tf.float64]
     assert not [op for op in operations if "PyFunc" in op.type]

@@ -12,14 +12,13 @@ from core.training import step as train
 from deployment import backend as backends
 from deployment.devices.loss_scaling import LossScaling
 from options.device import DeviceOptions
-from options.network import NetworkSpec
-from options.training import TrainingSpec
+from tests.small_steps import config_of
 from utils.classes import ClassSet, default_names
 from utils.compat import slim, tf
 
 # Four blocks instead of seventeen: what is tested does not depend on the depth.
 BLOCKS = mobilenet_v2.BLOCKS[:4]
-MODEL = NetworkSpec.of(depth_multiplier=0.1, aspp_convs_filters=4, output_stride=8)
+MODEL = {"depth_multiplier": 0.1, "aspp_convs_filters": 4, "output_stride": 8}
 SIDE = 33
 STEPS = 2
 
@@ -50,8 +49,7 @@ def run(images=4, steps=STEPS, start=None, poison=None, device=None, **options):
         step = train.build(
             given,
             tf.constant(labels),
-            MODEL,
-            TrainingSpec.of(**settings),
+            config_of(**MODEL, **settings),
             classes=ClassSet(default_names(3)),
             backend=backend,
         )

@@ -13,8 +13,7 @@ from core.training import step
 from deployment import backend as backends
 from deployment.devices import gpu
 from options.device import DeviceOptions
-from options.network import NetworkSpec
-from options.training import TrainingSpec
+from tests.small_steps import config_of
 from utils import compat
 from utils.classes import ClassSet, default_names
 from utils.compat import tf
@@ -182,8 +181,13 @@ def _step(backend):
     return step.build(
         images,
         labels,
-        NetworkSpec.of(depth_multiplier=0.25, aspp_convs_filters=8),
-        TrainingSpec.of(fine_tune_batch_norm=True, seed=1, clip_gradient_norm=1.0),
+        config_of(
+            depth_multiplier=0.25,
+            aspp_convs_filters=8,
+            fine_tune_batch_norm=True,
+            seed=1,
+            clip_gradient_norm=1.0,
+        ),
         classes=ClassSet(default_names(5)),
         backend=backend,
     )

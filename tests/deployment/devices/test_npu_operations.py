@@ -10,10 +10,9 @@ import pytest
 import deployment.backend
 from core.training import step as train
 from options.device import DeviceOptions
-from options.network import NetworkSpec
-from options.training import TrainingSpec
 from tests.npu_adapter import importable
 from tests.npu_adapter import session as device
+from tests.small_steps import config_of
 from utils.classes import ClassSet, default_names
 from utils.compat import tf
 
@@ -77,15 +76,14 @@ def adapter(request, monkeypatch):
 def operations(network, training, steps_per_loop):
     """Returns all operations that a run of a training loop executes."""
     backend = deployment.backend.create(DeviceOptions(device="npu", loss_scale="none"))
-    training = TrainingSpec.of(fine_tune_batch_norm=True, **training)
-    count = 2 * training.train.accumulate_batches
+    config = config_of(fine_tune_batch_norm=True, **network, **training)
+    count = 2 * config.train.accumulate_batches
     with tf.Graph().as_default() as graph:
         tf.set_random_seed(1)
         step = train.build(
             tf.zeros([count, 33, 33, 3]),
             tf.zeros([count, 33, 33, 1], tf.int32),
-            NetworkSpec.of(**network),
-            training,
+            config,
             classes=ClassSet(default_names(3)),
             backend=backend,
         )

@@ -7,8 +7,7 @@ from core.training import step
 from deployment import backend as backends
 from deployment.devices import cpu
 from options.device import DeviceOptions
-from options.network import NetworkSpec
-from options.training import TrainingSpec
+from tests.small_steps import config_of
 from utils import compat
 from utils.classes import ClassSet, default_names
 from utils.compat import tf
@@ -65,8 +64,13 @@ def _build():
     return step.build(
         images,
         labels,
-        NetworkSpec.of(model_variant="resnet_v1_18", atrous_rates=(2,), aspp_convs_filters=8),
-        TrainingSpec.of(fine_tune_batch_norm=True, seed=1),
+        config_of(
+            model_variant="resnet_v1_18",
+            atrous_rates=(2,),
+            aspp_convs_filters=8,
+            fine_tune_batch_norm=True,
+            seed=1,
+        ),
         classes=ClassSet(default_names(5)),
         backend=_create("fp32"),
     )

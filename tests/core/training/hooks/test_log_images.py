@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from core.architectures import MERGED
 from core.training.hooks.log_images import LogImages
 from tests.small_losses import IGNORE, classes_of, random_logits
 from tests.small_steps import step_of
@@ -19,7 +18,7 @@ def images_of(folder, classes, labels, logits):
             tf.no_op(),
             images=tf.fill([1, *labels.shape[1:3], 3], 7.0),
             labels=tf.constant(labels),
-            logits={MERGED: tf.constant(logits)},
+            logits=tf.constant(logits),
         )
         with tf.train.SingularMonitoredSession(
             hooks=[LogImages(str(folder), step, 60, classes)]
