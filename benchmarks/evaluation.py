@@ -196,14 +196,13 @@ def _bare(prefix, spec, crop, backend):
     """Yields a function that runs the network once."""
     from core import network
     from core.checkpoints import restore as checkpoint
-    from core.training import step
     from utils.compat import tf
 
     with tf.Graph().as_default():
         # A variable, since TensorFlow would fold operations on constants.
         images = tf.Variable(tf.random.uniform([1, *crop, 3], 0, 255, seed=0), trainable=False)
         outputs = network.build(images, spec, _CLASSES, crop_size=crop).logits
-        restore = checkpoint.restore_op(prefix, step.network_variables())
+        restore = checkpoint.restore_op(prefix, network.variables())
         with tf.Session(config=backend.session_config()) as session:
             session.run([images.initializer, restore])
             for _ in range(3):
@@ -238,7 +237,6 @@ def _usual(prefix, spec, options, data_options, crop, backend) -> tuple:
     """Evaluates in the DeepLab family's formulation; returns seconds and CPU seconds."""
     from core import network
     from core.checkpoints import restore as checkpoint
-    from core.training import step
     from datasets.dataset import Dataset
     from utils.compat import tf
 
@@ -252,7 +250,7 @@ def _usual(prefix, spec, options, data_options, crop, backend) -> tuple:
         weights = tf.cast(tf.not_equal(labels, dataset.classes.ignore_label), tf.float32)
         labels = tf.where(weights > 0, labels, tf.zeros_like(labels))
         update = tf.metrics.mean_iou(labels, predictions, _CLASSES, weights=weights)[1]
-        restore = checkpoint.restore_op(prefix, step.network_variables())
+        restore = checkpoint.restore_op(prefix, network.variables())
         with tf.Session(config=backend.session_config()) as session:
             session.run([tf.local_variables_initializer(), restore])
             begin, processor = time.perf_counter(), time.process_time()

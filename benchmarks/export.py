@@ -177,7 +177,6 @@ def _checkpoint(options: ExportLatencyOptions, image: np.ndarray):
     from core import network
     from core.checkpoints import restore as checkpoint
     from core.export import graph
-    from core.training import step
     from deployment import backend as backends
     from utils.compat import tf
 
@@ -187,7 +186,7 @@ def _checkpoint(options: ExportLatencyOptions, image: np.ndarray):
     with contextlib.ExitStack() as stack:
         with tf.Graph().as_default() as whole:
             inputs, *outputs = graph.build_live(exported)
-            restore = checkpoint.restore_op(prefix, step.network_variables())
+            restore = checkpoint.restore_op(prefix, network.variables())
             live = stack.enter_context(tf.Session(graph=whole, config=config))
             live.run(restore)
         with tf.Graph().as_default() as part:
@@ -196,7 +195,7 @@ def _checkpoint(options: ExportLatencyOptions, image: np.ndarray):
             logits = network.build(
                 images, exported.spec, exported.classes.count, crop_size=exported.crop_size
             ).logits
-            restore = checkpoint.restore_op(prefix, step.network_variables())
+            restore = checkpoint.restore_op(prefix, network.variables())
             bare = stack.enter_context(tf.Session(graph=part, config=config))
             bare.run([images.initializer, restore])
         yield {

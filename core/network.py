@@ -45,6 +45,11 @@ def backbone(options: NetworkOptions) -> Backbone:
     )
 
 
+def variables() -> list:
+    """Returns the variables of the network in the default graph, without those of training."""
+    return slim.get_model_variables()
+
+
 def pad_color(spec: NetworkSpec) -> tuple[float, float, float]:
     """Returns the (red, green, blue) in 0..255 that images are padded with."""
     return backbone(spec.options).pad_color

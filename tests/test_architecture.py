@@ -210,6 +210,93 @@ def test_an_import_against_the_rule_is_found(file, line, name):
         assert forbidden_imports(file, ast.parse(text)) == [name]
 
 
+# The folders of core/ and its modules, from the bottom up: none imports what stands above it.
+CORE_LAYERS = (
+    {"layers"},
+    {"backbones", "architectures", "losses", "metrics", "task"},
+    {"network"},
+    {"checkpoints"},
+    {"runs"},
+    {"inference"},
+    {"evaluation", "export"},
+    {"training"},
+)
+
+
+def core_layer_of(module):
+    """Returns the number of the row above that a module belongs to; None outside of core/."""
+    parts = module.split(".")
+    if parts[0] != "core" or len(parts) == 1:
+        return None
+    (row,) = [number for number, row in enumerate(CORE_LAYERS) if parts[1] in row]
+    return row
+
+
+def upward_imports(file, tree):
+    """Returns what a file of core/ imports from above it."""
+    own = core_layer_of(module_of(file))
+    found = {name: core_layer_of(name) for name in imports_of(tree) if name in MODULES}
+    return sorted(name for name, row in found.items() if row is not None and row > own)
+
+
+CORE_FILES = [file for file in FILES if core_layer_of(module_of(file)) is not None]
+
+
+@pytest.mark.parametrize("file", CORE_FILES)
+def test_imports_inside_core_point_down(file):
+    assert upward_imports(file, TREES[file]) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("core/checkpoints/restore.py", "from core.training import step"),
+        ("core/losses/new.py", "from core import network"),
+        ("core/network.py", "from core.checkpoints import restore"),
+        ("core/evaluation/new.py", "import core.training.loop"),
+        ("core/layers/new.py", "from core import task"),
+    ],
+)
+def test_an_import_that_points_up_inside_core_is_found(file, line):
+    assert len(upward_imports(file, ast.parse(line))) == 1
+
+
+def circles(imports):
+    """Returns the circles of modules, each as a sorted list.
+
+    Args:
+      imports: Module -> the modules that it imports.
+    """
+    reached = {}
+    for module in imports:
+        ahead, seen = list(imports[module]), set()
+        while ahead:
+            name = ahead.pop()
+            if name not in seen:
+                seen.add(name)
+                ahead += imports.get(name, ())
+        reached[module] = seen
+    found = {
+        tuple(sorted(other for other in reached[module] if module in reached.get(other, ())))
+        for module in imports
+        if module in reached[module]
+    }
+    return sorted(list(circle) for circle in found)
+
+
+def test_a_circle_is_found():
+    imports = {"a": {"b"}, "b": {"c", "d"}, "c": {"a"}, "d": {"d"}, "e": {"a", "d"}}
+    assert circles(imports) == [["a", "b", "c"], ["d"]]
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    imports = {
+        module_of(file): {name for name in imports_of(tree) if name in MODULES}
+        for file, tree in TREES.items()
+    }
+    assert circles(imports) == []
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_a_module_says_what_it_is(file):
     docstring = ast.get_docstring(TREES[file])

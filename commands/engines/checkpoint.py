@@ -10,7 +10,6 @@ import common
 from core import network
 from core.checkpoints import files, names, restore
 from core.runs import records
-from core.training import step
 from options.config import Config
 from utils.compat import tf
 
@@ -45,7 +44,7 @@ def _fit(config: Config):
     options = config.checkpoint
     with tf.Graph().as_default():
         network.build(tf.zeros([1, 65, 65, 3]), config.spec, options.num_classes)
-        matched = restore.match(options.checkpoint_path, step.network_variables())
+        matched = restore.match(options.checkpoint_path, network.variables())
     print(matched.report())
     matched.raise_if_unexpected("Pass the options of the checkpoint's network.")
     print("Every variable of the network is in the checkpoint.")

@@ -16,11 +16,11 @@ from typing import Callable
 
 import numpy as np
 
+from core import network
 from core.checkpoints import restore as checkpoint
 from core.inference import tta
 from core.inference.predictor import Predictor
 from core.task import Task
-from core.training import step
 from deployment.backend import Backend
 from options.evaluation import EvalOptions
 from utils.classes import ClassSet
@@ -91,7 +91,7 @@ class Pass:
             prediction = tta.predict(batch["image"], member.spec, **self._network)
             fetches = self.fetches(batch, prediction)
             restore = checkpoint.restore_op(
-                member.checkpoint_path, step.network_variables(), averaged=member.averaged
+                member.checkpoint_path, network.variables(), averaged=member.averaged
             )
             graph.finalize()
             with self._session() as session:

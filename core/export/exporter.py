@@ -16,7 +16,7 @@ from core.checkpoints import restore as checkpoint
 from core.export import check, graph, metadata
 from core.export.artifact import Artifact, Job, Network
 from core.inference import resize
-from core.training import step
+from core.network import variables as network_variables
 from deployment.backend import Backend
 from options import export
 from utils import log, variants
@@ -161,9 +161,7 @@ def _freeze(network, path, export_options, samples, folder, backend) -> tuple:
     needed = {FORMATS[name].any_size for name in export_options.format}
     with tf.Graph().as_default() as live:
         inputs, *outputs = graph.build_live(network)
-        restore = checkpoint.restore_op(
-            path, step.network_variables(), averaged=export_options.use_ema
-        )
+        restore = checkpoint.restore_op(path, network_variables(), averaged=export_options.use_ema)
         if export_options.save_inference_graph:
             tf.io.write_graph(live.as_graph_def(add_shapes=True), folder, INFERENCE_GRAPH)
         with tf.Session(config=backend.session_config()) as session:

@@ -22,7 +22,6 @@ from core.checkpoints import restore as checkpoint
 from core.inference import tta
 from core.inference.windows import Windows, blended_rows
 from core.task import MULTICLASS, Task
-from core.training import step
 from options.network import NetworkSpec
 from utils import image_ops
 from utils.compat import tf
@@ -101,7 +100,7 @@ class Predictor:
             if self._windows is not None:
                 window = self._end(member.spec, self._windows.size)
             restore = checkpoint.restore_op(
-                member.checkpoint_path, step.network_variables(), averaged=member.averaged
+                member.checkpoint_path, network.variables(), averaged=member.averaged
             )
             graph.finalize()
         session = tf.Session(graph=graph, config=session_config)

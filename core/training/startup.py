@@ -10,7 +10,6 @@ from absl import logging
 
 from core import network
 from core.checkpoints import restore
-from core.training import step
 from deployment.backend import Backend
 from options.config import Config
 from options.network import NetworkSpec
@@ -67,7 +66,7 @@ def initial_weights(config: Config) -> restore.Match | None:
     architecture = network.architecture(config.spec)
     matched = restore.match_initial(
         options.tf_initial_checkpoint,
-        step.network_variables(),
+        network.variables(),
         architecture.last_layer_scopes(config.optimizer.last_layers_contain_logits_only),
         architecture.classifier_scopes,
         options.initialize_last_layer,
@@ -88,7 +87,7 @@ def describe(
       run: From `run_folder.describe_run`.
       backend: The started device.
     """
-    parameters = sum(variable.shape.num_elements() for variable in step.network_variables())
+    parameters = sum(variable.shape.num_elements() for variable in network.variables())
     images_per_step = options.images_per_step * backend.ranks
     logging.info(
         "%s at output stride %d, %s parameters.",

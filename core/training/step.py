@@ -254,8 +254,3 @@ def _moving_averages() -> list:
     return list(
         {update.updated_variable.op.name: update.updated_variable for update in updates}.values()
     )
-
-
-def network_variables() -> list:
-    """Returns the variables of the network, without the optimizer's and the global step."""
-    return slim.get_model_variables()

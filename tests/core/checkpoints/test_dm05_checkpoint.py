@@ -9,7 +9,6 @@ from PIL import Image
 from core import network
 from core.checkpoints import restore
 from core.inference import tta
-from core.training import step
 from options.network import NetworkSpec
 from tests.resources import data_folder, pretrained
 from utils.compat import tf
@@ -45,7 +44,7 @@ def options_at(output_stride):
 
 def test_all_variables_of_the_checkpoint_match_by_name_and_shape():
     network.build(tf.zeros([1, 257, 257, 3]), options_at(8), CLASSES, crop_size=(257, 257))
-    matched = restore.match(pretrained("deeplabv3_mnv2_dm05_pascal"), step.network_variables())
+    matched = restore.match(pretrained("deeplabv3_mnv2_dm05_pascal"), network.variables())
     matched.raise_if_unexpected("")
     assert len(matched.loaded) == 272
     assert matched.skipped == ("global_step",)
@@ -55,7 +54,7 @@ def test_all_variables_of_the_imagenet_checkpoint_but_its_last_layer_match():
     network.build(tf.zeros([1, 97, 97, 3]), NetworkSpec.of(), CLASSES, crop_size=(97, 97))
     matched = restore.match(
         pretrained("mobilenet_v2_1.0_224_imagenet"),
-        [variable for variable in step.network_variables() if "MobilenetV2/" in variable.name],
+        [variable for variable in network.variables() if "MobilenetV2/" in variable.name],
     )
     matched.raise_if_unexpected("")
     assert len(matched.loaded) == 255
@@ -163,7 +162,7 @@ def predicted_labels(setting, files):
 def restored_session():
     session = tf.Session()
     path = pretrained("deeplabv3_mnv2_dm05_pascal")
-    session.run(restore.restore_op(path, step.network_variables()))
+    session.run(restore.restore_op(path, network.variables()))
     return session
 
 
