@@ -9,9 +9,10 @@ from options.config import Config
 from options.inference import WindowOptions
 from options.network import NETWORK_OPTIONS
 from options.prediction import PredictOptions
+from options.task import TaskOptions
 
 # What chooses weights or changes a network.
-_OF_CHECKPOINTS = {"checkpoint", "use_ema", "change_network"}
+_OF_CHECKPOINTS = {"checkpoint", "use_ema", "change_network", "threshold"}
 
 
 def _check(config: Config):
@@ -36,6 +37,7 @@ VARIANTS = {
             PredictOptions,
             WindowOptions,
             *NETWORK_OPTIONS,
+            TaskOptions,
             shared.DATA_OF_PREDICTION,
             shared.DEVICE_OF_ONE_PROCESS,
         ),

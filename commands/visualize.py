@@ -7,6 +7,7 @@ from commands.command import USE, Command
 from options.config import Config
 from options.network import NETWORK_OPTIONS
 from options.prediction import VisOptions
+from options.task import TaskOptions
 
 
 def _check(config: Config):
@@ -29,6 +30,7 @@ VARIANTS = {
         takes=(
             VisOptions,
             *NETWORK_OPTIONS,
+            TaskOptions,
             shared.DATA_OF_PICTURES,
             shared.DEVICE_OF_ONE_PROCESS,
         ),

@@ -154,6 +154,17 @@ class Task(abc.ABC):
     def loss_at_chance(self, num_classes: int) -> float:
         """Returns the cross entropy per target of a network that knows nothing."""
 
+    def class_masks(self, labels: np.ndarray, num_classes: int) -> list:
+        """Returns where each class is set in an image's labels, bool [h, w] by class.
+
+        Args:
+          labels: Predicted labels, [h, w] or [h, w, classes].
+          num_classes: Number of classes.
+        """
+        if self.is_exclusive:
+            return [labels == label for label in range(num_classes)]
+        return [labels[..., label] == 1 for label in range(num_classes)]
+
     def label_shape(self, batch, height, width, num_classes: int) -> list:
         """Returns the shape of predicted labels."""
         return [batch, height, width] + [num_classes] * (not self.is_exclusive)
@@ -362,14 +373,19 @@ def of(classes: ClassSet) -> Task:
     return TASKS[classes.task]
 
 
-def resolve(options: TaskOptions, classes: ClassSet) -> ClassSet:
-    """Returns the classes with the task that the options name, by default their own.
+def resolve(options: TaskOptions, classes: ClassSet, of_network: str | None = None) -> ClassSet:
+    """Returns the classes with the task that the options name.
+
+    Args:
+      options: The options.
+      classes: The classes of the data.
+      of_network: The task of the network, if known: the default. Else it is that of the classes.
 
     Raises:
       OptionError: If labels of the data are of another kind, the number of classes does not fit, or
         a threshold has no effect.
     """
-    name = options.task or classes.task
+    name = options.task or of_network or classes.task
     task = TASKS[name]
     if task.is_exclusive != of(classes).is_exclusive:
         raise OptionError(

@@ -17,6 +17,9 @@ SUFFIXES = {
     "overlay": "_overlay.png",
     "prob": "_prob.npz",
 }
+# The kinds that hold class numbers. Where a pixel may have several classes, either of them stands
+# for one mask per class.
+MASKS = ("index", "palette")
 RLE = "rle"
 KINDS = (*SUFFIXES, RLE)
 
@@ -81,7 +84,7 @@ class PredictOptions(CheckpointOptions, ScaleOptions):
                 "--model is a network of its own, and --checkpoint_path or --checkpoint_dir names "
                 "another; pass one of them."
             )
-        masks = {"index", "palette"}.intersection(self.save)
+        masks = set(MASKS).intersection(self.save)
         if self.plain_names and len(masks) != 1:
             raise OptionError(
                 f"--plain_names gives one mask the name NAME.png, but --save={','.join(self.save)} "

@@ -38,6 +38,12 @@ def as_colors(array) -> tuple:
     return tuple(tuple(int(value) for value in color) for color in array)
 
 
+def task_of(content: dict) -> str | None:
+    """Returns the task in the result of `ClassSet.to_dict`, None where it is missing."""
+    task = content.get("task")
+    return _OLD_TASK_NAMES.get(task, task)
+
+
 @dataclasses.dataclass(frozen=True)
 class ClassSet:
     """Names, colours and labels of classes.
@@ -122,12 +128,11 @@ class ClassSet:
         if len(names) != count:
             raise ValueError(f"there are {len(names)} class_names, but num_classes is {count}")
         ignore_label = content.get("ignore_label")
-        task = content.get("task") or MULTICLASS
         return cls(
             tuple(names),
             content.get("colors") or None,
             None if ignore_label is None else int(ignore_label),
-            _OLD_TASK_NAMES.get(task, task),
+            task_of(content) or MULTICLASS,
             name=name,
         )
 

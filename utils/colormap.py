@@ -95,8 +95,9 @@ def colorize(label: np.ndarray, colors) -> np.ndarray:
     """Returns labels as colours.
 
     Args:
-      label: Integers [h, w]; every value must have a colour.
-      colors: [labels, 3], for example a map of this module or `DatasetInfo.colors`.
+      label: Integers [h, w], every value of which must have a colour; or [h, w, classes], where a
+        pixel gets the mean colour of the classes that are 1, and black without any.
+      colors: [labels, 3], for example a map of this module or `ClassSet.colors`.
 
     Returns:
       uint8 [h, w, 3].
@@ -105,6 +106,10 @@ def colorize(label: np.ndarray, colors) -> np.ndarray:
       ValueError: If a label has no colour.
     """
     colors = np.asarray(colors, np.uint8)
+    if label.ndim == 3:
+        is_set = label == 1
+        number = np.maximum(is_set.sum(axis=2, keepdims=True), 1)
+        return np.rint(is_set.astype(np.float32) @ colors / number).astype(np.uint8)
     if label.size and (label.min() < 0 or label.max() >= len(colors)):
         raise ValueError(
             f"the label holds values from {label.min()} to {label.max()}, but the map has "

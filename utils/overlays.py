@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from utils.colormap import colorize
+
 # Of a legend, in pixels.
 _ROW, _SWATCH, _MARGIN, _FONT_SIZE = 30, (36, 20), 12, 16
 _ROWS_PER_COLUMN = 32
@@ -15,23 +17,29 @@ _SIDE_OF_EDGE = 600
 def overlay(image, labels, colors, opacity: float = 0.55) -> np.ndarray:
     """Returns class colours over an image, at its size: uint8 [h, w, 3].
 
-    A class whose colour is black, such as VOC's background, leaves the image unchanged, since black
-    would only hide it. Edges between classes have the full colour, since a light tint alone is hard
-    to see on skin, grass or sky.
+    A class whose colour is black, such as VOC's background, leaves the image as it is: black would
+    only hide it. Where a coloured class meets another one, its edge has the full colour: on skin,
+    grass or sky a light tint alone is hard to see.
 
     Args:
       image: uint8 [h, w, 3].
-      labels: Integers [h, w], class ids.
+      labels: Integers: [h, w] of class ids, or [h, w, classes] of 0 and 1, where a pixel gets the
+        mean colour of its classes.
       colors: (red, green, blue) by class id.
       opacity: Of the colours, 0 to 1.
     """
     colors = np.asarray(colors, np.uint8)
-    # In units of 1/256, so that large photos need no floating-point copy.
+    painted = colorize(labels, colors)
+    # In 256ths, so that large photos need no floating-point copy.
     weights = np.where(colors.any(axis=1), round(256 * opacity), 0).astype(np.uint16)
-    weight = weights[labels]
-    weight[_edges(labels) & (weight > 0)] = 256
+    if labels.ndim == 3:
+        weight = (labels == 1) @ (weights > 0) * np.uint16(round(256 * opacity))
+        edges = np.any([_edges(labels[..., label]) for label in range(len(colors))], axis=0)
+    else:
+        weight, edges = weights[labels], _edges(labels)
+    weight[edges & (weight > 0)] = 256
     weight = weight[..., np.newaxis]
-    return ((image * (256 - weight) + colors[labels] * weight + 128) >> 8).astype(np.uint8)
+    return ((image * (256 - weight) + painted * weight + 128) >> 8).astype(np.uint8)
 
 
 def _edges(labels) -> np.ndarray:

@@ -11,6 +11,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from utils.colormap import colorize
+
 # Opacity of class colours over an image.
 _OPACITY = 0.65
 _WRONG = (235, 40, 70)
@@ -80,19 +82,12 @@ def panels(image, labels, predictions, *, colors, ignore_label: int) -> Panels:
 
 
 def _painted(image, labels, colors):
-    """Returns the colour of each pixel's class, or the mean colour of several classes.
-
-    A pixel without any class keeps the colour that it has in the image.
-    """
-    colors = np.asarray(colors, np.float32)
-    if labels.ndim == 2:
-        palette = np.zeros([max(256, len(colors)), 3], np.float32)
-        palette[: len(colors)] = colors
-        return palette[labels]
-    is_set = labels == 1
-    number = is_set.sum(axis=2, keepdims=True)
-    mean = is_set.astype(np.float32) @ colors / np.maximum(number, 1)
-    return np.where(number > 0, mean, image)
+    """Returns the colours of the classes; where a pixel has none of several, that of the image."""
+    if labels.ndim == 3:
+        return np.where(np.any(labels == 1, axis=2)[..., None], colorize(labels, colors), image)
+    palette = np.zeros([max(256, len(colors)), 3], np.float32)
+    palette[: len(colors)] = colors
+    return palette[labels]
 
 
 def overlay(image, labels, *, colors, ignore_label: int, longest_side: int) -> tuple:

@@ -9,7 +9,8 @@ import itertools
 from absl import logging
 
 from core.evaluation import select
-from core.inference import pipeline, segmenter, vis_files
+from core.inference import pipeline, segmenter
+from core.inference.writers import VisFiles
 from datasets.dataset import Dataset
 from datasets.files import photos
 from datasets.known import CITYSCAPES, CITYSCAPES_LABEL_IDS
@@ -37,7 +38,7 @@ def main(config: Config):
     dataset = Dataset.open(config.data, config.given)
     index = dataset.index(options.vis_split)
     classes = _classes(config, dataset.classes)
-    files = vis_files.VisFiles(options.vis_logdir, classes, raw=options.also_save_raw_predictions)
+    files = VisFiles(options.vis_logdir, classes, raw=options.also_save_raw_predictions)
     backend = backends.create(config.device)
     load = functools.partial(
         segmenter.load,

@@ -1,8 +1,8 @@
-"""Frozen graphs and SavedModels to answer with, ours and those of the DeepLab family.
+"""Predicts with frozen graphs and SavedModels, ours and those of the DeepLab family.
 
-Tensors of a frozen graph are found by the DeepLab family's names; those of a SavedModel by what
-they are, since signatures are named as everybody likes: images are the input of four dimensions,
-labels the output of whole numbers, probabilities the output of four dimensions.
+Tensors of a frozen graph are found by the DeepLab family's names; those of a SavedModel by their
+types, since names in signatures vary: images are the input of four dimensions, labels the integer
+output, probabilities the floating-point output of four dimensions.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 
 import numpy as np
 
+from options.task import TaskOptions
 from utils import image_ops
 from utils.compat import tf
 from utils.errors import UserError, reason_of
@@ -30,9 +31,8 @@ class ExportedModel:
 
     Attributes:
       path: The file or folder.
-      metadata: What travelled with it, a dict; empty for exports of others.
+      metadata: The metadata of the export, a dict; empty for exports of other programs.
       fixed_size: (height, width) that every image is padded to, None where any size can be.
-      num_classes: Number of classes, None where only labels come out and nothing says it.
     """
 
     def __init__(self, path: str, session_config=None):
@@ -58,35 +58,39 @@ class ExportedModel:
             raise
         sides = self._input.shape.as_list()[1:3]
         self.fixed_size = None if None in sides else tuple(sides)
-        self.num_classes = self._count_classes()
 
     @property
     def crop_size(self) -> tuple | None:
-        """Returns the (height, width) that the model pads images to, if it says so."""
+        """Returns the (height, width) that the model pads images to, None if unknown."""
         crop = self.metadata.get("inference", {}).get("crop_size")
         return None if crop is None else tuple(crop)
 
     @property
     def resizes(self) -> bool:
-        """Whether the model brings images of any size to the one that it needs."""
+        """Whether the model resizes images of any size to the one that it needs."""
         return bool(self.metadata.get("preprocessing", {}).get("resize"))
 
-    def _count_classes(self):
-        if self._probabilities is not None and self._probabilities.shape.as_list()[3]:
-            return self._probabilities.shape.as_list()[3]
-        return self.metadata.get("num_classes")
+    @property
+    def channels(self) -> int | None:
+        """Returns the number of probabilities per pixel, None where it has none."""
+        return None if self._probabilities is None else self._probabilities.shape.as_list()[3]
+
+    @property
+    def threshold(self) -> float:
+        """Returns what a probability must exceed, in tasks that have a threshold."""
+        return self.metadata.get("inference", {}).get("threshold", TaskOptions.threshold)
 
     @property
     def has_probabilities(self) -> bool:
-        """Whether the model says more than labels."""
+        """Whether the model returns more than labels."""
         return self._probabilities is not None
 
     def labels(self, image) -> np.ndarray:
-        """Returns the most probable class of each pixel, [h, w], of an image [h, w, 3], 0..255."""
+        """Returns the labels of an image [h, w, 3], 0..255: [h, w], or [h, w, classes]."""
         return self._run(self._labels, image)
 
     def probabilities(self, image) -> np.ndarray:
-        """Returns float32 [h, w, classes] of an image [h, w, 3] in 0..255, at its size.
+        """Returns float32 [h, w, channels] of an image [h, w, 3] in 0..255, at its size.
 
         Raises:
           UserError: If the model gives labels only.
@@ -125,7 +129,7 @@ def _load_frozen(path, unused_session):
         with open(path, "rb") as file:
             graph_def.ParseFromString(file.read())
         if not graph_def.node:
-            # Older protobufs find nothing wrong with many a file.
+            # Older protobufs accept many files that are no graphs.
             raise ValueError("it has no nodes")
         tf.import_graph_def(graph_def, name="")
     except OSError as error:
@@ -173,7 +177,9 @@ def _load_saved_model(path, session):
         images = [tensor for tensor in inputs if tensor.shape.ndims == 4]
         labels = [tensor for tensor in outputs if tensor.dtype.is_integer]
         if len(inputs) == 1 and images and labels:
-            scores = [tensor for tensor in outputs if tensor.shape.ndims == 4]
+            scores = [
+                tensor for tensor in outputs if tensor.shape.ndims == 4 and tensor.dtype.is_floating
+            ]
             return images[0], labels[0], scores[0] if scores else None
     raise UserError(
         f"--model={path} has no signature from images [n, h, w, 3] to labels; its signatures are "
@@ -182,7 +188,7 @@ def _load_saved_model(path, session):
 
 
 def _metadata(path, session) -> dict:
-    """Returns what travelled inside of a model or beside it."""
+    """Returns the metadata inside of a model or beside it."""
     inside = _tensor(_METADATA)
     if inside is not None:
         return json.loads(session.run(inside).decode("utf-8"))

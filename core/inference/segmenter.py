@@ -7,13 +7,13 @@
         result = network.segment(photos.read("street.jpg"))
         print(network.classes.names[result.labels[100, 200]])
 
-What a network sees of a photo, the way of DeepLab's demonstrations:
+How a photo gets to the size of a network, as in DeepLab's demonstrations:
 
 1. Where training resized images (`min_resize_value`), the photo is resized the same way.
 2. If it fits into the crop that the network was evaluated with, it is padded to that. It is never
-   enlarged. What comes out is what evaluation measures, bit for bit.
+   enlarged. The result is that of evaluation, bit for bit.
 3. Otherwise it is shrunk until it fits (a landscape crop is turned for a portrait photo), and the
-   probabilities are brought back to its size. Objects then have about the size that they had in
+   probabilities are resized to its size. Objects then have about the size that they had in
    training, which in a large photo they would not.
 
 With windows, or without a crop, nothing is shrunk: see `windows` and `predictor`.
@@ -27,28 +27,31 @@ from typing import NamedTuple
 import numpy as np
 
 import common
+from core import task as tasks
+from core.inference import classes as class_lists
 from core.inference import exported_model, resize, trained_networks, windows
 from core.inference.exported_model import ExportedModel
 from core.inference.trained_networks import Checkpoints, Exported
-from core.task import MULTICLASS
 from options.config import Config
 from options.data import DataOptions
 from options.inference import WindowOptions
 from options.network import NETWORK_OPTIONS
+from options.task import TaskOptions
 from utils import image_ops
-from utils.classes import ClassSet, default_names
+from utils.classes import ClassSet
 from utils.errors import UserError
 
 # What `load` takes from a config.
-RECORDS = (*NETWORK_OPTIONS, DataOptions, WindowOptions)
+RECORDS = (*NETWORK_OPTIONS, DataOptions, WindowOptions, TaskOptions)
 
 
 class Segmentation(NamedTuple):
-    """What a network says of a photo, at the photo's size.
+    """The prediction of a photo, at the photo's size.
 
     Attributes:
-      labels: The most probable class of each pixel, uint8 [h, w].
-      probabilities: float32 [h, w, classes], or None where they were not asked for.
+      labels: uint8: [h, w] of class ids, or [h, w, classes] of 0 and 1 where a pixel may have
+        several classes.
+      probabilities: float32 [h, w, channels] (`core.task`), or None where they were not asked for.
     """
 
     labels: np.ndarray
@@ -63,17 +66,27 @@ class Segmenter:
       description: What it is, plain values for JSON.
     """
 
-    def __init__(self, networks, classes: ClassSet, description: dict, resizer=None):
-        """Takes what it is made of.
+    def __init__(
+        self,
+        networks,
+        classes: ClassSet,
+        description: dict,
+        resizer=None,
+        threshold: float = TaskOptions.threshold,
+    ):
+        """Takes its parts.
 
         Args:
           networks: One of the classes of `trained_networks`.
           classes: The classes.
           description: What it is.
-          resizer: `resizing.RangeResizer`, or None.
+          resizer: `resize.RangeResizer`, or None.
+          threshold: What a probability must exceed, in tasks that have one.
         """
         self._networks = networks
         self._resizer = resizer
+        self._task = tasks.of(classes)
+        self._threshold = threshold
         self.classes = classes
         self.description = description
 
@@ -101,12 +114,14 @@ class Segmenter:
             return Segmentation(resize.nearest_labels_at(labels, size), None)
         scores = network.probabilities(seen)
         if not probabilities:
-            return Segmentation(resize.labels_at(scores, size, MULTICLASS), None)
+            labels = resize.labels_at(scores, size, self._task, self._threshold)
+            return Segmentation(labels, None)
         scores = resize.probabilities_at(scores, size)
-        return Segmentation(scores.argmax(2).astype(np.uint8), scores)
+        labels = self._task.decide_array(scores, self._threshold)
+        return Segmentation(labels.astype(np.uint8), scores)
 
     def _prepare(self, image):
-        """Returns the image as the network shall see it, and the network for its size."""
+        """Returns the image at the size that the network takes, and the network for this size."""
         crop = self._networks.crop_size
         size = image.shape[:2] if self._resizer is None else self._resizer.size(*image.shape[:2])
         if crop is not None and (size[0] > crop[0] or size[1] > crop[1]):
@@ -168,12 +183,20 @@ def load(
         _refuse_for_exported(sources[0], config, scales, flip, use_ema)
         return _load_exported(sources[0], (classes, usual_classes), config, session_config)
     found = trained_networks.find(sources, config, change_network, use_ema)
+    first = found[0]
+    chosen = class_lists.choose(
+        first.channels,
+        named=classes,
+        saved=first.saved.run,
+        usual=usual_classes,
+        options=_task_options(first.config),
+    )
     return _of_checkpoints(
         found,
-        _classes(found[0].num_classes, classes, found[0].saved.run, usual_classes),
+        chosen,
         scales=tuple(scales),
         flip=flip,
-        windows=windows.of(found[0].config),
+        windows=windows.of(first.config),
         session_config=session_config,
     )
 
@@ -185,6 +208,7 @@ def _refuse_for_exported(path, config, scales, flip, use_ema):
         "add_flipped_images": flip,
         "use_ema": use_ema,
         "window_size": windows.of(config) is not None,
+        "threshold": _task_options(config).threshold != TaskOptions.threshold,
     }
     given = [name for name, is_set in decided.items() if is_set]
     common.refuse_given(given, decided, f"on {path}, which is used as it was exported")
@@ -200,10 +224,12 @@ def _load_exported(path, classes, config, session_config):
 
 
 def _of_checkpoints(found, classes, **settings):
-    data = found[0].config.data
+    data, threshold = found[0].config.data, _task_options(found[0].config).threshold
     networks = Checkpoints(
         [item.member for item in found],
         num_classes=classes.count,
+        task=tasks.of(classes),
+        threshold=threshold,
         crop_size=data.eval_size,
         **settings,
     )
@@ -224,7 +250,7 @@ def _of_checkpoints(found, classes, **settings):
         "crop_size": networks.crop_size and list(networks.crop_size),
         "windows": settings["windows"] and dataclasses.asdict(settings["windows"]),
     }
-    return Segmenter(networks, classes, description, resizer)
+    return Segmenter(networks, classes, description, resizer, threshold)
 
 
 def _of_exported(model, classes, config):
@@ -238,30 +264,15 @@ def _of_exported(model, classes, config):
         "crop_size": networks.crop_size and list(networks.crop_size),
     }
     named, usual = classes
-    classes = _classes(model.num_classes, named, model.metadata, usual)
-    return Segmenter(networks, classes, description)
+    chosen = class_lists.choose(
+        model.channels,
+        named=named,
+        saved=model.metadata,
+        usual=usual,
+        options=_task_options(config),
+    )
+    return Segmenter(networks, chosen, description, threshold=model.threshold)
 
 
-def _classes(count: int | None, named, saved: dict, usual) -> ClassSet:
-    """Returns the classes: those named, else those saved with the network, else the usual ones.
-
-    Raises:
-      UserError: If the number of classes is not known, or another one than named.
-    """
-    if named is not None:
-        if count is not None and count != named.count:
-            raise UserError(
-                f"the model predicts {count} classes, but {named.count} are named; pass the "
-                "--dataset, --dataset_dir or --num_classes that it was trained with."
-            )
-        return named
-    if saved.get("class_names"):
-        return ClassSet.from_dict(saved, saved.get("dataset") or "")
-    if count is None:
-        raise UserError(
-            "nothing says how many classes the model has; pass --num_classes, or --dataset_dir "
-            "with the dataset.json that it was trained with."
-        )
-    if usual is not None and usual.count == count:
-        return usual
-    return ClassSet(default_names(count))
+def _task_options(config: Config) -> TaskOptions:
+    return config.records.get(TaskOptions.SECTION) or TaskOptions()

@@ -1,4 +1,4 @@
-"""What a segmenter asks: checkpoints or an exported model, for images of one or another crop."""
+"""The networks of a segmenter: checkpoints or an exported model, for crops of any orientation."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ class Trained:
     config: Config
 
     @property
-    def num_classes(self) -> int | None:
-        """Number of classes, None if neither the options nor the checkpoint say it."""
+    def channels(self) -> int | None:
+        """Outputs per pixel, None if unknown."""
         classifier = network.architecture(self.member.spec).classifier
-        held = restore.num_outputs(self.member.checkpoint_path, classifier)
-        return self.saved.run.get("num_classes") if held is None else held
+        return restore.num_outputs(self.member.checkpoint_path, classifier)
 
 
 def find(sources, config: Config, change_network: bool, averaged: bool = False) -> list:
@@ -72,9 +71,9 @@ def _check_alike(found: list):
 
 def _compared(first: Trained, other: Trained):
     """Yields (what, value, value) of what two checkpoints must have in common, where known."""
-    yield "numbers of classes", first.num_classes, other.num_classes
+    yield "outputs per pixel", first.channels, other.channels
     pairs = [
-        (first.saved.run, other.saved.run, ["class_names"]),
+        (first.saved.run, other.saved.run, ["class_names", "task"]),
         (first.saved.values(), other.saved.values(), sorted(saved_options.DATA_OF_THE_NETWORK)),
     ]
     for mine, theirs, names in pairs:
@@ -94,14 +93,13 @@ class Checkpoints:
 
     has_probabilities = True
 
-    def __init__(self, members, *, num_classes: int, crop_size, windows=None, **settings):
+    def __init__(self, members, *, crop_size, windows=None, **settings):
         """Builds the network for its crop; the turned one is built when a photo needs it.
 
         Args:
           members: The networks.
-          num_classes: Number of classes.
           crop_size: (height, width), or None; windows take its place.
-          windows: `core.windows.Windows`, or None.
+          windows: `core.inference.windows.Windows`, or None.
           **settings: Further arguments of `Predictor`.
 
         Raises:
@@ -111,14 +109,12 @@ class Checkpoints:
         self.can_turn = all(
             network.architecture(member.spec).can_turn(member.spec) for member in members
         )
-        self._make = lambda crop: Predictor(
-            members, num_classes=num_classes, crop_size=crop, windows=windows, **settings
-        )
+        self._make = lambda crop: Predictor(members, crop_size=crop, windows=windows, **settings)
         self._predictors = {}
         self.for_crop(self.crop_size)
 
     def for_crop(self, crop_size) -> Predictor:
-        """Returns what predicts images that are padded to a crop."""
+        """Returns the predictor for images that are padded to a crop."""
         if crop_size not in self._predictors:
             self._predictors[crop_size] = self._make(crop_size)
         return self._predictors[crop_size]
@@ -139,13 +135,13 @@ class Exported:
 
         Args:
           model: The model.
-          crop_size: (height, width) that images must fit into, where the model does not say it.
+          crop_size: (height, width) that images must fit into, where the model stores none.
         """
         self._model = model
         self.has_probabilities = model.has_probabilities
         self.crop_size = model.fixed_size or model.crop_size or crop_size
         if model.resizes:
-            # It takes images of any size to the one that it needs.
+            # It resizes images of any size itself.
             self.crop_size = None
 
     def for_crop(self, unused_crop_size) -> ExportedModel:

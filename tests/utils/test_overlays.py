@@ -38,3 +38,18 @@ def test_a_legend_shows_every_colour():
     legend = overlays.legend([("road", (1, 2, 3)), ("car", (200, 0, 0))])
     colors = {color for _, color in legend.getcolors(1 << 16)}
     assert {(1, 2, 3), (200, 0, 0)} <= colors
+
+
+def test_an_overlay_of_several_classes_mixes_their_colours():
+    image = np.full([5, 9, 3], 100, np.uint8)
+    labels = np.zeros([5, 9, 3], np.uint8)
+    labels[:, 3:, 0] = 1
+    labels[:, 6:, 1] = 1
+    labels[..., 2] = 1
+    colors = [(200, 0, 0), (0, 200, 0), (0, 0, 0)]
+    drawn = overlays.overlay(image, labels, colors, opacity=0.5)
+    assert (drawn[:, :2] == 100).all()
+    assert (drawn[:, 4] == (100, 50, 50)).all()
+    assert (drawn[:, 8] == (84, 84, 50)).all()
+    # Edges have the full colour.
+    assert (drawn[:, 3] == (100, 0, 0)).all()

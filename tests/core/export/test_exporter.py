@@ -10,6 +10,7 @@ import pytest
 
 from core.export import exporter, graph
 from core.export.artifact import Network
+from core.inference import segmenter
 from core.inference.predictor import Member, Predictor
 from deployment import backend as backends
 from options.device import DeviceOptions
@@ -82,6 +83,14 @@ def test_every_format_agrees_with_the_checkpoint(task, tmp_path):
     decided = network.task.decide_array(probabilities, threshold)
     assert 0 < decided.mean() < 1
     assert np.mean(labels == decided) > 0.999
+    for name in ("net.pb", "net_savedmodel"):
+        with segmenter.load(str(tmp_path / "out" / name)) as loaded:
+            assert loaded.classes == network.classes
+            result = loaded.segment(images.images[0], probabilities=True)
+            only_labels = loaded.segment(images.images[0]).labels
+        assert np.mean(result.labels == labels) > 0.999
+        np.testing.assert_array_equal(only_labels, labels)
+        np.testing.assert_allclose(result.probabilities, probabilities, atol=1e-5)
     assert not [name for name in os.listdir(str(tmp_path / "out")) if name.startswith(".")]
 
 

@@ -196,3 +196,26 @@ def test_another_network_or_none_is_a_sentence(bare, tmp_path):
         segmenter.load(str(tmp_path / "model.ckpt-7"))
     with pytest.raises(UserError, match="holds no checkpoint"):
         segmenter.load(str(tmp_path))
+
+
+@pytest.mark.parametrize(("task", "channels"), [("binary", 1), ("multilabel", 3)])
+def test_labels_are_those_of_the_saved_task(tmp_path_factory, task, channels):
+    folder = tmp_path_factory.mktemp(task)
+    save_checkpoint(folder, channels, factor=10.0)
+    names = NAMES[: max(2, channels)]
+    run = {"class_names": names, "num_classes": len(names), "task": task}
+    sections = {"model": SMALL, "data": DataOptions(eval_crop_size=CROP), "run": run}
+    common.save_options(str(folder), sections)
+    image = _image(60, 90)
+    with segmenter.load(str(folder)) as network:
+        scores = network.segment(image, probabilities=True).probabilities
+    assert scores.shape == (60, 90, channels)
+    threshold = float(np.median(scores))
+    with segmenter.load(str(folder), config=_given(threshold=threshold)) as network:
+        result = network.segment(image, probabilities=True)
+        labels = network.segment(image).labels
+        assert network.classes.task == task
+    assert labels.dtype == np.uint8
+    assert 0 < labels.mean() < 1
+    np.testing.assert_array_equal(result.labels, labels)
+    np.testing.assert_array_equal(labels, (scores > threshold).reshape(labels.shape))

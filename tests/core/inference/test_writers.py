@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.inference.writers import PredictionFiles, read_probabilities
+from core.inference.writers import PredictionFiles, VisFiles, read_probabilities
 from options.prediction import KINDS
 from tests.small_data import pixels
 from utils import colormap
@@ -139,3 +139,66 @@ def test_a_full_disk_is_a_sentence_and_leaves_no_part_of_a_file(tmp_path, monkey
     with pytest.raises(UserError, match=r"a_index.png: No space left on device"):
         files.write("a", IMAGE, LABELS)
     assert os.listdir(str(tmp_path)) == []
+
+
+LABEL_SETS = np.stack([LABELS > 0, LABELS == 1, np.ones_like(LABELS)], axis=2).astype(np.uint8)
+LABEL_CLASSES = ClassSet(
+    ["sky", "road/wet", "overlay"], [(0, 0, 0), (10, 20, 30), (255, 0, 9)], task="multilabel"
+)
+
+
+def test_where_a_pixel_may_have_several_classes_each_has_a_mask(tmp_path):
+    kinds = ["palette", "index", "overlay", "rle"]
+    with PredictionFiles(str(tmp_path), kinds, LABEL_CLASSES) as files:
+        files.open(keep=False)
+        files.write("a", IMAGE, LABEL_SETS)
+    stems = ["sky", "road_wet", "overlay_2"]
+    others = ["a_overlay.png", "classes.json", "legend.png", "rle.csv"]
+    names = [f"a_{stem}.png" for stem in stems]
+    assert sorted(os.listdir(str(tmp_path))) == sorted([*names, *others])
+    for label, stem in enumerate(stems):
+        with Image.open(tmp_path / f"a_{stem}.png") as mask:
+            np.testing.assert_array_equal(mask, LABEL_SETS[..., label])
+            assert tuple(mask.getpalette()[3:6]) == LABEL_CLASSES.colors[label]
+    (header, row) = _rows(tmp_path)
+    assert header[3:] == list(LABEL_CLASSES.names)
+    for label in range(3):
+        mask = run_lengths.decode(row[3 + label], 20, 30)
+        np.testing.assert_array_equal(mask, LABEL_SETS[..., label])
+
+
+def test_probabilities_of_a_binary_task_are_those_of_the_object(tmp_path):
+    classes = ClassSet(["rock", "salt"], task="binary")
+    labels, probabilities = (LABELS > 0).astype(np.uint8), np.full([20, 30, 1], 0.25, np.float32)
+    with PredictionFiles(str(tmp_path), ["prob", "index", "rle"], classes) as files:
+        files.open(keep=False)
+        files.write("a", IMAGE, labels, probabilities)
+    with np.load(str(tmp_path / "a_prob.npz")) as archive:
+        assert list(archive["class_names"]) == ["salt"]
+        assert archive["probabilities"].shape == (20, 30, 1)
+    with Image.open(tmp_path / "a_index.png") as mask:
+        np.testing.assert_array_equal(mask, labels)
+    assert _rows(tmp_path)[0][3:] == ["rock", "salt"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "settings", "flag"),
+    [
+        (LABEL_CLASSES, {"plain_names": True}, "--plain_names"),
+        (LABEL_CLASSES.with_mask_values([1, 2, 3]), {}, "--label_ids"),
+    ],
+)
+def test_one_mask_of_several_classes_is_refused(tmp_path, classes, settings, flag):
+    with pytest.raises(OptionError, match=flag):
+        PredictionFiles(str(tmp_path), ["index"], classes, **settings)
+
+
+def test_pictures_of_several_classes_have_their_mean_colour(tmp_path):
+    files = VisFiles(str(tmp_path), LABEL_CLASSES, raw=True)
+    files.write(3, "day/a.jpg", IMAGE, LABEL_SETS)
+    with Image.open(tmp_path / "segmentation_results" / "000003_prediction.png") as picture:
+        colors = np.asarray(picture)
+    assert set(map(tuple, colors[LABELS == 0])) == {(255, 0, 9)}
+    assert set(map(tuple, colors[LABELS == 2])) == {(128, 0, 4)}
+    raw = os.listdir(str(tmp_path / "raw_segmentation_results"))
+    assert sorted(raw) == ["a_overlay_2.png", "a_road_wet.png", "a_sky.png"]
