@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from commands import shared
 from commands.command import TOOLS, Command
+from options.device import DeviceOptions
 from options.tools import DoctorOptions
 
 VARIANTS = {
@@ -16,7 +17,7 @@ VARIANTS = {
             "--device=auto",
             "--device=npu --dataset_dir=RECORDS --tf_initial_checkpoint=pretrained/model.ckpt",
         ),
-        takes=(DoctorOptions, shared.DATA_OF_CHECKS, shared.DEVICE_OF_CHECKS),
+        takes=(DoctorOptions, shared.DATA_OF_CHECKS, DeviceOptions, shared.RANKS_OF_CHECKS),
         groups=(("Checked", ("device", "dataset_dir", "tf_initial_checkpoint")),),
         engine="commands.engines.doctor",
     )

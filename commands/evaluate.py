@@ -35,6 +35,7 @@ VARIANTS = {
             *NETWORK_OPTIONS,
             shared.DATA_OF_EVALUATION,
             shared.DEVICE_OF_EVALUATION,
+            shared.RANKS_OF_EVALUATION,
         ),
         groups=(
             ("Checkpoint", ("checkpoint_dir", "checkpoint", "checkpoint_path", "use_ema")),

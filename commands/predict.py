@@ -39,7 +39,7 @@ VARIANTS = {
             *NETWORK_OPTIONS,
             TaskOptions,
             shared.DATA_OF_PREDICTION,
-            shared.DEVICE_OF_ONE_PROCESS,
+            shared.DEVICE_OF_EVALUATION,
         ),
         groups=(
             ("Photos and results", ("input", "output_dir", "save", "skip_existing", "overwrite")),

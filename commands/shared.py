@@ -7,6 +7,7 @@ from options import saved
 from options.config import Config
 from options.data import DataOptions
 from options.device import DeviceOptions
+from options.ranks import RankOptions
 from utils.errors import OptionError
 
 # Which records, and the classes of those that no dataset.json describes.
@@ -29,16 +30,11 @@ DATA_OF_PREDICTION = only(DataOptions, *_CLASSES, *_RESIZING, "eval_crop_size", 
 DATA_OF_PICTURES = only(DataOptions, *_CLASSES, *_RESIZING, "eval_crop_size")
 DATA_OF_CHECKS = only(DataOptions, *_CLASSES, "on_bad_record", "max_bad_records")
 
-# Flags of a device that have an effect only where a network learns, and only between ranks.
-_LEARNING = ("loss_scale", "all_reduce_bucket_mb", "check_weights_steps")
-_RANKS = ("rank", "all_reduce_by", "join_timeout_secs", "rank_timeout_secs")
-
-DEVICE_OF_TRAINING = DeviceOptions
-DEVICE_OF_CHECKS = without(DeviceOptions, "check_weights_steps")
-DEVICE_OF_EVALUATION = without(DeviceOptions, *_LEARNING)
-DEVICE_OF_ONE_PROCESS = without(DeviceOptions, *_LEARNING, *_RANKS)
-# An export computes in fp32.
-DEVICE_OF_EXPORT = without(DeviceOptions, *_LEARNING, *_RANKS, "precision_mode")
+# Loss scaling and gradients exist in training only; an export computes in fp32.
+DEVICE_OF_EVALUATION = without(DeviceOptions, "loss_scale")
+DEVICE_OF_EXPORT = without(DeviceOptions, "loss_scale", "precision_mode")
+RANKS_OF_EVALUATION = without(RankOptions, "all_reduce_bucket_mb", "check_weights_steps")
+RANKS_OF_CHECKS = without(RankOptions, "check_weights_steps")
 
 # Groups of `--help`.
 NETWORK_GROUP = (

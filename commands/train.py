@@ -6,8 +6,10 @@ from commands import shared
 from commands.command import TRAINING, Command, only
 from options.command import CommandOptions
 from options.config import Config
+from options.device import DeviceOptions
 from options.evaluation import EvalOptions
 from options.network import NETWORK_OPTIONS
+from options.ranks import RankOptions
 from options.training import TRAINING_RECORDS
 
 
@@ -40,7 +42,8 @@ VARIANTS = {
                 "calibration_bins",
             ),
             shared.DATA_OF_TRAINING,
-            shared.DEVICE_OF_TRAINING,
+            DeviceOptions,
+            RankOptions,
         ),
         groups=(
             ("Data", ("dataset_dir", "train_split", "train_crop_size")),

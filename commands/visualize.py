@@ -32,7 +32,7 @@ VARIANTS = {
             *NETWORK_OPTIONS,
             TaskOptions,
             shared.DATA_OF_PICTURES,
-            shared.DEVICE_OF_ONE_PROCESS,
+            shared.DEVICE_OF_EVALUATION,
         ),
         groups=(
             ("Checkpoint", ("checkpoint_dir", "checkpoint", "checkpoint_path")),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from deployment import devices
 from deployment.ranks.single_process import SingleProcess
 from options.device import DeviceOptions
+from options.ranks import RankOptions
 from utils import variants
 from utils.compat import tf
 from utils.errors import OptionError
@@ -183,8 +184,13 @@ class Backend:
         self.group.raise_failure()
 
 
-def create(options: DeviceOptions) -> Backend:
+def create(options: DeviceOptions, ranks: RankOptions | None = None) -> Backend:
     """Returns the backend of a device.
+
+    Args:
+      options: The device's options.
+      ranks: The options of processes that run together, which are connected when this returns;
+        None for a process by itself.
 
     Raises:
       OptionError: If the device is unknown or not on this machine, or an option has no effect on
@@ -194,8 +200,9 @@ def create(options: DeviceOptions) -> Backend:
     known = variants.collect(devices)
     name = _best_device(known) if options.device == "auto" else options.device
     device = variants.lookup(known, name, "--device")
-    _check_flags(options, name, known)
-    backend = device.create(options)
+    for record in filter(None, (options, ranks)):
+        _check_flags(record, name, known)
+    backend = device.create(options, ranks)
     backend.check_precision()
     return backend
 
@@ -206,14 +213,13 @@ def _best_device(known: dict) -> str:
     return next(name for name in ordered if known[name].is_available())
 
 
-def _check_flags(options: DeviceOptions, name: str, known: dict):
+def _check_flags(record: DeviceOptions | RankOptions, name: str, known: dict):
     """Raises OptionError if an option of other devices differs from its default."""
-    defaults = DeviceOptions()
-    special = {flag for device in known.values() for flag in device.flags}
-    for flag in sorted(special.difference(known[name].flags)):
-        if getattr(options, flag) != getattr(defaults, flag):
-            others = sorted(other for other in known if flag in known[other].flags)
+    defaults = type(record)()
+    for flag in record.names():
+        owners = sorted(device for device in known if flag in known[device].flags)
+        if owners and name not in owners and getattr(record, flag) != getattr(defaults, flag):
             raise OptionError(
-                f"--{flag} has an effect on {' and '.join(others)} only, but the device is {name}; "
+                f"--{flag} has an effect on {' and '.join(owners)} only, but the device is {name}; "
                 "remove the flag."
             )

@@ -10,6 +10,7 @@ import pytest
 import common
 from commands.engines import doctor_tensorflow, machine
 from options.device import DeviceOptions
+from options.ranks import RankOptions
 from tests import small_data
 from tests.npu_adapter import session as device
 from utils import compat
@@ -76,7 +77,7 @@ def test_adapter_and_rank_table_are_looked_at(monkeypatch):
     monkeypatch.setenv("RANK_TABLE_FILE", str(ROOT / "scripts" / "8p.json"))
     found = {
         finding.what: finding
-        for finding in machine.ascend(DeviceOptions(), doctor_tensorflow.adapter)
+        for finding in machine.ascend(DeviceOptions(), RankOptions(), doctor_tensorflow.adapter)
     }
     assert found["CANN"].remedy == ""
     assert "npu_bridge" in found["adapter"].result

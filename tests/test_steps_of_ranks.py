@@ -1,6 +1,7 @@
 """Two ranks take the steps of one process that has the batches of both, and count the same."""
 
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -84,17 +85,24 @@ def test_a_run_goes_on_with_another_number_of_ranks(tmp_path, records, start):
     np.testing.assert_allclose(continued, whole, rtol=_ROUNDING)
 
 
-def test_two_ranks_count_the_same_confusion_matrix(tmp_path, records, start):
-    checkpoint = start.split("=")[1]
+def test_two_ranks_count_the_same_confusion_matrix_of_each_checkpoint(tmp_path, records, start):
+    run = pathlib.Path(start.split("=")[1]).parent
+    for number in (1, 2):
+        for path in run.glob("model.ckpt-1.*"):
+            target = tmp_path / path.name.replace("-1.", f"-{number}.")
+            target.write_bytes(path.read_bytes())
+    (tmp_path / "options.json").write_bytes((run / "options.json").read_bytes())
 
-    def confusion(ranks):
+    def confusions(ranks):
         folder = tmp_path / str(ranks)
         command = [sys.executable, "-m", "deployment.launch", "--device=cpu", f"--devices={ranks}"]
-        command += [f"--rank_logs={folder}", "--", "eval.py", f"--checkpoint_path={checkpoint}"]
+        command += [f"--rank_logs={folder}", "--", "eval.py", f"--checkpoint_dir={tmp_path}"]
         command += [f"--dataset_dir={records}", "--eval_crop_size=65,65", "--device=cpu"]
-        command += [f"--eval_logdir={folder}"]
+        command += [f"--eval_logdir={folder}", "--checkpoint=all"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
-        return (folder / "confusion_matrix.csv").read_text()
+        found = sorted(folder.glob("model.ckpt-*/confusion_matrix.csv"))
+        assert len(found) == 2
+        return [path.read_text() for path in found]
 
-    assert confusion(2) == confusion(1)
+    assert confusions(2) == confusions(1)

@@ -28,7 +28,7 @@ def main(config: Config):
         checks = importlib.import_module(_WITH_TENSORFLOW)
         findings += checks.check(config)
         check_adapter, check_gpus = checks.adapter, checks.gpus
-    findings += machine.ascend(config.device, check_adapter)
+    findings += machine.ascend(config.device, config.ranks, check_adapter)
     findings += machine.nvidia(config.device, check_gpus)
     _show(findings)
     if any(finding.is_failure for finding in findings):

@@ -16,7 +16,7 @@ from utils.errors import UserError
 
 def check(config: Config) -> list:
     """Returns what was found."""
-    findings = _device(config.device)
+    findings = _device(config.device, config.ranks)
     if config.data.dataset_dir is not None:
         findings += _data(config)
     if config.doctor.tf_initial_checkpoint is not None:
@@ -24,10 +24,10 @@ def check(config: Config) -> list:
     return findings
 
 
-def _device(options) -> list:
+def _device(options, ranks) -> list:
     what = f"--device={options.device}"
     try:
-        chosen = backend.create(options)
+        chosen = backend.create(options, ranks)
     except UserError as error:
         return [Finding(what, "cannot be used", str(error))]
     ranks = f", rank {chosen.rank} of {chosen.ranks}" if chosen.ranks > 1 else ""

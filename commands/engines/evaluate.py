@@ -34,18 +34,28 @@ def main(config: Config) -> dict:
       UserError: If the checkpoint, the data or the folder cannot be used.
     """
     logging.set_verbosity(logging.INFO if config.command.debug else logging.WARNING)
+    # Once: a process can belong to a group of ranks only once.
+    backend = backends.create(config.device, config.ranks)
+    try:
+        backend.start()
+        return _main(config, backend)
+    finally:
+        backend.stop()
+
+
+def _main(config: Config, backend) -> dict:
     options = config.evaluation
     folder = options.folders()[0]
     logdir = options.eval_logdir or os.path.join(folder, "eval")
     if options.watches:
-        return _watch(config, folder, logdir)
+        return _watch(config, folder, logdir, backend)
     if options.checkpoint_path:
-        return _evaluate(config, options.checkpoint_path, logdir)
+        return _evaluate(config, options.checkpoint_path, logdir, backend)
     chosen = select.chosen(folder, options.checkpoint)
     if len(chosen) == 1:
-        return _evaluate(config, chosen, logdir)
+        return _evaluate(config, chosen, logdir, backend)
     for prefix in chosen:
-        summary = _evaluate(config, [prefix], results.folder_of(logdir, prefix))
+        summary = _evaluate(config, [prefix], results.folder_of(logdir, prefix), backend)
         results.append_history(logdir, summary)
     return summary
 
@@ -57,7 +67,7 @@ def _join(config: Config, folder: str) -> tuple:
     return windows.with_whole_images(joined), saved
 
 
-def _watch(config: Config, folder: str, logdir: str) -> dict:
+def _watch(config: Config, folder: str, logdir: str, backend) -> dict:
     """Evaluates each newest checkpoint while a training writes them; returns the last summary."""
     options = config.evaluation
     found = select.new_checkpoints(
@@ -66,7 +76,7 @@ def _watch(config: Config, folder: str, logdir: str) -> dict:
     summary, number = None, 0
     for prefix in found:
         try:
-            summary = _evaluate(config, [prefix], results.folder_of(logdir, prefix))
+            summary = _evaluate(config, [prefix], results.folder_of(logdir, prefix), backend)
         except UserError:
             if not select.is_gone(prefix):
                 raise
@@ -81,7 +91,7 @@ def _watch(config: Config, folder: str, logdir: str) -> dict:
     return summary
 
 
-def _evaluate(config: Config, prefixes, logdir: str) -> dict:
+def _evaluate(config: Config, prefixes, logdir: str, backend) -> dict:
     """Evaluates the mean of some checkpoints, usually of one, and writes the results."""
     options = config.evaluation
     folders = [options.checkpoint_dir or os.path.dirname(path) or "." for path in prefixes]
@@ -96,7 +106,6 @@ def _evaluate(config: Config, prefixes, logdir: str) -> dict:
     num_images = dataset.count(options.eval_split, needs_label=False)
     stated = first.data.num_evaluating_samples
     config.check_count("num_evaluating_samples", stated, num_images)
-    backend = backends.create(config.device)
     logging.info(
         "Evaluating %s on split %s of %s, %s.",
         " + ".join(prefixes),
@@ -105,13 +114,9 @@ def _evaluate(config: Config, prefixes, logdir: str) -> dict:
         first.data.dataset_dir,
     )
     cut = windows.of(first)
-    try:
-        with results.prepared(logdir) if backend.is_chief else contextlib.nullcontext():
-            backend.agree("checkpoints and data", _facts(first, prefixes, num_images))
-            backend.start()
-            result = _measure(first, members, dataset, cut, num_images, backend)
-    finally:
-        backend.stop()
+    with results.prepared(logdir) if backend.is_chief else contextlib.nullcontext():
+        backend.agree("checkpoints and data", _facts(first, prefixes, num_images))
+        result = _measure(first, members, dataset, cut, num_images, backend)
     summary = results.summary(result, _settings(first, cut, dataset.classes), backend.name)
     if backend.is_chief:
         _publish(first, result, summary, logdir, dataset.classes, saved)

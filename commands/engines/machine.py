@@ -13,6 +13,7 @@ import subprocess
 from deployment import rank_table
 from deployment.devices import npu_ranks
 from options.device import DeviceOptions
+from options.ranks import RankOptions
 from utils.errors import UserError
 
 # Bounds in CANN's manuals (environment variables): logical devices, seconds, ports.
@@ -53,11 +54,12 @@ def adapters() -> list:
     return [name for name in names if importlib.util.find_spec(name) is not None]
 
 
-def ascend(options: DeviceOptions, check_adapter) -> list:
+def ascend(options: DeviceOptions, ranks: RankOptions, check_adapter) -> list:
     """Checks driver, devices, CANN, adapter and ranks, where there is any sign of an NPU.
 
     Args:
       options: The device.
+      ranks: The expected number of processes.
       check_adapter: From adapter names to a finding; None where TensorFlow is missing.
     """
     devices = sorted(glob.glob("/dev/davinci[0-9]*"))
@@ -65,7 +67,7 @@ def ascend(options: DeviceOptions, check_adapter) -> list:
     if options.device != "npu" and not signs:
         return []
     adapter = [] if check_adapter is None else [check_adapter(adapters())]
-    return [_driver(devices), _toolkit(), *adapter, *_numbers(), *_ranks(options)]
+    return [_driver(devices), _toolkit(), *adapter, *_numbers(), *_ranks(ranks)]
 
 
 def _numbers() -> list:
@@ -114,7 +116,7 @@ def _toolkit() -> Finding:
     )
 
 
-def _ranks(options: DeviceOptions) -> list:
+def _ranks(options: RankOptions) -> list:
     findings = []
     path = os.environ.get("RANK_TABLE_FILE")
     try:

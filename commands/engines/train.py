@@ -25,7 +25,7 @@ def main(config: Config, *, extra_hooks=()):
     trainer.check_network(config)
     dataset = Dataset.open(config.data, config.given)
     trainer.check_data(config, dataset)
-    backend = backends.create(config.device)
+    backend = backends.create(config.device, config.ranks)
     try:
         trainer.train(config, dataset, backend, extra_hooks=extra_hooks)
     finally:

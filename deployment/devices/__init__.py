@@ -14,7 +14,8 @@ class Device:
     """A kind of device.
 
     Attributes:
-      create: Function of `DeviceOptions` that returns the `Backend` of this process.
+      create: Function of `DeviceOptions`, and `RankOptions` or None for a process by itself, that
+        returns the `Backend` of this process.
       is_available: Function that returns whether this machine has such a device.
       preference: `--device=auto` takes the available device with the highest.
       flags: The options that have an effect on this device but not on every device.

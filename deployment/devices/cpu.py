@@ -9,6 +9,7 @@ from deployment.devices import Device
 from deployment.ranks import cluster, membership
 from deployment.ranks.single_process import SingleProcess
 from options.device import DeviceOptions
+from options.ranks import RankOptions
 from utils import compat
 from utils.compat import tf
 
@@ -61,14 +62,14 @@ def _instructions() -> list:
     return lines[0].split() if lines else []
 
 
-def create(options: DeviceOptions) -> Backend:
+def create(options: DeviceOptions, ranks: RankOptions | None) -> Backend:
     """Returns the CPU backend.
 
     Raises:
       OptionError: If the number of processes differs from `--rank`.
       UserError: If the ranks do not find each other.
     """
-    group = cluster.create(membership.from_environment(os.environ), options)
+    group = cluster.create(membership.from_environment(os.environ), ranks) if ranks else None
     return CpuBackend(options, group)
 
 

@@ -17,6 +17,7 @@ from deployment.devices import Device, loss_scaling
 from deployment.ranks import cluster, membership
 from deployment.ranks.single_process import SingleProcess
 from options.device import DeviceOptions
+from options.ranks import RankOptions
 from utils import compat
 from utils.compat import tf
 from utils.errors import OptionError
@@ -33,7 +34,7 @@ def is_available() -> bool:
     return compat.is_built_with_cuda() and _has_driver() and bool(compat.visible_gpus())
 
 
-def create(options: DeviceOptions) -> Backend:
+def create(options: DeviceOptions, ranks: RankOptions | None) -> Backend:
     """Returns the GPU backend of this process.
 
     Raises:
@@ -46,11 +47,11 @@ def create(options: DeviceOptions) -> Backend:
             f"--loss_scale={options.loss_scale} needs --precision_mode=fp16; pass both or neither."
         )
     gpus = _visible_gpus()
-    place = membership.from_environment(os.environ)
+    place = membership.from_environment(os.environ) if ranks else membership.Membership()
     index = choose(options.gpu, len(gpus), local_rank=place.local_rank, ranks=place.ranks)
     if options.tf32 is not None:
         _set_tf32(options.tf32)
-    group = cluster.create(place, options, "/gpu:0")
+    group = cluster.create(place, ranks, "/gpu:0") if ranks else None
     return GpuBackend(options, index, gpus[index], group)
 
 

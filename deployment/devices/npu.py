@@ -26,6 +26,7 @@ from deployment.devices import (
     npu_ranks,
 )
 from options.device import DeviceOptions
+from options.ranks import RankOptions
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
@@ -49,7 +50,7 @@ def is_available() -> bool:
     return _installed() is not None and any(name in os.environ for name in variables)
 
 
-def create(options: DeviceOptions) -> Backend:
+def create(options: DeviceOptions, ranks: RankOptions | None) -> Backend:
     """Returns the NPU backend of this process.
 
     Raises:
@@ -58,11 +59,11 @@ def create(options: DeviceOptions) -> Backend:
     """
     parameters = npu_parameters.of_flags(options)
     loss_scaling.check(options.loss_scale)
-    ranks = npu_ranks.read(os.environ, options.rank)
+    place = npu_ranks.read(os.environ, ranks.rank) if ranks else npu_ranks.Ranks(0, 1)
     adapter = _load()
-    if ranks.ranks > 1 and "RANK_SIZE" not in os.environ:
+    if place.ranks > 1 and "RANK_SIZE" not in os.environ:
         _check_start_without_table(adapter)
-    return NpuBackend(options, adapter, ranks, parameters)
+    return NpuBackend(options, adapter, place, parameters)
 
 
 def _check_start_without_table(adapter: _Adapter):

@@ -15,7 +15,7 @@ from deployment.ranks import bind, handshake, ports, weights_check
 from deployment.ranks.collectives import AveragingOptimizer, Collectives
 from deployment.ranks.membership import Membership
 from deployment.ranks.single_process import SingleProcess
-from options.device import DeviceOptions
+from options.ranks import RankOptions
 from utils.compat import tf
 from utils.errors import Interrupted, OptionError, UserError
 
@@ -32,7 +32,7 @@ OPTION_NAMES = (
 )
 
 
-def create(membership: Membership, options: DeviceOptions, device: str = "/cpu:0") -> SingleProcess:
+def create(membership: Membership, options: RankOptions, device: str = "/cpu:0") -> SingleProcess:
     """Returns the group of this process, with all ranks connected.
 
     A process can belong to one group only, since it can have one TensorFlow server only.
@@ -60,7 +60,7 @@ def create(membership: Membership, options: DeviceOptions, device: str = "/cpu:0
 class Cluster(SingleProcess):
     """This process as one of several ranks."""
 
-    def __init__(self, membership: Membership, options: DeviceOptions, device: str):
+    def __init__(self, membership: Membership, options: RankOptions, device: str):
         """Waits until all ranks are connected.
 
         Raises:

@@ -7,15 +7,16 @@ import pytest
 from deployment import backend, devices
 from deployment.devices import gpu, npu
 from options.device import DeviceOptions
+from options.ranks import RankOptions
 from utils import variants
-from utils.errors import OptionError
+from utils.errors import OptionError, UserError
 
 
 def test_every_device_lists_options_that_exist():
     known = variants.collect(devices)
     assert set(known) >= {"cpu", "gpu", "npu"}
     for device in known.values():
-        assert set(device.flags) <= set(DeviceOptions().to_dict())
+        assert set(device.flags) <= {*DeviceOptions.names(), *RankOptions.names()}
     assert len({device.preference for device in known.values()}) == len(known)
 
 
@@ -49,10 +50,21 @@ def test_auto_takes_the_available_device_with_the_highest_preference(monkeypatch
         ("cpu", {"npu_dump_path": "dumps"}, "--npu_dump_path .* npu only, .* cpu"),
         ("cpu", {"loss_scale": "dynamic"}, "--loss_scale .* gpu and npu only, .* cpu"),
         ("gpu", {"npu_tune_path": "tuned"}, "--npu_tune_path .* npu only, .* gpu"),
-        ("npu", {"rank_timeout_secs": 5.0}, "--rank_timeout_secs .* cpu and gpu only, .* npu"),
-        ("npu", {"all_reduce_by": "ring"}, "--all_reduce_by .* cpu and gpu only, .* npu"),
     ],
 )
 def test_an_option_of_another_device_is_refused(device, options, named):
     with pytest.raises(OptionError, match=named):
         backend.create(DeviceOptions(device=device, **options))
+
+
+@pytest.mark.parametrize("options", [{"rank_timeout_secs": 5.0}, {"all_reduce_by": "ring"}])
+def test_an_option_of_ranks_on_other_devices_is_refused(options):
+    with pytest.raises(OptionError, match=f"--{next(iter(options))} .* cpu and gpu only, .* npu"):
+        backend.create(DeviceOptions(device="npu"), RankOptions(**options))
+
+
+def test_a_process_by_itself_ignores_the_variables_of_launchers(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert backend.create(DeviceOptions(device="cpu")).ranks == 1
+    with pytest.raises(UserError, match="RANK is not set"):
+        backend.create(DeviceOptions(device="cpu"), RankOptions())

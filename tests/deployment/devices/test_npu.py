@@ -12,6 +12,7 @@ import deployment.backend
 from core.training import gradients
 from deployment.devices import npu_keys, npu_loss_scale, npu_ranks
 from options.device import DeviceOptions
+from options.ranks import RankOptions
 from tests.npu_adapter import collectives, importable
 from tests.npu_adapter import session as device
 from utils.compat import tf
@@ -33,7 +34,7 @@ def no_npu(monkeypatch):
 
 
 def create(**options):
-    return deployment.backend.create(DeviceOptions(device="npu", **options))
+    return deployment.backend.create(DeviceOptions(device="npu", **options), RankOptions())
 
 
 def parameters(backend, *arguments, **options):

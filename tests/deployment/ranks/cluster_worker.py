@@ -9,6 +9,7 @@ import numpy as np
 from core import layers
 from deployment import backend as backends
 from options.device import DeviceOptions
+from options.ranks import RankOptions
 from utils.compat import slim, tf
 from utils.errors import UserError
 
@@ -50,13 +51,8 @@ def gradients(backend, sync_batch_norm=True):
 
 def main():
     backend = backends.create(
-        DeviceOptions(
-            device="cpu",
-            all_reduce_bucket_mb=0.00005,
-            check_weights_steps=1,
-            join_timeout_secs=60.0,
-            intra_op_threads=1,
-        )
+        DeviceOptions(device="cpu", intra_op_threads=1),
+        RankOptions(all_reduce_bucket_mb=0.00005, check_weights_steps=1, join_timeout_secs=60.0),
     )
     backend.start()
     found = {"rank": backend.rank, "shared": backend.share("a number", backend.rank + 7)}
