@@ -31,9 +31,10 @@ import common
 from benchmarks import runner
 from benchmarks.runner import BenchmarkOptions
 from common import option
-from datasets import convert
+from datasets.convert import conversion
 from datasets.records import tfrecord
-from options.conversion import ConvertOptions
+from options.config import Config
+from options.conversion import CONVERSION_RECORDS
 from utils import colormap
 from utils.compat import tf
 from utils.errors import UserError
@@ -145,16 +146,17 @@ def _draw(random, image_path: str, mask_path: str):
 
 def _convert(folder: str, workers: int):
     output = os.path.join(folder, "converted")
-    options = ConvertOptions(
-        image_folder=os.path.join(folder, "JPEGImages"),
-        semantic_segmentation_folder=os.path.join(folder, "SegmentationClass"),
-        list_folder=os.path.join(folder, "Lists"),
-        output_dir=output,
-        num_workers=workers,
-        num_shards=_shards(workers),
-    )
+    values = {
+        "image_folder": os.path.join(folder, "JPEGImages"),
+        "semantic_segmentation_folder": os.path.join(folder, "SegmentationClass"),
+        "list_folder": os.path.join(folder, "Lists"),
+        "output_dir": output,
+        "num_workers": workers,
+        "num_shards": _shards(workers),
+    }
+    config = Config.create(CONVERSION_RECORDS, values)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        convert.convert("pascal_voc", options)
+        conversion.convert("pascal_voc", config)
     shutil.rmtree(output)
 
 

@@ -117,8 +117,10 @@ def _measure(options: PipelineOptions, cores: int) -> dict:
 
 def make_records(folder: str, number: int) -> str:
     """Writes images and masks of PASCAL VOC's size, always the same; returns their records."""
-    from datasets import convert, synthetic_scenes
-    from options.conversion import ConvertOptions
+    from datasets import synthetic_scenes
+    from datasets.convert import conversion
+    from options.config import Config
+    from options.conversion import CONVERSION_RECORDS
 
     folders = [os.path.join(folder, name) for name in ("images", "masks", "lists", "records")]
     for name in folders[:3]:
@@ -136,15 +138,9 @@ def make_records(folder: str, number: int) -> str:
         mask.save(os.path.join(folders[1], f"{index:04d}.png"))
     names = "".join(f"{index:04d}\n" for index in range(number))
     write_text(os.path.join(folders[2], "train.txt"), names)
-    convert.convert(
-        "pascal_voc",
-        ConvertOptions(
-            image_folder=folders[0],
-            semantic_segmentation_folder=folders[1],
-            list_folder=folders[2],
-            output_dir=folders[3],
-        ),
-    )
+    names = ("image_folder", "semantic_segmentation_folder", "list_folder", "output_dir")
+    config = Config.create(CONVERSION_RECORDS, dict(zip(names, folders)))
+    conversion.convert("pascal_voc", config)
     return folders[3]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from commands.command import DATA, Command
-from options.conversion import ConvertOptions
+from options.conversion import CONVERSION_RECORDS
 
 VARIANTS = {
     "convert": Command(
@@ -17,7 +17,7 @@ VARIANTS = {
             "voc_aug --voc_root=VOCtrainval_11-May-2012.tar --aug_folder=SegmentationClassAug.zip "
             "--trainaug_list=trainaug.txt --output_dir=RECORDS",
         ),
-        takes=(ConvertOptions,),
+        takes=CONVERSION_RECORDS,
         groups=(
             ("Files", ("output_dir", "splits", "image_folder", "semantic_segmentation_folder")),
             ("Splits", ("list_folder", "val_fraction")),

@@ -18,7 +18,7 @@ import urllib.request
 
 import common
 from datasets import downloads
-from options.conversion import FetchOptions
+from options.data_tools import FetchOptions
 from utils import log
 from utils.errors import OptionError, UserError
 

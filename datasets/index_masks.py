@@ -7,7 +7,7 @@ import os
 import common
 from datasets.files import archives, mask_files
 from datasets.files.defects import BadFileError
-from options.conversion import IndexMasksOptions
+from options.data_tools import IndexMasksOptions
 from utils import log
 from utils.errors import UserError
 from utils.files import write_bytes

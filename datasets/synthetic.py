@@ -16,7 +16,7 @@ from PIL import Image
 
 import common
 from datasets import synthetic_scenes
-from options.conversion import SyntheticOptions
+from options.data_tools import SyntheticOptions
 from utils import colormap, log
 from utils.errors import UserError
 from utils.files import replacing, write_text

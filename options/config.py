@@ -81,6 +81,17 @@ class Config:
             values, dict.fromkeys(values, FLAG) if origins is None else origins
         )
 
+    @classmethod
+    def from_flags(cls, classes, flag_values) -> Config:
+        """Makes the records of some classes from parsed flags.
+
+        Raises:
+          OptionError: If a value is refused.
+        """
+        records = [common.from_flags(record, flag_values) for record in classes]
+        names = {name for record in records for name in record.names()}
+        return cls.of(*records, given=common.given_flags(flag_values) & names)
+
     def __getattr__(self, section: str):
         records = self.__dict__.get("records", {})
         if section in records:

@@ -1,4 +1,7 @@
-"""The options of the commands of `datasets/`: conversion, audit, downloads, synthetic data."""
+"""The options of a conversion: a common part, and what formats take of the rest.
+
+A new format adds one record here if it has flags of its own.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from common import Options, option
 
 @dataclasses.dataclass(frozen=True)
 class ConvertOptions(Options):
-    """What `python -m datasets.convert` reads and writes; each format takes some of them."""
+    """What `python -m datasets.convert` takes with every format."""
 
     SECTION = "conversion"
 
@@ -20,247 +23,242 @@ class ConvertOptions(Options):
         flags.DEFINE_list, None, "Splits to convert, comma separated; unset: all.", convert=str
     )
     dataset_name: str | None = option(
-        flags.DEFINE_string, None, "What reports call the data; unset: the class table's name."
+        flags.DEFINE_string, None, "Name of the data in reports; unset: that of the class table."
     )
     num_shards: int | None = option(
         flags.DEFINE_integer,
         None,
-        "Files per split; unset: 4, of cityscapes 10.",
+        "Files per split; unset: 4, or 10 for cityscapes.",
         minimum=1,
         maximum=99999,
     )
     num_workers: int | None = option(
         flags.DEFINE_integer,
         None,
-        "Processes, at most one per file that is written; unset: one per core.",
+        "Number of processes, at most one per file that is written; unset: one per core.",
         minimum=1,
     )
     image_format: str = option(
         flags.DEFINE_string,
         "png",
-        "Which image to take where a folder holds a name in several formats; all are found.",
+        "Preferred image format where a folder holds a name in several; all formats are found.",
         choices=("jpg", "jpeg", "png"),
     )
     label_format: str = option(flags.DEFINE_string, "png", "Format of the masks.", choices=("png",))
 
+
+class FormatOptions(Options):
+    """Base of the records that only some formats take; a format lists its flags."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PairOptions(FormatOptions):
+    """Where images and masks are."""
+
+    SECTION = "pairs"
+
     image_folder: str = option(
         flags.DEFINE_string,
         "./VOCdevkit/VOC2012/JPEGImages",
-        "Folder of the images. Here and below a path may lead through a .tar or .zip file.",
+        "Folder of the images. This path, like those below, may lead into a .tar or .zip file.",
     )
     semantic_segmentation_folder: str = option(
         flags.DEFINE_string,
         "./VOCdevkit/VOC2012/SegmentationClassRaw",
-        "Folder of the masks: PNG files that hold class numbers, grey or with a palette; coco: of "
-        "the panoptic PNG files.",
+        "Folder of the masks: PNG files of class numbers, grey or with a palette. For coco: of the "
+        "panoptic PNG files.",
     )
     list_folder: str = option(
         flags.DEFINE_string,
         "./VOCdevkit/VOC2012/ImageSets/Segmentation",
-        "Folder of the lists, SPLIT.txt: a line is an image's name, or the paths of an image and "
-        "its mask. The format folders takes the sub-folders as splits if the flag is not given.",
+        "Folder of the lists SPLIT.txt: a line is the name of an image, or the paths of an image "
+        "and its mask. Without this flag the format folders takes sub-folders as splits.",
     )
-    val_fraction: float | None = option(
-        flags.DEFINE_float,
-        None,
-        "folders: share of the images that becomes the split val, drawn with --split_seed; the "
-        "others become train.",
-        above=0.0,
-        maximum=0.99,
-    )
-    split_seed: int = option(
-        flags.DEFINE_integer, 0, "folders: seed of the draw of --val_fraction.", minimum=0
-    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassOptions(FormatOptions):
+    """Which classes masks hold, where the format does not define them."""
+
+    SECTION = "classes"
 
     num_classes: int | None = option(
         flags.DEFINE_integer,
         None,
-        "Number of classes, where neither the format nor --class_table says.",
+        "Number of classes, where neither the format nor --class_table says it.",
         minimum=1,
         maximum=255,
     )
     ignore_label: int | None = option(
         flags.DEFINE_integer,
         None,
-        "Mask value of pixels that never count; 255 where the class table does not say.",
+        "Mask value of ignored pixels; unset: that of the class table, or 255.",
         minimum=0,
         maximum=255,
     )
     class_table: str | None = option(
         flags.DEFINE_string,
         None,
-        "File with the names, and perhaps the colours and mask values, of the classes: .json, .csv "
-        "or .txt; see datasets/class_table.py.",
+        "File with the names, and optionally the colours and mask values, of the classes: .json, "
+        ".csv or .txt; see datasets/class_table.py.",
     )
     mask_values: tuple[str, ...] | None = option(
         flags.DEFINE_list,
         None,
-        "What the values in masks mean: 0:membrane,255:cell; VALUE:ignore never counts.",
+        "Meaning of the values in masks: 0:membrane,255:cell; VALUE:ignore marks ignored pixels.",
         convert=str,
     )
     reduce_zero_label: bool = option(
         flags.DEFINE_bool,
         False,
-        "Whether ids in masks begin at 1: id n becomes class n - 1, and 0 never counts.",
+        "Whether ids in masks begin at 1: id n becomes class n - 1, and 0 is ignored.",
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawOptions(FormatOptions):
+    """How splits are drawn, where the data have none."""
+
+    SECTION = "draw"
+
+    val_fraction: float | None = option(
+        flags.DEFINE_float,
+        None,
+        "Fraction of the images for the split val, drawn with --split_seed; the others become "
+        "train.",
+        above=0.0,
+        maximum=0.99,
+    )
+    split_seed: int = option(
+        flags.DEFINE_integer, 0, "Seed of the draw of --val_fraction.", minimum=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class VocOptions(FormatOptions):
+    """Of the formats pascal_voc and voc_aug."""
+
+    SECTION = "voc"
 
     voc_root: str | None = option(
         flags.DEFINE_string,
         None,
-        "pascal_voc, voc_aug: the devkit, unpacked or as .tar, in place of the folders above.",
+        "The devkit of PASCAL VOC, a folder or a .tar file, in place of the folders above.",
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class SbdOptions(FormatOptions):
+    """Of the formats sbd and voc_aug."""
+
+    SECTION = "sbd"
+
+    sbd_folder: str | None = option(
+        flags.DEFINE_string,
+        None,
+        "The folder of SBD that holds cls, train.txt and val.txt (benchmark_RELEASE/dataset).",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class VocAugOptions(FormatOptions):
+    """Of the format voc_aug."""
+
+    SECTION = "voc_aug"
+
     aug_folder: str | None = option(
         flags.DEFINE_string,
         None,
-        "voc_aug: SegmentationClassAug, a folder or .zip file; or pass --sbd_folder.",
+        "SegmentationClassAug, a folder or a .zip file; or pass --sbd_folder.",
     )
     trainaug_list: str | None = option(
         flags.DEFINE_string,
         None,
-        "voc_aug: list of the augmented training images; unset: trainaug.txt of --list_folder, or "
-        "with --sbd_folder all images of SBD and train that are not in val.",
+        "List of the augmented training images; unset: trainaug.txt of --list_folder, or with "
+        "--sbd_folder all images of SBD and train that are not in val.",
     )
-    sbd_folder: str | None = option(
-        flags.DEFINE_string,
-        None,
-        "sbd, voc_aug: the folder of SBD that holds cls, train.txt and val.txt "
-        "(benchmark_RELEASE/dataset).",
-    )
+
+
+@dataclasses.dataclass(frozen=True)
+class CocoOptions(FormatOptions):
+    """Of the format coco."""
+
+    SECTION = "coco"
 
     annotations: tuple[str, ...] | None = option(
         flags.DEFINE_list,
         None,
-        "coco: annotation files (instances, stuff or panoptic JSON), one per split; the splits are "
-        "called like --splits, or after the file.",
+        "Annotation files (instances, stuff or panoptic JSON), one per split; the splits are named "
+        "by --splits, or by the files.",
         convert=str,
     )
     coco_classes: str = option(
         flags.DEFINE_string,
         "all",
-        "coco: all categories of the file and background (81 classes), or the 20 of PASCAL VOC and "
-        "background (21).",
+        "all: background and all categories of the file (81 classes for COCO). voc: background and "
+        "the 20 classes of PASCAL VOC.",
         choices=("all", "voc"),
     )
     overlap: str = option(
         flags.DEFINE_string,
         "area",
-        "coco: where objects overlap, the smaller is on top (area), or nothing counts (ignore).",
+        "Where objects overlap: area puts the smaller one on top, ignore ignores the pixels.",
         choices=("area", "ignore"),
     )
-
     skip_empty: bool = option(
         flags.DEFINE_bool,
         False,
-        "coco: whether images without objects are left out, as in the 117,266 of DeepLab's split.",
+        "Whether to skip images without objects, as in the 117,266 images of DeepLab's split.",
     )
 
+
+@dataclasses.dataclass(frozen=True)
+class CityscapesOptions(FormatOptions):
+    """Of the format cityscapes."""
+
+    SECTION = "cityscapes"
+
     cityscapes_root: str = option(
-        flags.DEFINE_string, "./cityscapes", "cityscapes: folder of leftImg8bit and gtFine."
+        flags.DEFINE_string, "./cityscapes", "Folder of leftImg8bit and gtFine."
     )
     cityscapes_labels: str | None = option(
         flags.DEFINE_string,
         None,
-        "cityscapes: which masks; unset: labelTrainIds if all images have them, else labelIds.",
+        "Which masks; unset: labelTrainIds if all images have them, else labelIds.",
         choices=("labelIds", "labelTrainIds"),
     )
     cityscapes_ground_truth: str = option(
-        flags.DEFINE_string,
-        "gtFine",
-        "cityscapes: fine or coarse masks.",
-        choices=("gtFine", "gtCoarse"),
+        flags.DEFINE_string, "gtFine", "Fine or coarse masks.", choices=("gtFine", "gtCoarse")
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Ade20kOptions(FormatOptions):
+    """Of the format ade20k."""
+
+    SECTION = "ade20k"
 
     train_image_folder: str = option(
         flags.DEFINE_string,
         "./ADE20K/ADEChallengeData2016/images/training",
-        "ade20k: folder of the training images.",
+        "Folder of the training images.",
     )
     train_image_label_folder: str = option(
         flags.DEFINE_string,
         "./ADE20K/ADEChallengeData2016/annotations/training",
-        "ade20k: folder of their masks.",
+        "Folder of the training masks.",
     )
     val_image_folder: str = option(
         flags.DEFINE_string,
         "./ADE20K/ADEChallengeData2016/images/validation",
-        "ade20k: folder of the validation images.",
+        "Folder of the validation images.",
     )
     val_image_label_folder: str = option(
         flags.DEFINE_string,
         "./ADE20K/ADEChallengeData2016/annotations/validation",
-        "ade20k: folder of their masks.",
+        "Folder of the validation masks.",
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class AuditOptions(Options):
-    """What `python -m datasets.audit` takes beside the options of a conversion."""
-
-    SECTION = "audit"
-
-    dataset: str | None = option(
-        flags.DEFINE_string,
-        None,
-        "What records without a dataset.json are of: pascal_voc_seg, cityscapes, ade20k, coco2017; "
-        "or pass --num_classes and --ignore_label.",
-    )
-    num_samples: int = option(
-        flags.DEFINE_integer, 12, "Images with masks on the page.", minimum=0, maximum=200
-    )
-    near_duplicates: int = option(
-        flags.DEFINE_integer,
-        4,
-        "Images of two splits look alike if so many of 64 bits differ at most; 0: not compared.",
-        minimum=0,
-        maximum=16,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class IndexMasksOptions(Options):
-    """What `python -m datasets.index_masks` reads and writes."""
-
-    SECTION = "index_masks"
-
-    original_gt_folder: str = option(
-        flags.DEFINE_string, "./VOCdevkit/VOC2012/SegmentationClass", "Folder of the masks."
-    )
-    segmentation_format: str = option(
-        flags.DEFINE_string, "png", "Format of the masks.", choices=("png",)
-    )
-    output_dir: str = option(
-        flags.DEFINE_string, "./VOCdevkit/VOC2012/SegmentationClassRaw", "Folder to write to."
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class FetchOptions(Options):
-    """Where `python -m datasets.fetch` puts things."""
-
-    SECTION = "fetch"
-
-    download_dir: str = option(flags.DEFINE_string, "./downloads", "Folder to download to.")
-    attempts: int = option(
-        flags.DEFINE_integer, 5, "How often a broken connection is continued.", minimum=1
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class SyntheticOptions(Options):
-    """What `python -m datasets.synthetic` makes."""
-
-    SECTION = "synthetic"
-
-    output_dir: str = option(
-        flags.DEFINE_string, "./synthetic", "Folder to make, in PASCAL VOC's layout."
-    )
-    num_train: int = option(flags.DEFINE_integer, 400, "Images of split train.", minimum=1)
-    num_val: int = option(flags.DEFINE_integer, 80, "Images of split val.", minimum=1)
-    seed: int = option(flags.DEFINE_integer, 0, "Seed of the scenes.", minimum=0)
-    difficulty: float = option(
-        flags.DEFINE_float,
-        0.3,
-        "From 0 (strong patterns, few overlaps) to 1 (weak ones, noise, small and hidden objects).",
-        minimum=0.0,
-        maximum=1.0,
-    )
+# All that a conversion takes; a format refuses flags that are not its own.
+CONVERSION_RECORDS = (ConvertOptions, *FormatOptions.__subclasses__())

@@ -7,15 +7,15 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from datasets import convert as converter
+from datasets.convert import conversion
 from datasets.records import shards, tfrecord
-from options.conversion import ConvertOptions
+from options.config import Config
+from options.conversion import CONVERSION_RECORDS
 
 
 def convert(format_name, options, **changes):
     """Converts with flags given as a dict."""
-    values = {**options, **changes}
-    converter.convert(format_name, ConvertOptions(**values), frozenset(values))
+    conversion.convert(format_name, Config.create(CONVERSION_RECORDS, {**options, **changes}))
 
 
 def read_records(folder, split):

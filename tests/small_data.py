@@ -5,9 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from datasets import convert
-from options.conversion import ConvertOptions
 from options.data import DataOptions
+from tests.converting import convert
 from utils import colormap
 
 NUM_CLASSES = 4
@@ -61,7 +60,7 @@ def make_voc(folder, palette=False, **splits):
       **splits: Split -> number of images; images are called SPLIT_NUMBER.
 
     Returns:
-      Values for ConvertOptions.
+      Values of conversion options.
     """
     (folder / "Lists").mkdir(parents=True, exist_ok=True)
     for split, number in splits.items():
@@ -82,7 +81,7 @@ def make_voc(folder, palette=False, **splits):
 def make_records(folder, **splits):
     """Writes a small data set as records; returns their folder."""
     options = make_voc(folder, **splits)
-    convert.convert("pascal_voc", ConvertOptions(**options))
+    convert("pascal_voc", options)
     return options["output_dir"]
 
 

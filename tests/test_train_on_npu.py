@@ -12,9 +12,8 @@ from absl import flags, logging
 
 from commands import running
 from core.checkpoints import restore
-from datasets import convert
-from options.conversion import ConvertOptions
 from tests import small_data
+from tests.converting import convert
 from tests.npu_adapter import importable
 from tests.npu_adapter import session as device
 from utils.compat import tf
@@ -58,7 +57,7 @@ def records(tmp_path_factory):
         small_data.save_mask(path, mask)
         image = small_data.pixels(index, 40, 44)
         small_data.save_image(folder / "Images" / f"{path.stem}.jpg", image)
-    convert.convert("pascal_voc", ConvertOptions(**options))
+    convert("pascal_voc", options)
     return "--dataset_dir=" + options["output_dir"]
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datasets import convert
+from datasets.convert import conversion
 from options.config import Config
 
 
 def main(config: Config, format_name: str):
-    """Converts; see `datasets.convert.convert`."""
-    convert.convert(format_name, config.conversion, config.given)
+    """Converts; see `conversion.convert`."""
+    conversion.convert(format_name, config)

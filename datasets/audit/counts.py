@@ -7,8 +7,8 @@ import hashlib
 
 import numpy as np
 
-from datasets import processes
 from datasets.audit import near_duplicates, readers
+from datasets.convert import processes
 from datasets.files.defects import Defect
 from utils import log
 

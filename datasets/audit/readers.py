@@ -11,9 +11,9 @@ import os
 
 import numpy as np
 
-from datasets import conversion
 from datasets import splits as split_rules
-from datasets.convert import Plan
+from datasets.convert import writing
+from datasets.convert.plan import Plan
 from datasets.description import DATASET_FILE, Description
 from datasets.files import defects, image_files
 from datasets.files.defects import BadFileError
@@ -154,10 +154,10 @@ class Files:
         """Reads and checks an image and its mask, as a conversion does."""
         sample = self._splits[split][number]
         try:
-            image, label, _ = conversion.read_sample(sample, self._reader)
+            image, label, _ = writing.read_sample(sample, self._reader)
         except BadFileError as error:
             return Seen(_look_of_bad(sample, error))
-        record = conversion.record_of(sample, image, label)
+        record = writing.record_of(sample, image, label)
         look = checks.look(record, self.classes, needs_label=False)
         return Seen(_placed(look, sample.image), image.change)
 

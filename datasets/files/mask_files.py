@@ -34,6 +34,20 @@ _SHOWN_VALUES = 10
 NUM_VALUES = 1 << 16
 
 
+class DrawnMask:
+    """A mask that is not a file but drawn from annotations.
+
+    Attributes:
+      name: The name in messages.
+    """
+
+    name: str
+
+    def draw(self):
+        """Returns the mask values, integers [h, w]; raises BadFileError where it cannot."""
+        raise NotImplementedError
+
+
 class MaskReader:
     """Reads masks and checks that every pixel is of a class, or ignored."""
 
@@ -54,7 +68,7 @@ class MaskReader:
         """Reads one mask.
 
         Args:
-          mask: Path of a PNG or .mat file, or a `sources.DrawnMask`.
+          mask: Path of a PNG or .mat file, or a `DrawnMask`.
 
         Returns:
           The content of an 8-bit grey PNG file, the file's own bytes if it is one; height and

@@ -1,20 +1,36 @@
-"""Which image belongs to which mask: by list files, or by sub-folders."""
+"""Images and their masks: pairs by list files, or by sub-folders."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 from absl import logging
 
 from datasets.files import archives
-from datasets.formats import Sample
+from options.config import Config
 from utils.errors import UserError
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 MASK_EXTENSIONS = (".png", ".PNG")
 
-# The split that may come without masks: benchmarks keep those of their test images.
+# The split that may come without masks: benchmarks keep those of their test images secret.
 UNLABELLED_SPLIT = "test"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """An image and its mask.
+
+    Attributes:
+      name: The name of the record and of results; unique in its split.
+      image: Path of the image.
+      mask: Path of the mask, or a `mask_files.DrawnMask`; None where a test split has none.
+    """
+
+    name: str
+    image: str
+    mask: object
 
 
 class Pairs:
@@ -31,7 +47,7 @@ class Pairs:
         Args:
           image_folder: Of the images.
           mask_folder: Of the masks; may be the same.
-          image_format: The extension to take first where a name has several.
+          image_format: The preferred extension where a name has several.
 
         Raises:
           UserError: If a folder does not exist.
@@ -61,10 +77,15 @@ class Pairs:
         return _find(self.mask_folder, candidates, MASK_EXTENSIONS)
 
 
-def pairs_of(options, given: frozenset) -> Pairs:
+def image_format(config: Config) -> str | None:
+    """Returns the preferred image format, None if none was given."""
+    return config.conversion.image_format if "image_format" in config.given else None
+
+
+def pairs_of(config: Config) -> Pairs:
     """Returns the pairs of the folders that the options name."""
-    image_format = options.image_format if "image_format" in given else None
-    return Pairs(options.image_folder, options.semantic_segmentation_folder, image_format)
+    options = config.pairs
+    return Pairs(options.image_folder, options.semantic_segmentation_folder, image_format(config))
 
 
 def _candidates(entry: str, subfolders: list) -> list:
@@ -260,4 +281,4 @@ def check_names(samples: list, split: str):
 def check_folder(folder: str, flag: str):
     """Raises UserError if the folder of a flag does not exist."""
     if not archives.is_folder(folder):
-        raise UserError(f"--{flag}={folder} is no folder; pass the one that holds the files.")
+        raise UserError(f"--{flag}={folder} is not a folder; pass the one that holds the files.")

@@ -9,9 +9,10 @@ import dataclasses
 import os
 
 from datasets.files import archives, pairs
-from datasets.formats import Found, Sample, Source
+from datasets.files.pairs import Sample
+from datasets.formats import Format, Found
 from datasets.known import CITYSCAPES, CITYSCAPES_LABEL_IDS
-from options.conversion import ConvertOptions
+from options.config import Config
 from utils.classes import ClassSet
 from utils.errors import UserError
 
@@ -23,8 +24,9 @@ _IMAGE_END = "_leftImg8bit"
 _SPLITS = ("train", "train_extra", "val")
 
 
-def find(options: ConvertOptions, given: frozenset) -> Found:
-    """Returns the samples of train and val, and of the coarse masks train_extra; see `Source`."""
+def find(config: Config) -> Found:
+    """Returns the samples of train and val, and of the coarse masks train_extra; see `Format`."""
+    options, only = config.cityscapes, config.conversion.splits
     root = options.cityscapes_root
     images = os.path.join(root, "leftImg8bit")
     if not archives.is_folder(images):
@@ -34,11 +36,11 @@ def find(options: ConvertOptions, given: frozenset) -> Found:
         for split in (*_SPLITS, pairs.UNLABELLED_SPLIT)
         if archives.is_folder(os.path.join(images, split))
     }
-    if options.splits is None:
+    if only is None:
         present.pop(pairs.UNLABELLED_SPLIT, None)
     found = {
         split: _images(folder)
-        for split, folder in pairs.choose(present, options.splits, f"folders of {images}").items()
+        for split, folder in pairs.choose(present, only, f"folders of {images}").items()
     }
     if not any(found.values()):
         raise UserError(f"{images} has no images called *{_IMAGE_END}.png in its splits.")
@@ -101,7 +103,7 @@ def _samples(images: list, truth: str, split: str, kind: str) -> list:
 
 
 VARIANTS = {
-    "cityscapes": Source(
+    "cityscapes": Format(
         find=find,
         flags=("cityscapes_root", "cityscapes_labels", "cityscapes_ground_truth"),
         num_shards=10,

@@ -15,8 +15,9 @@ from absl import logging
 
 from datasets import known
 from datasets.files import archives, pairs
-from datasets.formats import Found, Sample, Source, coco_masks
-from options.conversion import ConvertOptions
+from datasets.files.pairs import Sample
+from datasets.formats import Format, Found, coco_masks
+from options.config import Config
 from utils.classes import ClassSet
 from utils.errors import OptionError, UserError
 
@@ -24,43 +25,42 @@ _BACKGROUND = ("background", "_background_")
 _KINDS = ("instances_", "stuff_", "panoptic_")
 
 
-def find(options: ConvertOptions, given: frozenset) -> Found:
-    """Returns the samples of each annotation file; see `Source`."""
+def find(config: Config) -> Found:
+    """Returns the samples of each annotation file; see `Format`."""
+    options = config.coco
     if not options.annotations:
         raise OptionError("pass --annotations: one JSON file per split.")
-    contents = {}
-    for split, path in _splits(options).items():
-        contents[split] = _read(path)
+    paths = _splits(options.annotations, config.conversion.splits)
+    contents = {split: _read(path) for split, path in paths.items()}
     first = next(iter(contents.values()))
     if any(content["categories"] != first["categories"] for content in contents.values()):
         raise UserError("the files of --annotations have different categories; convert them apart.")
     panoptic = _is_panoptic(first)
-    if not panoptic and "semantic_segmentation_folder" in given:
+    if not panoptic and "semantic_segmentation_folder" in config.given:
         raise OptionError("--semantic_segmentation_folder is for panoptic annotations only.")
     label_of, classes = _classes(first["categories"], options.coco_classes, panoptic)
     splits = {}
     for split, content in contents.items():
-        folder = _image_folder(options, _splits(options)[split], content["images"])
+        folder = _image_folder(config.pairs.image_folder, paths[split], content["images"])
         objects = _by_image(content["annotations"])
         images = _with_objects(content["images"], objects) if options.skip_empty else None
         samples = [
             Sample(
                 pairs.stem(image["file_name"]),
                 os.path.join(folder, image["file_name"]),
-                _mask(image, objects[image["id"]], label_of, options, panoptic),
+                _mask(image, objects[image["id"]], label_of, config, panoptic),
             )
             for image in (content["images"] if images is None else images)
         ]
         _check_images(samples, folder)
         pairs.check_names(samples, split)
         splits[split] = samples
-    return Found(splits, _origin(options, panoptic), classes)
+    return Found(splits, _origin(config, panoptic), classes)
 
 
-def _splits(options: ConvertOptions) -> dict:
+def _splits(paths: tuple, only: tuple | None) -> dict:
     """Returns split -> annotation file."""
-    paths = options.annotations
-    names = options.splits or tuple(map(_split_of, paths))
+    names = only or tuple(map(_split_of, paths))
     if len(names) != len(paths) or len(set(names)) != len(names):
         raise OptionError(
             f"--annotations names {len(paths)} files, but --splits={','.join(names)} does not give "
@@ -146,7 +146,7 @@ def _classes(categories: list, which: str, panoptic: bool) -> tuple:
     return label_of, ClassSet(everything, ignore_label=coco_masks.IGNORED, name="coco")
 
 
-def _image_folder(options: ConvertOptions, path: str, images: list) -> str:
+def _image_folder(image_folder: str, path: str, images: list) -> str:
     """Returns the folder that holds an annotation file's images.
 
     It is --image_folder, or in it a folder or archive called like the split (train2017,
@@ -156,22 +156,21 @@ def _image_folder(options: ConvertOptions, path: str, images: list) -> str:
         raise UserError(f"--annotations={path} lists no images.")
     split = _split_of(path)
     inside = ("", split, os.path.join(f"{split}.zip", split))
-    for folder in (os.path.join(options.image_folder, name) for name in inside):
+    for folder in (os.path.join(image_folder, name) for name in inside):
         if archives.is_file(os.path.join(folder, images[0]["file_name"])):
             return folder
-    pairs.check_folder(options.image_folder, "image_folder")
+    pairs.check_folder(image_folder, "image_folder")
     raise UserError(
-        f"{images[0]['file_name']} of {path} is not in --image_folder={options.image_folder}, nor "
+        f"{images[0]['file_name']} of {path} is not in --image_folder={image_folder}, nor "
         f"in {split} or {split}.zip there."
     )
 
 
-def _mask(image: dict, annotations: list, label_of: dict, options: ConvertOptions, panoptic: bool):
+def _mask(image: dict, annotations: list, label_of: dict, config: Config, panoptic: bool):
     if panoptic:
-        return coco_masks.panoptic(
-            options.semantic_segmentation_folder, image, annotations, label_of
-        )
-    return coco_masks.Objects(image, annotations, label_of, options.overlap)
+        folder = config.pairs.semantic_segmentation_folder
+        return coco_masks.panoptic(folder, image, annotations, label_of)
+    return coco_masks.Objects(image, annotations, label_of, config.coco.overlap)
 
 
 def _check_images(samples: list, folder: str):
@@ -183,19 +182,20 @@ def _check_images(samples: list, folder: str):
         )
 
 
-def _origin(options: ConvertOptions, panoptic: bool) -> dict:
+def _origin(config: Config, panoptic: bool) -> dict:
     origin = {
-        "annotations": [os.path.abspath(path) for path in options.annotations],
-        "image_folder": options.image_folder,
-        "coco_classes": options.coco_classes,
+        "annotations": [os.path.abspath(path) for path in config.coco.annotations],
+        "image_folder": config.pairs.image_folder,
+        "coco_classes": config.coco.coco_classes,
     }
     if panoptic:
-        return {**origin, "semantic_segmentation_folder": options.semantic_segmentation_folder}
-    return {**origin, "overlap": options.overlap}
+        folder = config.pairs.semantic_segmentation_folder
+        return {**origin, "semantic_segmentation_folder": folder}
+    return {**origin, "overlap": config.coco.overlap}
 
 
 VARIANTS = {
-    "coco": Source(
+    "coco": Format(
         find=find,
         flags=(
             *("annotations", "image_folder", "coco_classes", "overlap", "skip_empty"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from datasets.files import image_files
 from datasets.files.defects import BadFileError
-from datasets.formats import DrawnMask
+from datasets.files.mask_files import DrawnMask
 
 IGNORED = 255
 

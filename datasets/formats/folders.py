@@ -8,33 +8,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from datasets.files import pairs as listing
-from datasets.formats import CLASS_FLAGS, Found, Source
-from options.conversion import ConvertOptions
+from datasets.files import pairs
+from datasets.formats import CLASS_FLAGS, Format, Found
+from options.config import Config
 from utils.errors import OptionError, UserError
 
 
-def find(options: ConvertOptions, given: frozenset) -> Found:
-    """Returns the samples of each split; see `Source`."""
-    pairs = listing.pairs_of(options, given)
-    if options.val_fraction is not None:
-        if "list_folder" in given:
+def find(config: Config) -> Found:
+    """Returns the samples of each split; see `Format`."""
+    found, only = pairs.pairs_of(config), config.conversion.splits
+    if config.draw.val_fraction is not None:
+        if "list_folder" in config.given:
             raise OptionError("--val_fraction and --list_folder both make splits; leave one out.")
-        return _drawn(pairs, options)
-    if "split_seed" in given:
+        return _drawn(found, config)
+    if "split_seed" in config.given:
         raise OptionError("--split_seed has no effect without --val_fraction.")
-    if "list_folder" in given:
-        splits = listing.from_lists(pairs, options.list_folder, options.splits)
-        return Found(splits, {**pairs.origin, "list_folder": options.list_folder})
-    return Found(listing.from_subfolders(pairs, options.splits), pairs.origin)
+    if "list_folder" in config.given:
+        folder = config.pairs.list_folder
+        return Found(pairs.from_lists(found, folder, only), {**found.origin, "list_folder": folder})
+    return Found(pairs.from_subfolders(found, only), found.origin)
 
 
-def _drawn(pairs: listing.Pairs, options: ConvertOptions) -> Found:
+def _drawn(found: pairs.Pairs, config: Config) -> Found:
     """Returns the splits train and val, each in the order of the names.
 
     Which images become val depends on the seed and the sorted names only.
     """
-    samples = listing.from_folder(pairs)
+    options, samples = config.draw, pairs.from_folder(found)
     number = round(options.val_fraction * len(samples))
     if not 0 < number < len(samples):
         raise UserError(
@@ -47,11 +47,11 @@ def _drawn(pairs: listing.Pairs, options: ConvertOptions) -> Found:
         "val": [sample for place, sample in enumerate(samples) if place in chosen],
     }
     draw = {"val_fraction": options.val_fraction, "split_seed": options.split_seed}
-    return Found(listing.choose(splits, options.splits), {**pairs.origin, **draw})
+    return Found(pairs.choose(splits, config.conversion.splits), {**found.origin, **draw})
 
 
 VARIANTS = {
-    "folders": Source(
+    "folders": Format(
         find=find,
         flags=(
             *("image_folder", "semantic_segmentation_folder", "list_folder"),

@@ -10,11 +10,10 @@ import os
 
 from absl import logging
 
-from datasets.files import archives
-from datasets.files import pairs as listing
-from datasets.formats import CLASS_FLAGS, Found, Source
+from datasets.files import archives, pairs
+from datasets.formats import CLASS_FLAGS, Format, Found
 from datasets.known import KNOWN, PASCAL_VOC
-from options.conversion import ConvertOptions
+from options.config import Config
 from utils.errors import OptionError, UserError
 
 # Where the devkit is in its .tar file.
@@ -22,18 +21,17 @@ _INSIDE = ("", "VOC2012", os.path.join("VOCdevkit", "VOC2012"))
 LISTS = os.path.join("ImageSets", "Segmentation")
 
 
-def find(options: ConvertOptions, given: frozenset) -> Found:
-    """Returns the samples of each split, one split per list; see `Source`."""
-    image_folder, mask_folder, list_folder = folders(options, given)
-    image_format = options.image_format if "image_format" in given else None
-    pairs = listing.Pairs(image_folder, mask_folder, image_format)
-    splits = listing.from_lists(pairs, list_folder, options.splits)
-    if not any(getattr(options, name) for name in CLASS_FLAGS):
+def find(config: Config) -> Found:
+    """Returns the samples of each split, one split per list; see `Format`."""
+    image_folder, mask_folder, list_folder = folders(config)
+    found = pairs.Pairs(image_folder, mask_folder, pairs.image_format(config))
+    splits = pairs.from_lists(found, list_folder, config.conversion.splits)
+    if not any(getattr(config.classes, name) for name in CLASS_FLAGS):
         warn_of_numbers(splits)
-    return Found(splits, {**pairs.origin, "list_folder": list_folder}, PASCAL_VOC)
+    return Found(splits, {**found.origin, "list_folder": list_folder}, PASCAL_VOC)
 
 
-def folders(options: ConvertOptions, given: frozenset) -> tuple:
+def folders(config: Config) -> tuple:
     """Returns the folders of images, masks and lists.
 
     Raises:
@@ -41,18 +39,19 @@ def folders(options: ConvertOptions, given: frozenset) -> tuple:
       UserError: If --voc_root holds no devkit.
     """
     names = ("image_folder", "semantic_segmentation_folder", "list_folder")
-    if options.voc_root is None:
-        return tuple(getattr(options, name) for name in names)
+    voc_root = config.voc.voc_root
+    if voc_root is None:
+        return tuple(getattr(config.pairs, name) for name in names)
     for name in names:
-        if name in given:
+        if name in config.given:
             raise OptionError(f"--voc_root and --{name} say the same; leave one out.")
     for inside in _INSIDE:
-        root = os.path.join(options.voc_root, inside)
+        root = os.path.join(voc_root, inside)
         if archives.is_folder(os.path.join(root, "JPEGImages")):
             return tuple(os.path.join(root, n) for n in ("JPEGImages", "SegmentationClass", LISTS))
     raise UserError(
-        f"--voc_root={options.voc_root} holds no devkit: neither it nor VOCdevkit/VOC2012 in it "
-        "has a folder JPEGImages."
+        f"--voc_root={voc_root} holds no devkit: neither it nor VOCdevkit/VOC2012 in it has a "
+        "folder JPEGImages."
     )
 
 
@@ -67,7 +66,7 @@ def warn_of_numbers(splits: dict):
 
 
 VARIANTS = {
-    "pascal_voc": Source(
+    "pascal_voc": Format(
         find=find,
         flags=(
             *("voc_root", "image_folder", "semantic_segmentation_folder", "list_folder"),

@@ -10,59 +10,60 @@ import os
 
 from absl import logging
 
-from datasets.files import archives
-from datasets.files import pairs as listing
-from datasets.formats import Found, Sample, Source
+from datasets.files import archives, pairs
+from datasets.files.pairs import Pairs, Sample
+from datasets.formats import Format, Found
 from datasets.known import PASCAL_VOC
-from options.conversion import ConvertOptions
+from options.config import Config
 from utils.errors import OptionError, UserError
 
 _SPLITS = ("train", "val")
 
 
-def find(options: ConvertOptions, given: frozenset) -> Found:
-    """Returns the samples of SBD's own splits; see `Source`."""
-    masks = mask_folder(options)
-    image_folder = os.path.join(options.sbd_folder, "img")
-    if "image_folder" in given:
-        image_folder = options.image_folder
-    pairs = listing.Pairs(image_folder, masks)
+def find(config: Config) -> Found:
+    """Returns the samples of SBD's own splits; see `Format`."""
+    folder = config.sbd.sbd_folder
+    masks = mask_folder(folder)
+    image_folder = os.path.join(folder, "img")
+    if "image_folder" in config.given:
+        image_folder = config.pairs.image_folder
+    found = Pairs(image_folder, masks)
     splits = {}
     for split in _SPLITS:
-        path = os.path.join(options.sbd_folder, f"{split}.txt")
-        names = [name for _, name in listing.read_names(path)] if archives.is_file(path) else []
+        path = os.path.join(folder, f"{split}.txt")
+        names = [name for _, name in pairs.read_names(path)] if archives.is_file(path) else []
         if names:
-            splits[split] = [sample(pairs, path, name, split) for name in names]
+            splits[split] = [sample(found, path, name, split) for name in names]
         else:
             logging.warning("%s is empty or missing: split %s is left out.", path, split)
     if not splits:
-        raise UserError(f"--sbd_folder={options.sbd_folder} has no lists train.txt and val.txt.")
-    origin = {"sbd_folder": options.sbd_folder, "image_folder": image_folder}
-    return Found(listing.choose(splits, options.splits), origin, PASCAL_VOC)
+        raise UserError(f"--sbd_folder={folder} has no lists train.txt and val.txt.")
+    origin = {"sbd_folder": folder, "image_folder": image_folder}
+    return Found(pairs.choose(splits, config.conversion.splits), origin, PASCAL_VOC)
 
 
-def mask_folder(options: ConvertOptions) -> str:
-    """Returns the folder of the .mat files; an error if it is not there."""
-    if options.sbd_folder is None:
+def mask_folder(sbd_folder: str | None) -> str:
+    """Returns the folder of the .mat files; raises UserError if it does not exist."""
+    if sbd_folder is None:
         raise OptionError("pass --sbd_folder: the folder dataset of SBD (benchmark_RELEASE).")
-    folder = os.path.join(options.sbd_folder, "cls")
+    folder = os.path.join(sbd_folder, "cls")
     if not archives.is_folder(folder):
-        raise UserError(f"--sbd_folder={options.sbd_folder} has no folder cls with .mat files.")
+        raise UserError(f"--sbd_folder={sbd_folder} has no folder cls with .mat files.")
     return folder
 
 
 def names_of(folder: str) -> list:
     """Returns the names of all masks of SBD, sorted."""
-    return [listing.stem(name) for name in archives.names(folder) if name.endswith(".mat")]
+    return [pairs.stem(name) for name in archives.names(folder) if name.endswith(".mat")]
 
 
-def sample(pairs: listing.Pairs, list_path: str, name: str, split: str) -> Sample:
-    """Returns the sample of a name; an error if its image or .mat file is missing."""
-    image = pairs.image(name, split)
-    mask = os.path.join(pairs.mask_folder, f"{name}.mat")
+def sample(found: Pairs, list_path: str, name: str, split: str) -> Sample:
+    """Returns the sample of a name; raises UserError if its image or .mat file is missing."""
+    image = found.image(name, split)
+    mask = os.path.join(found.mask_folder, f"{name}.mat")
     if image is None:
         raise UserError(
-            f"{list_path}: {name} has no image in {pairs.image_folder}; pass the --image_folder "
+            f"{list_path}: {name} has no image in {found.image_folder}; pass the --image_folder "
             "(or --voc_root) that holds it."
         )
     if not archives.is_file(mask):
@@ -70,4 +71,4 @@ def sample(pairs: listing.Pairs, list_path: str, name: str, split: str) -> Sampl
     return Sample(name, image, mask)
 
 
-VARIANTS = {"sbd": Source(find=find, flags=("sbd_folder", "image_folder"))}
+VARIANTS = {"sbd": Format(find=find, flags=("sbd_folder", "image_folder"))}

@@ -12,36 +12,37 @@ import os
 from absl import logging
 
 from datasets.files import archives, pairs
-from datasets.formats import Found, Source, pascal_voc, sbd
+from datasets.formats import Format, Found, pascal_voc, sbd
 from datasets.known import PASCAL_VOC
-from options.conversion import ConvertOptions
+from options.config import Config
 from utils.errors import OptionError, UserError
 
 TRAINAUG = "trainaug"
 
 
-def find(options: ConvertOptions, given: frozenset) -> Found:
-    """Returns the samples of trainaug and of each list of VOC; see `Source`."""
-    if (options.aug_folder is None) == (options.sbd_folder is None):
+def find(config: Config) -> Found:
+    """Returns the samples of trainaug and of each list of VOC; see `Format`."""
+    options = config.voc_aug
+    if (options.aug_folder is None) == (config.sbd.sbd_folder is None):
         raise OptionError("pass either --aug_folder (SegmentationClassAug) or --sbd_folder.")
-    folders = pascal_voc.folders(options, given)
-    splits = _voc_splits(folders, options)
-    if options.splits is None or TRAINAUG in options.splits:
+    folders, only = pascal_voc.folders(config), config.conversion.splits
+    splits = _voc_splits(folders, only)
+    if only is None or TRAINAUG in only:
         make = _from_masks if options.aug_folder else _from_sbd
-        splits[TRAINAUG] = make(options, *folders)
+        splits[TRAINAUG] = make(config, *folders)
         pairs.check_names(splits[TRAINAUG], TRAINAUG)
     pascal_voc.warn_of_numbers(splits)
     names = ("image_folder", "semantic_segmentation_folder", "list_folder")
     origin = dict(zip(names, folders))
     for name in ("aug_folder", "sbd_folder", "trainaug_list"):
-        if getattr(options, name) is not None:
-            origin[name] = getattr(options, name)
+        value = {**options.to_dict(), **config.sbd.to_dict()}[name]
+        if value is not None:
+            origin[name] = value
     return Found(splits, origin, PASCAL_VOC)
 
 
-def _voc_splits(folders: tuple, options: ConvertOptions) -> dict:
+def _voc_splits(folders: tuple, only: tuple | None) -> dict:
     image_folder, mask_folder, list_folder = folders
-    only = options.splits
     if only is None:
         pairs.check_folder(list_folder, "list_folder")
         found = [
@@ -61,12 +62,10 @@ def _names(path: str) -> list:
     return names
 
 
-def _from_masks(
-    options: ConvertOptions, image_folder: str, mask_folder: str, list_folder: str
-) -> list:
+def _from_masks(config: Config, image_folder: str, mask_folder: str, list_folder: str) -> list:
     """Returns the samples of trainaug, with masks of SegmentationClassAug."""
-    folder = _mask_folder(options.aug_folder)
-    path = options.trainaug_list or os.path.join(list_folder, f"{TRAINAUG}.txt")
+    folder = _mask_folder(config.voc_aug.aug_folder)
+    path = config.voc_aug.trainaug_list or os.path.join(list_folder, f"{TRAINAUG}.txt")
     if not archives.is_file(path):
         raise UserError(f"{path} is missing; pass --trainaug_list, the list of the 10,582 names.")
     lines = [(number, name) for number, name in enumerate(_names(path), 1)]
@@ -84,14 +83,12 @@ def _mask_folder(folder: str) -> str:
     )
 
 
-def _from_sbd(
-    options: ConvertOptions, image_folder: str, mask_folder: str, list_folder: str
-) -> list:
+def _from_sbd(config: Config, image_folder: str, mask_folder: str, list_folder: str) -> list:
     """Returns the samples of trainaug, with VOC's masks where it has them, else SBD's."""
     voc = pairs.Pairs(image_folder, mask_folder)
-    own = pairs.Pairs(image_folder, sbd.mask_folder(options))
+    own = pairs.Pairs(image_folder, sbd.mask_folder(config.sbd.sbd_folder))
     train = _listed(list_folder, "train")
-    names, path = _augmented(options, train, list_folder, own.mask_folder)
+    names, path = _augmented(config.voc_aug.trainaug_list, train, list_folder, own.mask_folder)
     in_train = set(train)
     samples = []
     for name in names:
@@ -102,10 +99,10 @@ def _from_sbd(
     return samples
 
 
-def _augmented(options: ConvertOptions, train: list, list_folder: str, masks: str) -> tuple:
-    """Returns the names of trainaug, and the path that messages call them by."""
-    if options.trainaug_list is not None:
-        return _names(options.trainaug_list), options.trainaug_list
+def _augmented(stated: str | None, train: list, list_folder: str, masks: str) -> tuple:
+    """Returns the names of trainaug, and the path to name in messages."""
+    if stated is not None:
+        return _names(stated), stated
     val = set(_listed(list_folder, "val"))
     if not val:
         logging.warning("%s has no val.txt: trainaug may hold images of val.", list_folder)
@@ -120,7 +117,7 @@ def _listed(list_folder: str, split: str) -> list:
 
 
 VARIANTS = {
-    "voc_aug": Source(
+    "voc_aug": Format(
         find=find,
         flags=(
             *("voc_root", "image_folder", "semantic_segmentation_folder", "list_folder"),

@@ -36,7 +36,7 @@ def test_code_that_a_command_reaches_reads_each_of_its_flags(verb):
         ("predict", "max_rotation"),
         ("evaluate", "train_batch_size"),
         ("train", "window_size"),
-        ("export", "cache"),
+        ("export", "max_rotation"),
         ("score", "eval_split"),
     ],
 )

@@ -6,11 +6,10 @@ import os
 import numpy as np
 import pytest
 
-from datasets import convert
 from datasets.dataset import Dataset
 from datasets.records import shards
-from options.conversion import ConvertOptions
 from options.data import DataOptions
+from tests.converting import convert
 from tests.small_data import data_options, make_records, make_voc
 from utils.compat import tf
 from utils.errors import OptionError, UserError
@@ -121,7 +120,7 @@ def first_batch(dataset):
 
 def test_batches_of_raw_data_are_those_of_converted_data(tmp_path):
     values = make_voc(tmp_path, palette=True, train=3)
-    convert.convert("pascal_voc", ConvertOptions(**values))
+    convert("pascal_voc", values)
     converted, raw = open_raw(values["output_dir"]), open_raw(command(values))
     assert os.path.isdir(raw.folder)
     expected, actual = first_batch(converted), first_batch(raw)

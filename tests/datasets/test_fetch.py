@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from datasets import downloads, fetch
-from options.conversion import FetchOptions
+from options.data_tools import FetchOptions
 from utils.errors import OptionError, UserError
 
 CONTENT = bytes(range(256)) * 12000

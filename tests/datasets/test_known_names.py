@@ -12,7 +12,8 @@ from PIL import Image
 
 from datasets import index_masks
 from datasets.records import shards
-from options.conversion import ConvertOptions, IndexMasksOptions
+from options.conversion import CONVERSION_RECORDS
+from options.data_tools import IndexMasksOptions
 from tests.resources import golden_json
 from tests.small_data import labels, make_voc, save_mask
 from utils.errors import UserError
@@ -54,20 +55,21 @@ def test_convert_voc2012_aug_finds_its_three_files_in_the_current_folder(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("script", "options"),
+    ("script", "records"),
     [
-        ("build_voc2012_data", ConvertOptions),
-        ("build_cityscapes_data", ConvertOptions),
-        ("build_ade20k_data", ConvertOptions),
-        ("remove_gt_colormap", IndexMasksOptions),
+        ("build_voc2012_data", CONVERSION_RECORDS),
+        ("build_cityscapes_data", CONVERSION_RECORDS),
+        ("build_ade20k_data", CONVERSION_RECORDS),
+        ("remove_gt_colormap", (IndexMasksOptions,)),
     ],
 )
-def test_flags_and_defaults_are_the_reference_s(script, options):
+def test_flags_and_defaults_are_the_reference_s(script, records):
     entries = golden_json("flags.json")["entries"][script]
+    defaults = {name: value for record in records for name, value in vars(record()).items()}
     text = (ROOT / "datasets" / f"{script}.py").read_text()
     for name, entry in entries.items():
         # The script itself may pass another default.
-        same = getattr(options(), name) == entry["default"]
+        same = defaults[name] == entry["default"]
         assert same or f"--{name}={entry['default']}" in text, name
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import convert, description, synthetic, synthetic_scenes
-from options.conversion import ConvertOptions, SyntheticOptions
+from datasets import description, synthetic, synthetic_scenes
+from options.data_tools import SyntheticOptions
+from tests.converting import convert
 from utils.errors import UserError
 
 SCENES = 60
@@ -73,15 +74,14 @@ def test_the_command_again_keeps_what_is_there_and_refuses_other_settings(tmp_pa
 def test_it_is_converted_by_the_command_that_is_shown(tmp_path):
     make(tmp_path / "voc")
     folder = str(tmp_path / "voc")
-    convert.convert(
+    convert(
         "pascal_voc",
-        ConvertOptions(
-            image_folder=f"{folder}/JPEGImages",
-            semantic_segmentation_folder=f"{folder}/SegmentationClass",
-            list_folder=f"{folder}/ImageSets/Segmentation",
-            class_table=f"{folder}/classes.json",
-            output_dir=str(tmp_path / "out"),
-        ),
+        {},
+        image_folder=f"{folder}/JPEGImages",
+        semantic_segmentation_folder=f"{folder}/SegmentationClass",
+        list_folder=f"{folder}/ImageSets/Segmentation",
+        class_table=f"{folder}/classes.json",
+        output_dir=str(tmp_path / "out"),
     )
     info = description.read(str(tmp_path / "out" / "dataset.json"))
     assert info.splits == {"train": 3, "val": 2}

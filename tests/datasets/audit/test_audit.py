@@ -7,27 +7,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import convert
-from datasets.audit import __main__ as audit
 from datasets.audit import counts as audit_counts
+from datasets.audit import run as audit
 from datasets.records import shards, tfrecord
-from options.conversion import AuditOptions, ConvertOptions
+from options.config import Config
+from options.conversion import CONVERSION_RECORDS
+from options.data_tools import AuditOptions
+from tests.converting import convert
 from tests.resources import data_folder
 from tests.small_data import labels, make_records, make_voc, pixels, save_image, save_mask
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
 
-def run(path, num_samples=3, near_duplicates=4, **values):
+def run(path, **values):
     """Audits; returns the findings as kind -> finding, and the content of audit.json."""
-    values.setdefault("num_workers", 1)
-    output = values.get("output_dir", path)
-    options, page = (
-        ConvertOptions(**values),
-        AuditOptions(num_samples=num_samples, near_duplicates=near_duplicates),
-    )
-    data = audit.open_data(str(path), options, page, frozenset(values) - {"num_workers"})
-    findings = audit.run(data, str(output), page, options)
+    output = str(values.get("output_dir", path))
+    values = {"num_workers": 1, "num_samples": 3, **values}
+    config = Config.create((*CONVERSION_RECORDS, AuditOptions), values)
+    findings = audit.audit(audit.open_data(config, str(path)), config, output)
     with open(os.path.join(output, audit.JSON_FILE), encoding="utf-8") as file:
         content = json.load(file)
     assert os.path.exists(os.path.join(output, audit.PAGE_FILE))
@@ -62,7 +60,7 @@ def test_good_data_have_no_findings_and_exact_counts(voc):
 
 def test_records_and_their_files_count_alike(voc, tmp_path):
     _, of_files = run("pascal_voc", **{**voc, "output_dir": str(tmp_path / "audit")})
-    convert.convert("pascal_voc", ConvertOptions(**voc))
+    convert("pascal_voc", voc)
     found, of_records = run(voc["output_dir"])
     assert found == {}
     assert of_records["splits"] == of_files["splits"]

@@ -44,5 +44,5 @@ def test_the_two_kinds_of_labels_are_not_mixed_in_one_folder(ade):
 
 
 def test_a_missing_folder_is_named_by_its_flag(ade):
-    with pytest.raises(UserError, match="--val_image_label_folder=nowhere is no folder"):
+    with pytest.raises(UserError, match="--val_image_label_folder=nowhere is not a folder"):
         convert("ade20k", ade, val_image_label_folder="nowhere")

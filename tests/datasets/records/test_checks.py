@@ -6,11 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from datasets import convert
 from datasets import dataset as dataset_module
 from datasets.dataset import Dataset
 from datasets.records import checks, shards
-from options.conversion import ConvertOptions
+from tests.converting import convert
 from tests.small_data import data_options, make_records, make_voc, save_mask
 from utils.errors import UserError
 
@@ -60,7 +59,7 @@ def test_training_refuses_labels_that_are_all_ignored(tmp_path):
     # 0 and 255 alone are refused by the conversion unless values have a meaning.
     del options["num_classes"]
     values = ("7:thing", "255:ignore")
-    convert.convert("pascal_voc", ConvertOptions(**options, mask_values=values))
+    convert("pascal_voc", options, mask_values=values)
     dataset = Dataset.open(data_options(options["output_dir"]))
     with pytest.raises(UserError, match=r"all pixels of the 2 inspected labels are ignored"):
         dataset.check_training("train")

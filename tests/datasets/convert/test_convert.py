@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import description, output_folder
+from datasets import description
+from datasets.convert import output_folder
 from datasets.known import KNOWN, PASCAL_VOC
 from datasets.records import shards, tfrecord
 from tests.converting import convert, decoded_label, read_records

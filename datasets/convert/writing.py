@@ -12,9 +12,10 @@ import time
 
 import numpy as np
 
-from datasets import formats, processes
+from datasets.convert import processes
 from datasets.files import defects, image_files, mask_files
 from datasets.files.defects import BadFileError
+from datasets.files.pairs import Sample
 from datasets.records import tfrecord
 from utils import log
 from utils.compat import tf
@@ -134,7 +135,7 @@ def _written(shard: Shard, reader: mask_files.MaskReader):
     yield tally
 
 
-def _read(sample: formats.Sample, reader: mask_files.MaskReader, tally: Tally) -> bytes | None:
+def _read(sample: Sample, reader: mask_files.MaskReader, tally: Tally) -> bytes | None:
     """Returns the serialized record of a sample; None where its files cannot be used."""
     tally.done += 1
     try:
@@ -148,7 +149,7 @@ def _read(sample: formats.Sample, reader: mask_files.MaskReader, tally: Tally) -
     return tfrecord.serialize(record_of(sample, image, label))
 
 
-def read_sample(sample: formats.Sample, reader: mask_files.MaskReader) -> tuple:
+def read_sample(sample: Sample, reader: mask_files.MaskReader) -> tuple:
     """Reads and checks the files of a sample.
 
     Returns:
@@ -166,14 +167,14 @@ def read_sample(sample: formats.Sample, reader: mask_files.MaskReader) -> tuple:
     return image, label, pixels
 
 
-def record_of(sample: formats.Sample, image: image_files.ImageFile, label: bytes):
+def record_of(sample: Sample, image: image_files.ImageFile, label: bytes):
     """Returns the record of a sample's files."""
     return tfrecord.Record(
         sample.name, image.content, image.format, image.height, image.width, label
     )
 
 
-def _check_size(sample: formats.Sample, image: image_files.ImageFile, size: tuple):
+def _check_size(sample: Sample, image: image_files.ImageFile, size: tuple):
     if size == (image.height, image.width):
         return
     hint = ""

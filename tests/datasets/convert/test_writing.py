@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import conversion
+import common
+from datasets.convert import writing
 from tests.converting import convert, read_records
 from tests.small_data import labels, make_voc, save_mask
 from utils.errors import UserError
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = os.path.dirname(os.path.abspath(common.__file__))
 
 
 @pytest.fixture
 def forked(monkeypatch):
     """Lets small conversions use processes too."""
-    monkeypatch.setattr(conversion, "_SAMPLES_PER_PROCESS", 1)
+    monkeypatch.setattr(writing, "_SAMPLES_PER_PROCESS", 1)
 
 
 def content_of(folder):
@@ -48,7 +49,7 @@ def test_bad_files_are_collected_over_processes(tmp_path, forked):
 
 def test_a_worker_that_dies_is_told(tmp_path, forked, monkeypatch):
     options = make_voc(tmp_path, train=8)
-    monkeypatch.setattr(conversion, "_read", lambda *unused: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(writing, "_read", lambda *unused: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(UserError, match="a worker process ended unexpectedly"):
         convert("pascal_voc", options, num_workers=2)
     assert not (tmp_path / "records").exists()
@@ -56,7 +57,7 @@ def test_a_worker_that_dies_is_told(tmp_path, forked, monkeypatch):
 
 def test_a_mistake_in_a_worker_is_no_sentence_but_a_traceback(tmp_path, forked, monkeypatch):
     options = make_voc(tmp_path, train=8)
-    monkeypatch.setattr(conversion, "_read", lambda *unused: 1 // 0)
+    monkeypatch.setattr(writing, "_read", lambda *unused: 1 // 0)
     with pytest.raises(RuntimeError, match="in a worker process:\n(?s:.*)ZeroDivisionError"):
         convert("pascal_voc", options, num_workers=2)
 
@@ -79,10 +80,9 @@ def test_a_turned_image_with_a_mask_of_the_unturned_one_is_named(tmp_path):
 def test_an_ended_command_leaves_nothing_that_looks_complete(tmp_path, number):
     options = make_voc(tmp_path, train=14, val=14, a=14, b=14, c=14)
     code = (
-        "import time; from datasets import conversion, convert; read = conversion._read\n"
-        "conversion._read = lambda *a: (time.sleep(0.05), read(*a))[1]\n"
-        "from options.conversion import ConvertOptions; import common\n"
-        "common.run(convert.main, ConvertOptions, positional=('FORMAT',))"
+        "import runpy, time; from datasets.convert import writing; read = writing._read\n"
+        "writing._read = lambda *a: (time.sleep(0.05), read(*a))[1]\n"
+        "runpy.run_module('datasets.convert', run_name='__main__', alter_sys=True)"
     )
     flags = [f"--{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-c", code, "pascal_voc", *flags, "--num_workers=2"]

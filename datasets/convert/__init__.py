@@ -1,0 +1,1 @@
+"""Converts images and masks to records: `python -m datasets.convert FORMAT --flags`."""
