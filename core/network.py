@@ -9,7 +9,6 @@ import core.backbones
 from core import layers
 from core.architectures import MERGED, Architecture, Outputs
 from core.backbones import OPTIONAL, Backbone, either
-from core.layers import convolution
 from options.network import NetworkOptions, NetworkSpec
 from utils import variants
 from utils.compat import slim, tf
@@ -111,7 +110,7 @@ def build(
     images: tf.Tensor,
     spec: NetworkSpec,
     channels: int,
-    mode: layers.Mode | None = None,
+    mode: layers.Mode = layers.INFERENCE,
     *,
     crop_size=None,
 ) -> Outputs:
@@ -123,7 +122,7 @@ def build(
       images: [N, h, w, 3] float32, 0..255, not normalized.
       spec: The network.
       channels: Number of logits of a pixel.
-      mode: What the graph is for; None: inference.
+      mode: What the graph is for.
       crop_size: (height, width) of the images. With None images may have any size.
 
     Returns:
@@ -136,12 +135,7 @@ def build(
     """
     check(spec, crop_size, channels)
     _check_images(images, crop_size)
-    mode = mode or layers.Mode()
-    # In training the caller's arg scope says how convolutions are computed, else layers.conv2d.
-    native = {} if mode.is_training else {"formulation": convolution.NATIVE}
-    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE), slim.arg_scope(
-        [layers.conv2d], **native
-    ):
+    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
         return _merged(_at_scales(images, spec, mode, channels, crop_size), spec)
 
 

@@ -80,6 +80,7 @@ def build(images: tf.Tensor, options: NetworkOptions, mode: layers.Mode) -> Feat
                 stride,
                 rate,
                 block_name(number),
+                recompute=mode.recompute,
             )
             full_stride *= block.stride
             stages[full_stride] = net

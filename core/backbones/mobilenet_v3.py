@@ -143,7 +143,13 @@ def build(
         for number, (block, (stride, rate)) in enumerate(zip(network.blocks, strides)):
             with tf.variable_scope(mobilenet_v2.block_name(number)):
                 outputs, filtered[number] = recompute.unit(
-                    _inverted_residual, outputs, block, scaled(block.channels), stride, rate
+                    _inverted_residual,
+                    outputs,
+                    block,
+                    scaled(block.channels),
+                    stride,
+                    rate,
+                    recompute=mode.recompute,
                 )
             full_stride *= block.stride
             stages[full_stride] = outputs

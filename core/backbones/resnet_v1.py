@@ -73,11 +73,11 @@ def build(
         outputs = stem(images)
         stages = {_STEM_STRIDE: outputs}
         outputs = tf.nn.max_pool(outputs, [1, 3, 3, 1], [1, 2, 2, 1], "SAME", name="pool1")
-        outputs, low_level = _blocks(outputs, network, options, stages)
+        outputs, low_level = _blocks(outputs, network, options, mode, stages)
         return Features(outputs, stages, low_level)
 
 
-def _blocks(outputs, network, options, stages):
+def _blocks(outputs, network, options, mode, stages):
     """Returns the last block's output and the low-level features; adds to the stages."""
     reached, rate = _POOLED_STRIDE, 1
     low_level, full_stride = {}, _POOLED_STRIDE
@@ -98,6 +98,7 @@ def _blocks(outputs, network, options, stages):
                         64 * 2 ** (block - 1),
                         1 if atrous else stride,
                         rate * grid,
+                        recompute=mode.recompute,
                     )
                 if unit == count - 1 and not atrous:
                     # The last unit of its size, before its addition: what checkpoints demand.

@@ -112,10 +112,10 @@ def build(
             # [N, h / 2, w / 2, 64]
             outputs = layers.conv2d_same(images, 32, _KERNEL_SIZE, _STEM_STRIDE, scope="conv1_1")
             outputs = layers.conv2d_same(outputs, 64, _KERNEL_SIZE, scope="conv1_2")
-        return _blocks(outputs, blocks, options)
+        return _blocks(outputs, blocks, options, mode)
 
 
-def _blocks(outputs, blocks, options):
+def _blocks(outputs, blocks, options, mode):
     reached, rate = _STEM_STRIDE, 1
     stages, low_level, full_stride = {_STEM_STRIDE: outputs}, {}, _STEM_STRIDE
     for block in blocks:
@@ -127,7 +127,13 @@ def _blocks(outputs, blocks, options):
             for unit in range(1, block.units + 1):
                 with tf.variable_scope(f"unit_{unit}/xception_module"):
                     outputs, second = recompute.unit(
-                        _unit, outputs, block, stride, rates, options.use_bounded_activation
+                        _unit,
+                        outputs,
+                        block,
+                        stride,
+                        rates,
+                        options.use_bounded_activation,
+                        recompute=mode.recompute,
                     )
         if stride > 1 and reached in _LOW_LEVEL_STRIDES:
             low_level[reached] = second

@@ -19,8 +19,7 @@ _GRADIENT = "DeeplabRecomputedUnit"
 _UNITS = weakref.WeakKeyDictionary()
 
 
-@slim.add_arg_scope
-def unit(function, inputs: tf.Tensor, *arguments, recompute: bool = False):
+def unit(function, inputs: tf.Tensor, *arguments, recompute: bool):
     """Returns function(inputs, *arguments), whose insides are computed again if asked for.
 
     Args:

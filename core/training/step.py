@@ -5,20 +5,17 @@ Nothing here knows sessions or files; `core/training/loop.py` runs what is built
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 
 from core import layers, network
 from core import task as tasks
-from core.architectures import Outputs
-from core.layers import recompute
 from core.losses import Context, objective
 from core.training import ema, freezing, gradients, nonfinite, optimizers, schedules, stopping
 from deployment.backend import Backend
 from options.config import Config
 from utils.classes import ClassSet
-from utils.compat import slim, tf
+from utils.compat import tf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,14 +128,15 @@ def _forward(images, labels, config, classes, backend, frozen) -> tuple:
         layers.resize_bilinear, align_corners=network.architecture(config.spec).align_corners
     )
     context = Context(config.loss, tf.train.get_global_step(), backend.average, resize)
-    channels = tasks.of(classes).channels(classes.count)
+    channels, mode = tasks.of(classes).channels(classes.count), _mode(config, backend, frozen)
     parts, logits = [], []
     for part_images, part_labels in zip(
         gradients.split(images, config.train.accumulate_batches),
         gradients.split(labels, config.train.accumulate_batches),
     ):
-        with _arg_scope(config.train, backend, frozen):
-            outputs = _outputs(part_images, config, channels)
+        outputs = network.build(
+            part_images, config.spec, channels, mode, crop_size=part_images.shape.as_list()[1:3]
+        )
         logits.append(outputs.logits)
         loss = objective.build(outputs.supervised, part_labels, classes, context)
         parts.append(gradients.Part(part_images, loss))
@@ -156,30 +154,24 @@ def _of_all_ranks(loss, gradient_norm, backend) -> tuple:
     return loss, gradient_norm, votes
 
 
-@contextlib.contextmanager
-def _arg_scope(options, backend, frozen):
-    """Tells the layers what device and options ask of them."""
-    with slim.arg_scope([layers.conv2d], formulation=backend.formulation), slim.arg_scope(
-        [recompute.unit], recompute=options.gradient_checkpointing
-    ), slim.arg_scope(
-        [layers.dropout], of_device=backend.dropout, share=(backend.rank, backend.ranks)
-    ), slim.arg_scope(
-        [layers.batch_norm],
-        is_frozen=frozen.matches,
+def _mode(config, backend, frozen) -> layers.Mode:
+    """Returns what the network is built for, and how the device computes it."""
+    options = config.train
+    device = layers.DeviceLayers(
+        formulation=backend.formulation,
+        dropout=backend.dropout,
         average=backend.average_with_gradient if options.sync_batch_norm else None,
+        rank=backend.rank,
         ranks=backend.ranks,
-    ):
-        yield
-
-
-def _outputs(images, config, channels) -> Outputs:
-    mode = layers.Mode(
-        is_training=True,
-        fine_tune_batch_norm=config.train.fine_tune_batch_norm,
-        weight_decay=config.optimizer.weight_decay,
     )
-    crop_size = images.shape.as_list()[1:3]
-    return network.build(images, config.spec, channels, mode, crop_size=crop_size)
+    return layers.Mode(
+        is_training=True,
+        fine_tune_batch_norm=options.fine_tune_batch_norm,
+        weight_decay=config.optimizer.weight_decay,
+        is_frozen=frozen.matches,
+        recompute=options.gradient_checkpointing,
+        device=device,
+    )
 
 
 def _mean(losses):

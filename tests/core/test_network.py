@@ -11,7 +11,7 @@ from core.architectures import MERGED
 from core.layers import convolution
 from options.network import NetworkSpec
 from tests.golden.logits import load_weights
-from utils.compat import slim, tf
+from utils.compat import tf
 from utils.errors import OptionError
 
 _SIZE = (65, 65)
@@ -94,8 +94,8 @@ def test_images_that_are_not_of_the_crop_size_are_refused():
 def test_dropout_is_looked_up_when_the_graph_is_built(monkeypatch):
     seen = []
 
-    def identity(inputs, keep_prob, is_training):
-        seen.append((inputs.shape.as_list(), keep_prob, is_training))
+    def identity(inputs, keep_prob, mode):
+        seen.append((inputs.shape.as_list(), keep_prob, mode.is_training))
         return inputs
 
     monkeypatch.setattr(layers, "dropout", identity)
@@ -108,16 +108,18 @@ def test_dropout_is_looked_up_when_the_graph_is_built(monkeypatch):
     [(convolution.NATIVE, {1, 2}), (convolution.SPACE_TO_BATCH, {1})],
 )
 def test_the_caller_of_a_training_graph_chooses_how_convolutions_are_made(formulation, expected):
-    with slim.arg_scope([layers.conv2d], formulation=formulation):
-        _build(_options(output_stride=16, multi_grid=(1, 1)), is_training=True)
+    device = layers.DeviceLayers(formulation=formulation)
+    _build(_options(output_stride=16, multi_grid=(1, 1)), is_training=True, device=device)
     operations = tf.get_default_graph().get_operations()
     dilations = {op.get_attr("dilations")[1] for op in operations if op.type == "Conv2D"}
     assert dilations == expected
 
 
 def test_inference_always_has_native_atrous_convolutions():
-    with slim.arg_scope([layers.conv2d], formulation=convolution.SPACE_TO_BATCH):
-        _build(_options(output_stride=8))
+    _build(
+        _options(output_stride=8),
+        device=layers.DeviceLayers(formulation=convolution.SPACE_TO_BATCH),
+    )
     operations = tf.get_default_graph().get_operations()
     dilations = {op.get_attr("dilations")[1] for op in operations if op.type == "Conv2D"}
     assert dilations == {1, 2, 4}

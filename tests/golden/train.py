@@ -20,7 +20,7 @@ from options.training import TRAINING_RECORDS
 from tests.golden import logits as golden_logits
 from tests.golden import rules
 from utils.classes import ClassSet, default_names
-from utils.compat import slim, tf
+from utils.compat import tf
 from utils.errors import OptionError, UserError
 
 STEPS = 5
@@ -82,18 +82,15 @@ def dropout(kind: str):
     Raises:
       OptionError: If the kind is unknown.
     """
-    replacements = {
-        "identity": lambda inputs, *_, of_device=None, share=(0, 1): inputs,
-        "mask": _masked,
-    }
+    replacements = {"identity": lambda inputs, *_: inputs, "mask": _masked}
     if kind not in replacements:
         raise OptionError(f"dropout is {kind}, but must be one of {', '.join(replacements)}.")
-    with mock.patch.object(layers, "dropout", slim.add_arg_scope(replacements[kind])):
+    with mock.patch.object(layers, "dropout", replacements[kind]):
         yield
 
 
-def _masked(inputs, keep_prob, is_training, of_device=None, share=(0, 1)):
-    if not is_training:
+def _masked(inputs, keep_prob, mode):
+    if not mode.is_training:
         return inputs
     drawn = np.random.RandomState(_DROPOUT_SEED).uniform(size=inputs.shape.as_list())
     return inputs * tf.constant((drawn < keep_prob).astype(np.float32)) / keep_prob

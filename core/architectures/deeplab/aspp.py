@@ -44,7 +44,7 @@ def build(features: tf.Tensor, spec: NetworkSpec, mode: layers.Mode, *, crop_siz
             outputs = layers.conv2d(
                 outputs, options.aspp_convs_filters, 1, scope="concat_projection"
             )
-            outputs = layers.dropout(outputs, KEEP_PROB, mode.is_training)
+            outputs = layers.dropout(outputs, KEEP_PROB, mode)
         return outputs * image_feature if image_feature is not None and excites else outputs
 
 

@@ -103,7 +103,7 @@ def build(features: tf.Tensor, spec: NetworkSpec, mode: layers.Mode, *, crop_siz
             inputs = features if branch["input"] < 0 else outputs[branch["input"]]
             function = _pooling if branch["op"] == "pyramid_pooling" else _convolution
             outputs.append(function(inputs, branch, spec, crop_size, f"branch{index}"))
-        merged = layers.dropout(tf.concat(outputs, 3), KEEP_PROB, mode.is_training)
+        merged = layers.dropout(tf.concat(outputs, 3), KEEP_PROB, mode)
         return layers.conv2d(merged, FILTERS, 1, scope="concat_projection")
 
 

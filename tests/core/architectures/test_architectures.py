@@ -41,7 +41,7 @@ def _options_of(name):
     return {"deeplab": {"atrous_rates": (2,), "decoder_output_stride": (4,)}}.get(name, {})
 
 
-def _build(spec, channels=_CHANNELS, mode=None, size=_SIZE):
+def _build(spec, channels=_CHANNELS, mode=layers.INFERENCE, size=_SIZE):
     return network.build(tf.zeros([2, *size, 3]), spec, channels, mode, crop_size=size)
 
 

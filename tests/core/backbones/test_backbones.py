@@ -62,7 +62,7 @@ def _build(name, size, output_stride) -> Features:
         return record.build(
             record.normalize(tf.constant(images, tf.float32)),
             options,
-            layers.Mode(),
+            layers.INFERENCE,
         )
 
 

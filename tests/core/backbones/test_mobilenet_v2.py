@@ -11,7 +11,7 @@ from utils.compat import tf
 
 
 def build(images, mode=None, **flags):
-    return mobilenet_v2.build(images, NetworkOptions(**flags), mode or layers.Mode())
+    return mobilenet_v2.build(images, NetworkOptions(**flags), mode or layers.INFERENCE)
 
 
 def features_of(size, mode=None, **flags):

@@ -19,7 +19,7 @@ def _features(variant, images, **flags):
     options = NetworkOptions(model_variant=variant, **flags)
     record = network.backbone(options)
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
-        return record.build(record.normalize(images), options, layers.Mode())
+        return record.build(record.normalize(images), options, layers.INFERENCE)
 
 
 def _values(fetches):

@@ -27,7 +27,7 @@ def _features(images, **flags):
         return xception.build(
             scale_to_unit_range(images),
             NetworkOptions(**flags),
-            layers.Mode(),
+            layers.INFERENCE,
             scope="tiny",
             blocks=_BLOCKS,
         )

@@ -44,9 +44,7 @@ def convolution(images):
 
 
 def atrous_convolution(images):
-    return layers.conv2d(
-        images, 8, 3, rate=2, normalizer_fn=layers.batch_norm, formulation=core_convolution.NATIVE
-    )
+    return layers.conv2d(images, 8, 3, rate=2, normalizer_fn=layers.batch_norm)
 
 
 def depthwise(images):
@@ -54,10 +52,9 @@ def depthwise(images):
 
 
 def atrous_convolution_through_space_to_batch(images):
-    formulation = core_convolution.SPACE_TO_BATCH
-    return layers.conv2d(
-        images, 8, 3, rate=2, normalizer_fn=layers.batch_norm, formulation=formulation
-    )
+    device = layers.DeviceLayers(formulation=core_convolution.SPACE_TO_BATCH)
+    mode = layers.Mode(is_training=True, device=device)
+    return layers.conv2d(images, 8, 3, rate=2, normalizer_fn=layers.batch_norm, mode=mode)
 
 
 def atrous_depthwise(images):
@@ -142,7 +139,7 @@ def test_the_given_graph_is_left_as_it_was():
 
 def test_batch_statistics_cannot_be_folded():
     graph_def = frozen(
-        lambda images: layers.batch_norm(images, is_training=True, scope="BatchNorm")
+        lambda images: layers.batch_norm(images, mode=layers.Mode(True, True), scope="BatchNorm")
     )
     with pytest.raises(ValueError, match="batch statistics"):
         folding.fold_batch_norms(graph_def, ["outputs"])

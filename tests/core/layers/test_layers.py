@@ -6,6 +6,8 @@ import pytest
 from core import layers
 from utils.compat import VERSION, slim, tf
 
+TRAINS = layers.Mode(is_training=True, fine_tune_batch_norm=True)
+
 
 def _run(fetches, feeds=None):
     with tf.Session() as session:
@@ -35,14 +37,14 @@ def _dilated(kernel, rate):
 
 def test_batch_norm_in_training_normalizes_by_batch_statistics():
     images = _noise(3, 5, 4, 2) * 3.0 + 7.0
-    outputs = _run(layers.batch_norm(tf.constant(images), is_training=True))
+    outputs = _run(layers.batch_norm(tf.constant(images), mode=TRAINS))
     expected = (images - images.mean((0, 1, 2))) / np.sqrt(images.var((0, 1, 2)) + 1e-5)
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
 
 
 def test_batch_norm_moves_its_averages_towards_the_unbiased_batch_statistics():
     images = _noise(3, 5, 4, 2) * 3.0 + 7.0
-    layers.batch_norm(tf.constant(images), decay=0.9, is_training=True, scope="norm")
+    layers.batch_norm(tf.constant(images), decay=0.9, mode=TRAINS, scope="norm")
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         session.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
@@ -55,8 +57,8 @@ def test_batch_norm_moves_its_averages_towards_the_unbiased_batch_statistics():
 def test_batch_norm_over_all_ranks_moves_its_averages_towards_the_unbiased_statistics_of_all():
     # Two ranks with the same images: their statistics are those of one, of twice as many values.
     images = _noise(3, 5, 4, 2) * 3.0 + 7.0
-    settings = {"decay": 0.9, "is_training": True, "average": list, "ranks": 2}
-    outputs = layers.batch_norm(tf.constant(images), scope="norm", **settings)
+    mode = layers.Mode(True, True, device=layers.DeviceLayers(average=list, ranks=2))
+    outputs = layers.batch_norm(tf.constant(images), 0.9, mode=mode, scope="norm")
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         outputs = session.run(outputs)
@@ -78,7 +80,7 @@ def test_shared_batch_norm_updates_its_averages_one_after_the_other():
     first, second = _noise(1, 4, 4, 2, seed=1) + 1.0, _noise(1, 4, 4, 2, seed=2) - 5.0
     with tf.variable_scope("net", reuse=tf.AUTO_REUSE):
         for images in (first, second):
-            layers.batch_norm(tf.constant(images), decay=0.5, is_training=True, scope="norm")
+            layers.batch_norm(tf.constant(images), decay=0.5, mode=TRAINS, scope="norm")
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         session.run(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
@@ -88,12 +90,13 @@ def test_shared_batch_norm_updates_its_averages_one_after_the_other():
 
 
 @pytest.mark.skipif(VERSION >= (2, 9), reason="slim.batch_norm does not work on this TensorFlow")
-@pytest.mark.parametrize("is_training", [False, True])
-def test_batch_norm_equals_that_of_slim(is_training):
+@pytest.mark.parametrize("mode", [layers.INFERENCE, TRAINS])
+def test_batch_norm_equals_that_of_slim(mode):
     images = tf.constant(_noise(2, 5, 5, 3) * 2.0 + 1.0)
-    settings = {"decay": 0.9, "epsilon": 1e-3, "is_training": is_training}
-    ours = layers.batch_norm(images, scope="ours", **settings)
-    theirs = slim.batch_norm(images, scale=True, fused=True, scope="theirs", **settings)
+    settings = {"decay": 0.9, "epsilon": 1e-3}
+    ours = layers.batch_norm(images, mode=mode, scope="ours", **settings)
+    settings.update(scale=True, fused=True, is_training=mode.is_training)
+    theirs = slim.batch_norm(images, scope="theirs", **settings)
     names = ["gamma", "beta", "moving_mean", "moving_variance"]
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
@@ -215,8 +218,8 @@ def test_without_weight_decay_there_is_no_regularisation():
 
 def test_dropout_scales_what_it_keeps_and_acts_in_training_only():
     ones = tf.ones([100, 100])
-    assert layers.dropout(ones, 0.8, False) is ones
-    values = _run(layers.dropout(ones, 0.8, True))
+    assert layers.dropout(ones, 0.8, layers.INFERENCE) is ones
+    values = _run(layers.dropout(ones, 0.8, TRAINS))
     assert set(np.unique(values)) == {np.float32(0.0), np.float32(1.25)}
     assert np.mean(values > 0) == pytest.approx(0.8, abs=0.02)
 
@@ -224,7 +227,7 @@ def test_dropout_scales_what_it_keeps_and_acts_in_training_only():
 def test_dropout_depends_on_the_step_and_the_place_and_on_nothing_else():
     step = tf.train.get_or_create_global_step()
     ones = tf.ones([50, 50])
-    first, second = layers.dropout(ones, 0.5, True), layers.dropout(ones, 0.5, True)
+    first, second = layers.dropout(ones, 0.5, TRAINS), layers.dropout(ones, 0.5, TRAINS)
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         at_zero, again, elsewhere = session.run(first), session.run(first), session.run(second)
@@ -237,11 +240,13 @@ def test_dropout_depends_on_the_step_and_the_place_and_on_nothing_else():
 
 def test_ranks_drop_what_one_process_would_of_their_images():
     with tf.Graph().as_default():
-        whole = _run(layers.dropout(tf.ones([4, 50]), 0.5, True))
+        whole = _run(layers.dropout(tf.ones([4, 50]), 0.5, TRAINS))
     parts = []
     for rank in range(2):
         with tf.Graph().as_default():
-            parts.append(_run(layers.dropout(tf.ones([2, 50]), 0.5, True, share=(rank, 2))))
+            device = layers.DeviceLayers(rank=rank, ranks=2)
+            mode = layers.Mode(is_training=True, device=device)
+            parts.append(_run(layers.dropout(tf.ones([2, 50]), 0.5, mode)))
     np.testing.assert_array_equal(parts[0], whole[::2])
     np.testing.assert_array_equal(parts[1], whole[1::2])
 

@@ -11,7 +11,7 @@ from options.device import DeviceOptions
 from options.network import NetworkSpec
 from tests.small_steps import config_of
 from utils.classes import ClassSet, default_names
-from utils.compat import slim, tf
+from utils.compat import tf
 
 
 def _count(type_name):
@@ -29,12 +29,10 @@ def _two_units(is_recomputed, *, uses_between):
     """Returns loss, gradients and moving averages after a step, from the same weights each time."""
     tf.reset_default_graph()
     outputs = tf.random.stateless_normal([2, 5, 5, 4], [1, 2])
-    with layers.arg_scope(layers.Mode(True, True, 0.1), decay=0.5), slim.arg_scope(
-        [recompute.unit], recompute=is_recomputed
-    ):
+    with layers.arg_scope(layers.Mode(True, True, 0.1), decay=0.5):
         for number in range(2):
             with tf.variable_scope(f"block{number}"):
-                outputs, between = recompute.unit(_unit, outputs, 3)
+                outputs, between = recompute.unit(_unit, outputs, 3, recompute=is_recomputed)
     loss = tf.nn.l2_loss(outputs - 1.0)
     if uses_between:
         loss += tf.nn.l2_loss(between - 2.0)
@@ -75,9 +73,8 @@ def test_loss_gradients_and_moving_averages_are_the_same(uses_between):
 )
 def test_every_family_of_backbones_has_units(variant, units):
     options = NetworkSpec.of(model_variant=variant)
-    with slim.arg_scope([recompute.unit], recompute=True):
-        mode = layers.Mode(is_training=True)
-        network.build(tf.zeros([1, 33, 33, 3]), options, 5, mode, crop_size=(33, 33))
+    mode = layers.Mode(is_training=True, recompute=True)
+    network.build(tf.zeros([1, 33, 33, 3]), options, 5, mode, crop_size=(33, 33))
     assert _count("IdentityN") == units
 
 

@@ -14,7 +14,7 @@ from deployment.devices.loss_scaling import LossScaling
 from options.device import DeviceOptions
 from tests.small_steps import config_of
 from utils.classes import ClassSet, default_names
-from utils.compat import slim, tf
+from utils.compat import tf
 
 # Four blocks instead of seventeen: what is tested does not depend on the depth.
 BLOCKS = mobilenet_v2.BLOCKS[:4]
@@ -40,10 +40,9 @@ def run(images=4, steps=STEPS, start=None, poison=None, device=None, **options):
     backend = backends.create(DeviceOptions(device="cpu"))
     vars(backend).update(device or {})
     settings = {"base_learning_rate": 0.05, "fine_tune_batch_norm": False, **options}
-    dropout = slim.add_arg_scope(lambda inputs, *_, **unused: inputs)
-    with tf.Graph().as_default(), mock.patch.object(layers, "dropout", dropout), mock.patch.object(
-        mobilenet_v2, "BLOCKS", BLOCKS
-    ):
+    with tf.Graph().as_default(), mock.patch.object(
+        layers, "dropout", lambda inputs, *_: inputs
+    ), mock.patch.object(mobilenet_v2, "BLOCKS", BLOCKS):
         tf.set_random_seed(1)
         given = tf.placeholder_with_default(batch, batch.shape)
         step = train.build(

@@ -10,7 +10,7 @@ from core import layers
 from deployment import backend as backends
 from options.device import DeviceOptions
 from options.ranks import RankOptions
-from utils.compat import slim, tf
+from utils.compat import tf
 from utils.errors import UserError
 
 IMAGES = np.random.RandomState(0).uniform(-1, 1, [4, 5, 5, 3]).astype(np.float32)
@@ -24,16 +24,20 @@ def gradients(backend, sync_batch_norm=True):
         tf.set_random_seed(3)
         step = tf.train.get_or_create_global_step()
         average = backend.average_with_gradient if sync_batch_norm else None
-        with slim.arg_scope(
-            [layers.batch_norm], average=average, ranks=backend.ranks
-        ), slim.arg_scope([layers.dropout], share=(backend.rank, backend.ranks)):
-            # The initial values of the ranks differ; only rank 0's are used.
-            start = tf.truncated_normal_initializer(stddev=0.2 + backend.rank)
-            outputs = layers.conv2d(
-                tf.constant(IMAGES[mine]) + 5.0, 2, 3, weights_initializer=start, scope="conv"
-            )
-            outputs = layers.batch_norm(outputs, is_training=True, scope="norm")
-            outputs = layers.dropout(outputs, 0.9, True)
+        device = layers.DeviceLayers(average=average, rank=backend.rank, ranks=backend.ranks)
+        mode = layers.Mode(is_training=True, fine_tune_batch_norm=True, device=device)
+        # The initial values of the ranks differ; only rank 0's are used.
+        start = tf.truncated_normal_initializer(stddev=0.2 + backend.rank)
+        outputs = layers.conv2d(
+            tf.constant(IMAGES[mine]) + 5.0,
+            2,
+            3,
+            weights_initializer=start,
+            mode=mode,
+            scope="conv",
+        )
+        outputs = layers.batch_norm(outputs, mode=mode, scope="norm")
+        outputs = layers.dropout(outputs, 0.9, mode)
         loss = tf.reduce_mean(tf.square(outputs - TARGETS[mine]))
         optimizer = backend.wrap_optimizer(tf.train.MomentumOptimizer(0.1, 0.9))
         pairs = optimizer.compute_gradients(loss)

@@ -1,0 +1,213 @@
+"""Convolutions with normalization and activation, with tf-slim's variable names.
+
+How a convolution is computed is the business of `core/layers/convolution.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from core.layers import convolution
+from core.layers.mode import INFERENCE, Mode
+from core.layers.norm import batch_norm
+from utils.compat import slim, tf
+
+
+@slim.add_arg_scope
+def conv2d(
+    inputs: tf.Tensor,
+    filters: int,
+    kernel_size: int,
+    stride: int = 1,
+    rate: int = 1,
+    *,
+    padding: str = "SAME",
+    activation_fn=tf.nn.relu,
+    normalizer_fn=None,
+    weights_initializer=None,
+    mode: Mode = INFERENCE,
+    scope: str | None = None,
+) -> tf.Tensor:
+    """Convolves, then normalizes (or adds biases), then activates.
+
+    Args:
+      inputs: [N, h, w, channels].
+      filters: Output channels.
+      kernel_size: Height and width of the kernel.
+      stride: Output stride.
+      rate: Atrous rate; a rate above 1 needs stride 1.
+      padding: SAME or VALID.
+      activation_fn: Applied last, or None.
+      normalizer_fn: Applied instead of biases, or None.
+      weights_initializer: Glorot uniform if None.
+      mode: What the graph is for: weight decay, and how it is computed.
+      scope: Scope of `weights` and `biases`.
+
+    Returns:
+      [N, ceil(h / stride), ceil(w / stride), filters] with SAME padding.
+    """
+    with tf.variable_scope(scope, "Conv", [inputs]):
+        channels = inputs.shape.as_list()[-1]
+        weights = slim.model_variable(
+            "weights",
+            [kernel_size, kernel_size, channels, filters],
+            initializer=weights_initializer or tf.glorot_uniform_initializer(),
+            regularizer=_l2_regularizer(mode.weight_decay),
+        )
+        outputs = convolution.convolve(
+            inputs, weights, stride, rate, padding=padding, formulation=mode.formulation
+        )
+        return _finish(outputs, filters, normalizer_fn, activation_fn)
+
+
+def conv2d_same(
+    inputs: tf.Tensor, filters: int, kernel_size: int, stride: int = 1, rate: int = 1, **settings
+) -> tf.Tensor:
+    """Convolves with the same padding on both sides, whatever the size of the input.
+
+    TensorFlow's SAME pads a strided convolution by an amount that depends on the size; with this
+    one, striding equals convolving densely and keeping every stride-th row and column. Without a
+    stride both are the same.
+
+    Args:
+      inputs: [N, h, w, channels].
+      filters: Output channels.
+      kernel_size: Height and width of the kernel.
+      stride: Output stride.
+      rate: Atrous rate; a rate above 1 needs stride 1.
+      **settings: Further arguments of `conv2d`.
+    """
+    if stride == 1 or kernel_size == 1:
+        return conv2d(inputs, filters, kernel_size, stride, rate, **settings)
+    before = (kernel_size - 1) // 2
+    after = kernel_size - 1 - before
+    padded = tf.pad(inputs, [[0, 0], [before, after], [before, after], [0, 0]])
+    return conv2d(padded, filters, kernel_size, stride, rate, padding="VALID", **settings)
+
+
+@slim.add_arg_scope
+def depthwise_conv2d(
+    inputs: tf.Tensor,
+    kernel_size,
+    stride: int = 1,
+    rate=1,
+    *,
+    padding: str = "SAME",
+    activation_fn=tf.nn.relu,
+    normalizer_fn=None,
+    weights_initializer=None,
+    scope: str | None = None,
+) -> tf.Tensor:
+    """Convolves each channel by itself, normalizes (or adds biases), activates.
+
+    The variable is called `depthwise_weights`, [height, width, channels, 1]; it is never
+    regularised, as in the DeepLab family.
+
+    An atrous rate always goes through SpaceToBatch: on CPU the kernel's own dilation is wrong, and
+    says nothing (forward on TF 1.15, gradients on TF 2.21), and slower at large rates.
+
+    Args:
+      inputs: [N, h, w, channels].
+      kernel_size: Height and width of the kernel, one number or a pair.
+      stride: Output stride.
+      rate: Atrous rate, one number or a pair (height, width); above 1 it needs stride 1.
+      padding: SAME or VALID.
+      activation_fn: Applied last, or None.
+      normalizer_fn: Applied instead of biases, or None.
+      weights_initializer: Glorot uniform if None.
+      scope: Scope of `depthwise_weights` and `biases`.
+    """
+    with tf.variable_scope(scope, "SeparableConv2d", [inputs]):
+        channels = inputs.shape.as_list()[-1]
+        weights = slim.model_variable(
+            "depthwise_weights",
+            [*_pair(kernel_size), channels, 1],
+            initializer=weights_initializer or tf.glorot_uniform_initializer(),
+        )
+        outputs = tf.nn.depthwise_conv2d(
+            inputs, weights, [1, stride, stride, 1], padding, rate=_pair(rate)
+        )
+        return _finish(outputs, channels, normalizer_fn, activation_fn)
+
+
+def _pair(value) -> list[int]:
+    return [value, value] if isinstance(value, int) else list(value)
+
+
+def _finish(outputs, channels, normalizer_fn, activation_fn):
+    """Normalizes or adds biases, then activates."""
+    if normalizer_fn is None:
+        biases = slim.model_variable("biases", [channels], initializer=tf.zeros_initializer())
+        outputs = tf.nn.bias_add(outputs, biases)
+    else:
+        outputs = normalizer_fn(outputs)
+    return outputs if activation_fn is None else activation_fn(outputs)
+
+
+def split_separable_conv2d(
+    inputs: tf.Tensor, filters: int, kernel_size: int = 3, rate: int = 1, *, scope: str
+) -> tf.Tensor:
+    """Convolves depthwise, then pointwise, each followed by normalization and activation.
+
+    Args:
+      inputs: [N, h, w, channels].
+      filters: Output channels.
+      kernel_size: Height and width of the depthwise kernel.
+      rate: Atrous rate of the depthwise convolution, or its (height, width).
+      scope: The variables are in `SCOPE_depthwise` and `SCOPE_pointwise`.
+    """
+    outputs = depthwise_conv2d(
+        inputs,
+        kernel_size,
+        rate=rate,
+        weights_initializer=tf.truncated_normal_initializer(stddev=0.33),
+        scope=scope + "_depthwise",
+    )
+    return conv2d(
+        outputs,
+        filters,
+        1,
+        weights_initializer=tf.truncated_normal_initializer(stddev=0.06),
+        scope=scope + "_pointwise",
+    )
+
+
+def quantized_sigmoid(inputs: tf.Tensor) -> tf.Tensor:
+    """Returns the piecewise linear sigmoid of MobileNetV3, with the family's rounded 1/6."""
+    return tf.nn.relu6(inputs + 3.0) * 0.16667
+
+
+@contextlib.contextmanager
+def arg_scope(
+    mode: Mode,
+    *,
+    decay: float,
+    epsilon: float = 1e-5,
+    activation_fn=tf.nn.relu,
+    weights_initializer=None,
+):
+    """Sets the arguments of layers in a network whose convolutions are followed by batch norm.
+
+    Args:
+      mode: What the graph is for.
+      decay: Decay of the moving averages.
+      epsilon: Added to the variance.
+      activation_fn: Applied after batch norm, or None.
+      weights_initializer: Of every kernel; Glorot uniform if None.
+    """
+    with slim.arg_scope(
+        [conv2d, depthwise_conv2d],
+        normalizer_fn=batch_norm,
+        activation_fn=activation_fn,
+        weights_initializer=weights_initializer,
+    ), slim.arg_scope([conv2d], mode=mode), slim.arg_scope(
+        [batch_norm], mode=mode, decay=decay, epsilon=epsilon
+    ):
+        yield
+
+
+def _l2_regularizer(weight_decay: float):
+    """Returns the function weights -> weight_decay * sum(weights^2) / 2, or None for 0."""
+    if not weight_decay:
+        return None
+    return lambda weights: tf.multiply(weight_decay, tf.nn.l2_loss(weights), name="l2_regularizer")
