@@ -169,7 +169,7 @@ def test_averages_of_the_weights_are_used_on_request(run, photos, tmp_path):
     np.testing.assert_array_equal(
         *(_labels(tmp_path / folder / "a_index.png") for folder in ("results", "plain"))
     )
-    with pytest.raises(UserError, match="holds no averages of the weights"):
+    with pytest.raises(UserError, match="--use_ema"):
         _predict(photos, tmp_path / "none", checkpoint_dir=run, **options)
 
 

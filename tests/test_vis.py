@@ -150,7 +150,7 @@ def test_new_checkpoints_are_waited_for_where_several_are_asked_for(monkeypatch)
         ({"checkpoint_dir": None}, "pass --checkpoint_dir=RUN .* neither is given"),
         ({"checkpoint": "best"}, "holds no best checkpoint"),
         ({"checkpoint": "7"}, "holds no checkpoint of step 7; there are model.ckpt-1"),
-        ({"use_ema": True}, "holds no averages of the weights"),
+        ({"use_ema": True}, "leave out --use_ema"),
         ({"vis_batch_size": 2}, "--vis_batch_size is 2, but must be one of 1"),
         ({"vis_split": "val"}, "no records of split val"),
     ],

@@ -1,8 +1,8 @@
 """Writes checkpoints that are complete or absent, and deletes those that are not kept.
 
-A checkpoint is written in a folder of its own, brought to the disk, and renamed into place, its
-index last: whenever the process or the machine dies, what has an index is whole. A deletion takes
-the index first. `core/checkpoints/restore.py` finds and reads what is written here.
+A checkpoint is written to a separate folder, synced to disk, and renamed into place, its index
+last: whenever the process or the machine dies, a checkpoint with an index is complete. Deletion
+removes the index first. `core/checkpoints/restore.py` finds and reads checkpoints.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from utils.files import sync_to_disk, write_text
 
 _INCOMPLETE_FOLDER = ".incomplete"
 _MILESTONES_FILE = "milestones.json"
-# Why a file cannot be written; all of these have words in the system's language.
+# Reasons why a file cannot be written that the system's message explains.
 _CANNOT_WRITE = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -37,7 +37,7 @@ _CANNOT_WRITE = (
     errno.EACCES,
     errno.ENOENT,
 )
-# File systems without hard links answer with one of these.
+# Errors of file systems without hard links.
 _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
 
 
@@ -61,8 +61,8 @@ def write(saver: tf.train.Saver, session, folder: str, step: int) -> str:
     """Saves the variables as `model.ckpt-STEP`.
 
     Args:
-      saver: Saves what shall be in the checkpoint.
-      session: Holds the values.
+      saver: A saver of the variables to save.
+      session: The session with their values.
       folder: The run's folder.
       step: The global step.
 
@@ -70,7 +70,7 @@ def write(saver: tf.train.Saver, session, folder: str, step: int) -> str:
       The prefix of the checkpoint.
 
     Raises:
-      UserError: If it cannot be written; other checkpoints are as they were.
+      UserError: If it cannot be written; other checkpoints are intact.
     """
     prefix = prefix_of(folder, step)
     incomplete = os.path.join(folder, _INCOMPLETE_FOLDER)
@@ -82,7 +82,7 @@ def write(saver: tf.train.Saver, session, folder: str, step: int) -> str:
     except (tf.errors.OpError, OSError) as error:
         raise UserError(
             f"cannot write checkpoint {prefix} ({_reason(error)}); earlier checkpoints are "
-            "unharmed. Free some space or pass another --train_logdir."
+            "intact. Free some space or pass another --train_logdir."
         ) from error
     finally:
         shutil.rmtree(incomplete, ignore_errors=True)
@@ -96,14 +96,14 @@ def _reason(error) -> str:
 
 
 def cannot_write(error) -> str | None:
-    """Returns why a file could not be written, in the system's words; None for other errors.
+    """Returns the system's message on why a file could not be written; None for other errors.
 
     Args:
       error: An OSError, or an error of TensorFlow.
     """
     if isinstance(error, OSError):
         return error.strerror if error.errno in _CANNOT_WRITE else None
-    # TensorFlow puts the words somewhere into a message of many lines.
+    # TensorFlow includes it somewhere in a message of many lines.
     known = [os.strerror(number) for number in _CANNOT_WRITE]
     found = [text for text in known if text in error.message]
     return found[0] if found else None
@@ -123,8 +123,8 @@ def delete(prefix: str):
         os.remove(path)
 
 
-def put_aside(prefix: str) -> str:
-    """Renames a damaged checkpoint, so that nobody takes it for one; returns its new prefix."""
+def quarantine(prefix: str) -> str:
+    """Renames a damaged checkpoint so that it is no longer found; returns its new prefix."""
     folder, name = os.path.split(prefix)
     aside = os.path.join(folder, f"damaged-{name}")
     for path in reversed(restore.files_of(prefix)):
@@ -133,7 +133,7 @@ def put_aside(prefix: str) -> str:
 
 
 def copy_to(prefix: str, folder: str) -> str:
-    """Keeps a checkpoint in another folder too, by hard links where the file system has them.
+    """Copies a checkpoint to another folder, by hard links if the file system supports them.
 
     Returns:
       The prefix of the copy.
@@ -166,10 +166,10 @@ def _link(source: str, target: str):
 
 
 def milestones(folder: str) -> set:
-    """Returns the steps whose checkpoints are kept for good.
+    """Returns the steps of the milestones, checkpoints that are never deleted.
 
     Raises:
-      UserError: If their list cannot be read.
+      UserError: If the list cannot be read.
     """
     path = os.path.join(folder, _MILESTONES_FILE)
     try:
@@ -178,11 +178,13 @@ def milestones(folder: str) -> set:
     except FileNotFoundError:
         return set()
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is no list of steps ({error}); restore or remove it.") from error
+        raise UserError(
+            f"{path} is not a list of steps ({error}); restore or remove it."
+        ) from error
 
 
 def add_milestone(folder: str, step: int):
-    """Notes, before it is written, that the checkpoint of a step is kept for good."""
+    """Makes a step a milestone, before its checkpoint is written."""
     steps = sorted(milestones(folder) | {step})
     write_text(os.path.join(folder, _MILESTONES_FILE), json.dumps(steps) + "\n")
 
@@ -192,15 +194,15 @@ def keep_newest(folder: str, number: int):
 
     Args:
       folder: The run's folder.
-      number: How many to keep beside the milestones.
+      number: The number to keep besides the milestones.
     """
     kept_for_good = milestones(folder)
     found = restore.find_all(folder)
     others = [prefix for prefix in found if int(prefix.rsplit("-", 1)[1]) not in kept_for_good]
     old = others[: max(0, len(others) - number)]
     left = [os.path.basename(prefix) for prefix in found if prefix not in old]
-    # Relative names, so that the folder may be moved. The file comes before the deletion: what it
-    # names is always there.
+    # Relative names, so that the folder can be moved. The file is written before the deletion, so
+    # that the checkpoints it names always exist.
     state = tf.train.generate_checkpoint_state_proto(folder, left[-1], left)
     write_text(os.path.join(folder, "checkpoint"), str(state))
     for prefix in old:

@@ -1,9 +1,9 @@
-"""Checkpoints: find the newest, match names and shapes, restore, and report what was done.
+"""Finds checkpoints, matches their names and shapes, restores, and reports what was restored.
 
 A restore is complete or an error: a tensor that is missing or has another shape stops the run,
-unless its scope was excluded on purpose, or it is a logits layer for another number of classes that
-training starts from. TF1 checkpoints of both formats (V1, V2) are read, and
-tensors stored in half precision are widened.
+unless its scope was excluded on purpose, or it is a classifier for another number of classes in the
+checkpoint that training starts from. TF1 checkpoints of both formats (V1, V2) are read; tensors in
+half precision are widened.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ class Match:
       path: The checkpoint's prefix.
       loaded: Variables that the checkpoint holds with the same shape.
       new: Names of variables that keep their initial values.
-      skipped: Names in the checkpoint that no variable takes.
+      skipped: Names in the checkpoint that no variable uses.
       missing: Names of variables that the checkpoint should hold but does not.
-      misshapen: (name, shape in the checkpoint, shape in the network).
-      other_classes: As misshapen, of those in `new` that are for another number of classes.
+      misshapen: (name, shape in the checkpoint, shape in the network) of those that differ.
+      averages: Names of the variables that are loaded from their EMA.
+      other_classes: As misshapen, of those in `new` that have another number of classes.
     """
 
     path: str
@@ -67,7 +68,7 @@ class Match:
         """Raises UserError if anything is missing or misshapen.
 
         Args:
-          remedy: What the user can do, a sentence.
+          remedy: A sentence on what the user can do.
         """
         if not self.missing and not self.misshapen:
             return
@@ -110,8 +111,8 @@ def match(path: str, variables, exclude=(), averaged: bool = False) -> Match:
       path: Prefix of a checkpoint.
       variables: The network's variables.
       exclude: Regular expressions; variables whose names match one at their start stay new.
-      averaged: Whether variables take their averages over training where the checkpoint holds
-        one; what was frozen has none.
+      averaged: Whether variables are loaded from their EMA if the checkpoint holds one; frozen
+        variables have none.
 
     Raises:
       UserError: If there is no readable checkpoint at the path, or none with averages.
@@ -137,7 +138,7 @@ def match(path: str, variables, exclude=(), averaged: bool = False) -> Match:
 
 
 def averages_of(path: str) -> frozenset:
-    """Returns the names of the variables that a checkpoint holds averages of.
+    """Returns the names of the variables whose EMA a checkpoint holds.
 
     Raises:
       UserError: If there is no readable checkpoint at the path, or none with averages.
@@ -146,7 +147,7 @@ def averages_of(path: str) -> frozenset:
     names = frozenset(name[: -len(suffix)] for name in shapes(path) if name.endswith(suffix))
     if not names:
         raise UserError(
-            f"checkpoint {path} holds no averages of the weights; leave out --use_ema, or train "
+            f"checkpoint {path} holds no EMA of the weights; leave out --use_ema, or train "
             "with --ema_decay."
         )
     return names
@@ -174,8 +175,8 @@ def reader(path: str):
         )
     if not glob.glob(glob.escape(path) + ".index") and not os.path.isfile(path):
         raise UserError(
-            f"no checkpoint at {path}; a checkpoint is named by its prefix, the files' names "
-            "without .index and .data-00000-of-00001."
+            f"no checkpoint at {path}; pass its prefix, the file names without .index and "
+            ".data-00000-of-00001."
         )
     with reading(path):
         return tf.train.load_checkpoint(path)
@@ -183,30 +184,29 @@ def reader(path: str):
 
 @contextlib.contextmanager
 def reading(path: str):
-    """Turns TensorFlow's errors while a checkpoint is read into a sentence.
+    """Turns errors of TensorFlow while it reads a checkpoint into a UserError.
 
     Raises:
       UserError: If it is damaged or incomplete.
     """
     try:
         yield
-    # A truncated data file is an IndexError of TF 2's reader.
+    # A truncated data file raises IndexError in TF 2's reader.
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         first_line = reason_of(error)
         raise UserError(
-            f"checkpoint {path} cannot be read, it is damaged or incomplete ({first_line}); use "
-            "another one."
+            f"checkpoint {path} is damaged or incomplete ({first_line}); use another one."
         ) from error
 
 
 def restore_op(path: str, variables, exclude=(), averaged: bool = False) -> tf.Operation:
     """Returns an operation that fills variables from a checkpoint.
 
-    Run it inside `reading(path)`, which turns a damaged file into a sentence.
+    Run it inside `reading(path)`, which reports a damaged file.
 
     Args:
       path: Prefix of a checkpoint.
-      variables: The variables; all of them must be in it with the same shape.
+      variables: The variables; the checkpoint must hold all of them with the same shape.
       exclude: As in `match`.
       averaged: As in `match`.
 
@@ -214,7 +214,9 @@ def restore_op(path: str, variables, exclude=(), averaged: bool = False) -> tf.O
       UserError: If a variable is missing or has another shape.
     """
     matched = match(path, variables, exclude, averaged)
-    matched.raise_if_unexpected("Give the options of the network that the checkpoint was made by.")
+    matched.raise_if_unexpected(
+        "Pass the options of the network that the checkpoint was saved from."
+    )
     return assign_op(matched)
 
 
@@ -241,7 +243,7 @@ def assign_op(matched: Match) -> tf.Operation:
 
 
 def num_outputs(path: str, classifier: str) -> int | None:
-    """Returns the number of channels of a checkpoint's classifier, None where it has none.
+    """Returns the number of channels of a checkpoint's classifier, None if it has none.
 
     Args:
       path: Prefix of a checkpoint.
@@ -262,8 +264,8 @@ def match_initial(
 ) -> Match:
     """Matches the checkpoint that training starts from.
 
-    A checkpoint without any variable of the head, such as one of ImageNet, leaves the head new; a
-    classifier for another number of classes stays new; any other part of the head that is missing
+    If the checkpoint has no variable of the head, such as one of ImageNet, the head stays new. A
+    classifier for another number of classes stays new. Any other part of the head that is missing
     or has another shape is an error unless the head is excluded.
 
     Args:
@@ -271,7 +273,7 @@ def match_initial(
       variables: The network's variables, without the optimizer's.
       head_scopes: Regular expressions of the head's variables.
       classifier_scopes: Regular expressions of those that depend on the number of classes.
-      initialize_head: Whether the head is taken from the checkpoint where it has one.
+      initialize_head: Whether to load the head if the checkpoint has one.
 
     Raises:
       UserError: If a tensor is missing or has another shape.
@@ -287,7 +289,7 @@ def match_initial(
             "the logits layer; otherwise pass the options of the checkpoint's network."
         )
     else:
-        remedy = "Pass the options of the checkpoint's network, --model_variant above all."
+        remedy = "Pass the options of the checkpoint's network, first of all --model_variant."
     matched.raise_if_unexpected(remedy)
     return matched
 
@@ -317,7 +319,7 @@ def newest(folder: str) -> str:
       UserError: If the folder does not exist or holds none.
     """
     if not os.path.isdir(folder):
-        raise UserError(f"no folder {folder}; name the --train_logdir of a run.")
+        raise UserError(f"no folder {folder}; pass the --train_logdir of a run.")
     found = find_all(folder)
     if not found:
         raise UserError(f"{folder} holds no checkpoint ({PREFIX}-STEP.index and its data).")
@@ -325,7 +327,7 @@ def newest(folder: str) -> str:
 
 
 def best(folder: str) -> str:
-    """Returns the prefix of the checkpoint with the best evaluation during training.
+    """Returns the prefix of the checkpoint with the best evaluation of its run.
 
     Args:
       folder: The run's folder.
@@ -339,18 +341,18 @@ def best(folder: str) -> str:
             prefix = os.path.join(os.path.dirname(path), json.load(file)["checkpoint"])
     except FileNotFoundError:
         raise UserError(
-            f"{folder} holds no best checkpoint (no {BEST_FOLDER}/{BEST_FILE}); a training with "
-            "--eval_interval_steps keeps it."
+            f"{folder} holds no best checkpoint (no {BEST_FOLDER}/{BEST_FILE}); train with "
+            "--eval_interval_steps to keep one."
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} cannot be read ({error}); name a checkpoint instead.") from error
+        raise UserError(f"{path} cannot be read ({error}); pass a checkpoint instead.") from error
     if not is_complete(prefix):
-        raise UserError(f"{path} names {prefix}, which is not there; name another checkpoint.")
+        raise UserError(f"{path} names {prefix}, which does not exist; pass another checkpoint.")
     return prefix
 
 
 def run_of(path: str) -> str:
-    """Returns the folder of the run that a checkpoint belongs to, its best one too."""
+    """Returns the folder of the run that a checkpoint, or its best one, belongs to."""
     folder = os.path.dirname(path)
     if os.path.basename(folder) == BEST_FOLDER and os.path.exists(os.path.join(folder, BEST_FILE)):
         return os.path.dirname(folder)
@@ -369,20 +371,20 @@ def find_all(folder: str) -> list:
 
 
 def files_of(prefix: str) -> list:
-    """Returns the files of a checkpoint that are there, the index last."""
+    """Returns the existing files of a checkpoint, the index last."""
     data = sorted(glob.glob(glob.escape(prefix) + ".data-*-of-*"))
     return [*data, *glob.glob(glob.escape(prefix) + ".index")]
 
 
 def is_complete(prefix: str) -> bool:
-    """Whether all files of a checkpoint are there; what they hold is not looked at."""
+    """Whether all files of a checkpoint exist; their content is not checked."""
     files = files_of(prefix)
     counts = [int(path.rsplit("-of-", 1)[1]) for path in files[:-1]]
     return bool(counts) and files[-1].endswith(".index") and set(counts) == {len(counts)}
 
 
 def check_readable(path: str):
-    """Reads all of a checkpoint against its checksums.
+    """Reads a whole checkpoint and verifies its checksums.
 
     It takes about as long as a restore; a command does it once, before it continues from there.
 

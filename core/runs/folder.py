@@ -1,4 +1,4 @@
-"""The folder of a training run: who owns it, and whether a command may continue it."""
+"""The folder of a training run: its options, and whether a command may continue it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from utils.errors import UserError
 from utils.version import VERSION
 
 # Facts about the data in `run` that a continued run must share.
-_DATA_FACTS = ("num_classes", "class_names", "ignore_label", "num_images", "fingerprint")
+_DATA_FACTS = ("num_classes", "class_names", "ignore_label", "task", "num_images", "fingerprint")
 
 # How a step's images are divided over ranks and batches; the order of the data is the same.
 _DIVISION = ("train_batch_size", "accumulate_batches", "rank")
@@ -32,14 +32,15 @@ _DIVISION = ("train_batch_size", "accumulate_batches", "rank")
 def prepare(
     folder: str, config: Config, run: dict, *, is_chief: bool = True, check=None
 ) -> str | None:
-    """Makes or reopens the folder of a run and writes its options.
+    """Creates or reopens the folder of a run and writes its options.
 
     Args:
       folder: The run's folder.
       config: The options of the run.
       run: Facts about data and software, from `describe_run`.
       is_chief: Whether this process writes to the folder; it holds its lock.
-      check: Called with what is returned, before anything is written; raises what refuses the run.
+      check: Called with the returned checkpoint before anything is written; raises to refuse the
+        run.
 
     Returns:
       The checkpoint to continue from, or None at the start.
@@ -61,7 +62,7 @@ def prepare(
             f"{folder} holds a run with other options ({'; '.join(different)}); pass another "
             "--train_logdir, or the options of that run to continue it."
         )
-    resume_from = _newest_readable(checkpoints, put_aside=is_chief) if checkpoints else None
+    resume_from = _newest_readable(checkpoints, quarantine=is_chief) if checkpoints else None
     if check is not None:
         check(resume_from)
     if is_chief:
@@ -82,8 +83,8 @@ def forget_if_unused(folder: str):
             os.remove(os.path.join(folder, common.OPTIONS_FILE))
 
 
-def _newest_readable(checkpoints: list, *, put_aside: bool) -> str:
-    """Returns the newest checkpoint that is whole, with a warning of each that is not."""
+def _newest_readable(checkpoints: list, *, quarantine: bool) -> str:
+    """Returns the newest complete checkpoint; warns of damaged ones."""
     damaged = []
     for path in reversed(checkpoints):
         try:
@@ -97,7 +98,7 @@ def _newest_readable(checkpoints: list, *, put_aside: bool) -> str:
                 "Continuing from %s instead of %s%s.",
                 path,
                 bad,
-                f", which is kept as {files.put_aside(bad)}" if put_aside else "",
+                f", which is kept as {files.quarantine(bad)}" if quarantine else "",
             )
         return path
     raise UserError(
@@ -107,7 +108,7 @@ def _newest_readable(checkpoints: list, *, put_aside: bool) -> str:
 
 
 def _differences(existing: SavedOptions, config: Config, run: dict) -> list:
-    """Returns what a run that is continued may not change, but does, as texts."""
+    """Returns the changes that a continued run may not make, as texts."""
     different = []
     images = existing.run.get("images_per_step")
     same_images = images is not None and images == run.get("images_per_step")
@@ -145,7 +146,7 @@ def describe_run(
       classes: The classes of the data set.
       split: The training split.
       num_images: Images of that split.
-      fingerprint: Stands for the records of that split.
+      fingerprint: Identifies the records of that split.
       device: Name of the device.
     """
     return {

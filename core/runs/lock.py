@@ -1,7 +1,7 @@
 """One training at a time in a folder.
 
-The lock is the kernel's (`flock`), so it ends with the process however that ends; the file says who
-holds it. A killed process leaves the text but not the lock.
+The lock is the kernel's (`flock`), so it ends with the process, however that ends; the file names
+its owner. A killed process leaves the text but not the lock.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ LOCK_FILE = ".lock"
 
 @contextlib.contextmanager
 def hold(folder: str):
-    """Holds the lock of a run's folder, which is made if needed.
+    """Holds the lock of a run's folder, which is created if needed.
 
-    A run that ends by an error before it wrote anything leaves neither the file nor the folder.
+    A run that fails before it writes anything leaves neither the file nor the folder.
 
     Raises:
       UserError: If another process holds it, or the folder cannot be written to.
@@ -46,7 +46,7 @@ def hold(folder: str):
 
 
 def _acquired(folder: str, path: str):
-    """Returns the opened file, whose lock this process has."""
+    """Returns the opened file, locked by this process."""
     while True:
         file = _open(folder, path)
         try:
@@ -56,7 +56,7 @@ def _acquired(folder: str, path: str):
         except BaseException:
             file.close()
             raise
-        # Its holder has removed it meanwhile: nobody else would see this lock.
+        # Its owner has removed the file meanwhile, so other processes would not see this lock.
         file.close()
 
 
@@ -66,7 +66,7 @@ def _open(folder: str, path: str):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise UserError(f"cannot write to --train_logdir={folder}: {error.strerror}.") from error
-    # Without a buffer, so that what cannot be written fails here and not when the file is closed.
+    # Without a buffer, so that a failing write fails here and not when the file is closed.
     return open(descriptor, "r+b", buffering=0)
 
 
@@ -96,13 +96,13 @@ def _lock(file, path: str):
     left = _owner(file)
     if left and left.get("host") != socket.gethostname():
         logging.warning(
-            "%s was left behind by %s, and is free by what this file system says; if that process "
-            "still runs, stop one of the two.",
+            "%s was left by %s, but this file system reports it as unlocked; if that process is "
+            "still running, stop one of the two.",
             path,
             _describe(left),
         )
     elif left:
-        logging.info("The run was not ended in order by %s.", _describe(left))
+        logging.info("The run was not shut down properly by %s.", _describe(left))
 
 
 def _sign(file, folder: str):
@@ -121,7 +121,7 @@ def _sign(file, folder: str):
 
 
 def _owner(file) -> dict:
-    """Returns what the file says; empty where nothing was left behind."""
+    """Returns the owner in the file; empty if there is none."""
     file.seek(0)
     try:
         owner = json.loads(file.read() or b"{}")
@@ -132,6 +132,6 @@ def _owner(file) -> dict:
 
 def _describe(owner: dict) -> str:
     return (
-        f"process {owner.get('pid', 'unknown')} on host {owner.get('host', 'unknown')}, since "
-        f"{owner.get('since', 'unknown')},"
+        f"process {owner.get('pid', 'unknown')} on host {owner.get('host', 'unknown')} (since "
+        f"{owner.get('since', 'unknown')})"
     )

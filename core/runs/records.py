@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: what a training measured, one record per line, for programs.
+"""`metrics.jsonl`: the measurements of a training, one record per line.
 
 Records of steps have the losses, the learning rate and `images_per_second`; records of evaluations
 have `eval_split`, `eval_miou` and more names that begin with `eval_`. Every record has `step` and
@@ -18,7 +18,7 @@ METRICS_FILE = "metrics.jsonl"
 
 
 def append(folder: str, record: dict):
-    """Adds a record, with the time.
+    """Appends a record with the current time.
 
     Raises:
       UserError: If the file cannot be written.
@@ -29,7 +29,7 @@ def append(folder: str, record: dict):
             file.write(json.dumps({**record, "time": round(time.time(), 3)}) + "\n")
     except OSError as error:
         raise UserError(
-            f"cannot write to {path} ({error.strerror}); the checkpoints are unharmed. Free some "
+            f"cannot write to {path} ({error.strerror}); the checkpoints are intact. Free some "
             "space and run the same command again."
         ) from error
 
@@ -49,7 +49,7 @@ def read(folder: str, step: int | None = None) -> list:
 
 
 def drop_after(folder: str, step: int):
-    """Removes the records of steps that will be made again.
+    """Removes the records of steps that will be repeated.
 
     Raises:
       UserError: If a line is damaged.
@@ -73,6 +73,6 @@ def _parsed(lines, path: str):
             record["step"] + 0
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"line {number} of {path} is no record with a step; fix or remove the file."
+                f"line {number} of {path} is not a record with a step; fix or remove the file."
             ) from error
         yield line, record

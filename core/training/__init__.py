@@ -1,1 +1,1 @@
-"""What surrounds the loss of a training: gradients, averages, notices, times, the ways to end."""
+"""Training: the step, the loop around it, and how a run starts, resumes and stops."""

@@ -1,8 +1,8 @@
-"""What happens to gradients between the loss and the optimizer.
+"""Gradients between the loss and the optimizer: accumulation, weight decay, clipping.
 
-The order is: gradients of each batch in turn, their mean over the batches of a step, the mean over
-ranks (the backend's), weight decay, the norm, clipping, multipliers. So clipping sees the gradient
-of the loss of the whole step, whatever the multipliers, and all ranks clip by the same norm.
+The order is: gradients of each batch, their mean over the batches of a step, the mean over ranks
+(by the backend), weight decay, the norm, clipping, multipliers. So clipping sees the gradient of
+the loss of the whole step, whatever the multipliers, and all ranks clip by the same norm.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from utils.compat import add_control_input, tf
 
 
 class Part(NamedTuple):
-    """One of the batches that make a step together.
+    """One of the batches of a step.
 
     Attributes:
-      images: Its share of the step's images; everything that is computed of it depends on this
-        tensor.
+      images: Its share of the step's images; everything computed from it depends on this tensor.
       loss: float32 scalar, its loss.
     """
 
@@ -25,22 +24,22 @@ class Part(NamedTuple):
     loss: tf.Tensor
 
 
-class InTurn(tf.train.Optimizer):
-    """Computes the gradients of several batches one after the other, then passes on the sum.
+class GradientAccumulation(tf.train.Optimizer):
+    """Computes the gradients of several batches one after the other, and their sum.
 
-    Each batch waits until the gradients of the one before are there, so that a step needs the
-    memory of one batch. To others it is an optimizer like the one it holds: a backend that averages
-    gradients over ranks, or scales the loss, sees one loss and one set of gradients a step.
+    Each batch waits for the gradients of the one before, so a step needs the memory of one batch.
+    It behaves like the optimizer that it wraps: a backend that averages gradients over ranks, or
+    scales the loss, sees one loss and one set of gradients per step.
     """
 
     def __init__(self, optimizer: tf.train.Optimizer, parts):
         """Makes the optimizer.
 
         Args:
-          optimizer: Computes and applies.
+          optimizer: The optimizer to wrap.
           parts: The batches of the step, each a `Part`.
         """
-        super().__init__(use_locking=False, name="InTurn")
+        super().__init__(use_locking=False, name="GradientAccumulation")
         self._optimizer = optimizer
         self._parts = parts
 
@@ -49,9 +48,9 @@ class InTurn(tf.train.Optimizer):
 
         Args:
           loss: The function's value.
-          var_list: Variables; None takes all that can be trained.
-          grad_loss: Gradient of what follows with respect to loss, None for 1.
-          **settings: For the optimizer that this one holds.
+          var_list: Variables; None for all trainable ones.
+          grad_loss: Gradient with respect to `loss`, None for 1.
+          **settings: For the wrapped optimizer.
         """
         factors = tf.gradients(loss, [part.loss for part in self._parts], grad_ys=grad_loss)
         variables = tf.trainable_variables() if var_list is None else var_list
@@ -67,11 +66,11 @@ class InTurn(tf.train.Optimizer):
         return list(zip(sums, variables))
 
     def apply_gradients(self, grads_and_vars, global_step=None, name=None):
-        """Applies gradients as the optimizer that this one holds."""
+        """Applies gradients with the wrapped optimizer."""
         return self._optimizer.apply_gradients(grads_and_vars, global_step=global_step, name=name)
 
     def get_slot(self, var, name):
-        """Returns a slot of the optimizer that this one holds."""
+        """Returns a slot of the wrapped optimizer."""
         return self._optimizer.get_slot(var, name)
 
 
@@ -82,11 +81,11 @@ def _sum(first, second):
 
 
 def with_terms(gradients, terms: dict) -> list:
-    """Returns the pairs with the gradients of further terms of the loss, one variable each, added.
+    """Adds the gradients of further terms of the loss, each of one variable.
 
-    A term's gradient is computed when the one that it is added to is there. It needs nothing but
-    its variable, and would else be computed first of all and kept: another copy of the weights.
-    All terms are differentiated at once, since each call walks through the whole graph.
+    A term's gradient is computed once the gradient that it is added to is there. It depends on
+    nothing but its variable, so it would otherwise be computed first and kept: another copy of the
+    weights. All terms are differentiated at once, since each call walks through the whole graph.
 
     Args:
       gradients: (gradient, variable) pairs; None counts as zero.
@@ -99,7 +98,7 @@ def with_terms(gradients, terms: dict) -> list:
 
 
 def _gradients_of_terms(pairs, terms: dict) -> dict:
-    """Returns variable name -> gradient of its term, computed behind the gradient beside it."""
+    """Returns variable name -> gradient of its term, computed after the gradient in its pair."""
     factors = []
     for gradient, _ in pairs:
         with tf.control_dependencies([] if gradient is None else [gradient]):
@@ -111,11 +110,11 @@ def _gradients_of_terms(pairs, terms: dict) -> dict:
 
 
 def split(tensor: tf.Tensor, parts: int) -> list:
-    """Returns a batch cut into equal batches, in its order; uncut for one part.
+    """Splits a batch into equal batches, in order.
 
     Args:
       tensor: [parts * N, ...].
-      parts: How many.
+      parts: The number of batches.
     """
     if parts == 1:
         return [tensor]

@@ -1,8 +1,8 @@
-"""When something is due that happens every so many steps.
+"""Intervals in steps: when to log, save and evaluate.
 
-Whatever a training does besides steps, it does when a loop has ended. So that this comes out the
-same on every device, each interval counts as rounded up to whole loops of `iterations_per_loop`
-steps, and a loop ends on a multiple of that.
+Everything besides training steps happens at the end of a loop. To make this the same on every
+device, each interval is rounded up to whole loops of `iterations_per_loop` steps, and a loop ends
+on a multiple of that.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from options.training import TrainOptions
 
 
 def _given(options: TrainOptions) -> dict:
-    """Returns each interval as it was given, by the name of its option."""
+    """Returns each interval before rounding, by the name of its option."""
     return {
         "log_steps": options.log_steps,
         "display_every": options.display_every,
@@ -22,28 +22,28 @@ def _given(options: TrainOptions) -> dict:
 
 
 def steps(options: TrainOptions, name: str) -> int:
-    """Returns an interval rounded up to whole loops; 0 where it is switched off."""
+    """Returns an interval rounded up to whole loops; 0 if it is off."""
     loop = options.iterations_per_loop
     return -(-_given(options)[name] // loop) * loop
 
 
 def passed(options: TrainOptions, name: str, last: int, now: int) -> bool:
-    """Whether an interval ended behind step `last` and not behind step `now`.
+    """Whether an interval ended after step `last`, up to step `now`.
 
     Args:
       options: The training.
       name: The flag of the interval, see `steps`.
-      last: Step behind which this was asked before.
-      now: Step that is done now.
+      last: The step at which this was asked before.
+      now: The current step.
     """
     every = steps(options, name)
     return every > 0 and now // every > last // every
 
 
 def notice(options: TrainOptions) -> str:
-    """Returns a sentence that names the intervals that are rounded up, or an empty string."""
+    """Returns a sentence about the intervals that are rounded up, or an empty string."""
     rounded = [
-        f"--{name}={given} counts as {steps(options, name)}"
+        f"--{name}={given} becomes {steps(options, name)}"
         for name, given in _given(options).items()
         if steps(options, name) != given
     ]

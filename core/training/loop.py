@@ -1,10 +1,10 @@
 """The training loop: a session that returns to the host every N steps.
 
-A loop is `iterations_per_loop` steps. Saving, logging, evaluation and the end of training happen
-when a loop has ended, on every device (`core/training/intervals.py`): on an NPU the loop runs on
-the device, elsewhere the host runs its steps one after the other, and may shorten a loop: the last
-one, and one in which a signal comes. Hooks (`tf.train.SessionRunHook`) see one `run` per loop, with
-the values of its last step.
+A loop is `iterations_per_loop` steps. Saving, logging, evaluation and the end of training happen at
+the end of a loop, on every device (`core/training/intervals.py`). On an NPU the loop runs on the
+device; elsewhere the host runs its steps one by one, and can shorten a loop: the last one, and one
+in which a signal arrives. Hooks (`tf.train.SessionRunHook`) see one `run` per loop, with the values
+of its last step.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from utils.errors import OptionError, UserError
 
 
 def check(backend: Backend, start_step: int, options: TrainOptions):
-    """Raises OptionError if loops of whole length cannot end where training shall end.
+    """Raises OptionError if whole loops do not end at the last step of the training.
 
     Args:
-      backend: The device; one that shortens its loop accepts every number of steps.
+      backend: The device; one that can shorten its loop accepts any number of steps.
       start_step: The step that training starts or continues from.
       options: The training.
     """
@@ -31,10 +31,10 @@ def check(backend: Backend, start_step: int, options: TrainOptions):
     if total <= start_step or not rest or backend.can_shorten_loop():
         return
     nearest = [steps for steps in (total - rest, total - rest + length) if steps > start_step]
-    behind = f" behind step {start_step}, where it continues," if start_step else ""
+    after = f" after step {start_step}, where it continues" if start_step else ""
     raise OptionError(
-        f"--training_number_of_steps={total} is no whole number of loops{behind} and "
-        f"{backend.name} runs loops of --iterations_per_loop={length} steps only; pass "
+        f"--training_number_of_steps={total} is not a whole number of loops{after}, and "
+        f"{backend.name} only runs loops of --iterations_per_loop={length} steps; pass "
         f"--training_number_of_steps={' or '.join(str(steps) for steps in nearest)}."
     )
 
@@ -52,15 +52,15 @@ def run(
 
     Args:
       step: The training graph. Initializers of its iterators are in TABLE_INITIALIZERS.
-      options: The training: its steps, and those between two returns to the host.
+      options: The training: its steps, and those per loop.
       backend: The device; `check` has accepted the number of steps.
       hooks: Session hooks, called in this order.
       resume_from: Checkpoint of this run to continue from, with the optimizer's state.
-      initial: Weights to start from when there is nothing to continue.
+      initial: Weights to start from if there is nothing to continue.
 
     Raises:
-      UserError: If a checkpoint is damaged, or a hook finds that training cannot go on.
-      Interrupted: After SIGTERM or SIGINT; the loop was finished and the hooks have ended.
+      UserError: If a checkpoint is damaged, or a hook finds that training cannot continue.
+      Interrupted: After SIGTERM or SIGINT; the loop and the hooks have ended.
     """
     train_op = backend.train_op(step.train_op, options.iterations_per_loop)
     creator = _SessionCreator(_scaffold(initial), backend, options, resume_from)
@@ -73,7 +73,7 @@ def run(
 
 
 class _SessionCreator(tf.train.ChiefSessionCreator):
-    """Makes the session once, and turns TensorFlow's errors while it restores into a sentence."""
+    """Creates the session once; restore errors of TensorFlow become a UserError."""
 
     def __init__(self, scaffold, backend, options, resume_from):
         super().__init__(
@@ -89,11 +89,11 @@ class _SessionCreator(tf.train.ChiefSessionCreator):
     def create_session(self):
         """Returns the session, restored."""
         if self._is_made:
-            # TensorFlow would go on from the last checkpoint, silently, and this rank alone.
+            # TensorFlow would silently continue from the last checkpoint, in this rank alone.
             self._backend.raise_failure()
             raise UserError(
-                "the session broke off, as when another process of the training is gone; start the "
-                "same command again, it continues from the last checkpoint."
+                "the session was lost, which happens when another process of the training is gone; "
+                "run the same command again to continue from the last checkpoint."
             )
         self._is_made = True
         if self._resume_from is None:
@@ -104,8 +104,8 @@ class _SessionCreator(tf.train.ChiefSessionCreator):
 
 def _scaffold(initial: restore.Match | None) -> tf.train.Scaffold:
     # local_init_op is left to the scaffold: hooks of a device may add local variables later.
-    # One operation initializes, or restores, all variables. To ask each whether it happened, twice,
-    # as TensorFlow does by default, takes two seconds with a ResNet-101.
+    # One operation initializes, or restores, all variables. Asking each of them whether it is
+    # initialized, twice, as TensorFlow does by default, takes two seconds with a ResNet-101.
     nothing = tf.no_op()
     return tf.train.Scaffold(
         init_fn=None if initial is None else _loader(initial),
@@ -116,7 +116,7 @@ def _scaffold(initial: restore.Match | None) -> tf.train.Scaffold:
 
 
 def _loader(initial: restore.Match):
-    """Returns the function by which a scaffold loads the weights to start from."""
+    """Returns the function with which a scaffold loads the initial weights."""
     assign = restore.assign_op(initial)
 
     def load(unused_scaffold, session):
@@ -132,14 +132,14 @@ def _run_loops(session, step, train_op, options, backend, stop):
 
     fetches = train_op
     if not backend.runs_loop_on_device():
-        # TensorFlow prepares the graph for each set of results that is asked for, which takes seven
-        # seconds with a ResNet-101. So steps that hooks do not see ask for what hooks ask for.
+        # TensorFlow prepares the graph for each set of fetches, which takes seven seconds with a
+        # ResNet-101. So steps that hooks do not see fetch what hooks fetch.
         fetches = [train_op, *step.watched]
     total, length = options.training_number_of_steps, options.iterations_per_loop
     done = run_without_hooks(step.global_step)
     while done < total and not session.should_stop() and not stop.is_due:
         if not backend.runs_loop_on_device():
-            # Loops end on multiples of their length, also behind a step where another run ended.
+            # Loops end on multiples of their length, also after a step where another run ended.
             for _ in range(min(length - done % length, total - done) - 1):
                 if stop.is_due:
                     break

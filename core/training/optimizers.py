@@ -86,7 +86,7 @@ def gradient_multiplier(name: str, options: OptimizerOptions, architecture: Arch
     Args:
       name: The variable's name, without ":0".
       options: The multipliers.
-      architecture: Knows what the head is.
+      architecture: Defines the head.
     """
     factor = 1.0
     if name.split("/")[-1] == "biases":
@@ -103,7 +103,7 @@ def multiply_gradients(gradients, options: OptimizerOptions, architecture: Archi
     Args:
       gradients: (gradient, variable) pairs; a gradient of None stays.
       options: The multipliers.
-      architecture: Knows what the head is.
+      architecture: Defines the head.
     """
     multiplied = []
     for gradient, variable in gradients:

@@ -99,7 +99,7 @@ def build(
 
     optimizer = optimizers.create(config.optimizer, learning_rate, decaying)
     if len(parts) > 1:
-        optimizer = gradients.InTurn(optimizer, parts)
+        optimizer = gradients.GradientAccumulation(optimizer, parts)
     optimizer = backend.wrap_optimizer(optimizer)
     pairs = optimizer.compute_gradients(loss, variables)
     pairs = gradients.with_terms(pairs, terms)

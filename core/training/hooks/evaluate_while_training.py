@@ -1,7 +1,7 @@
-"""Evaluates while training runs, keeps the best checkpoint, and ends training that learns no more.
+"""Evaluates during training: keeps the best checkpoint, stops when it no longer improves.
 
-What it decides depends on nothing but the records of evaluations in `metrics.jsonl`, so that a run
-that was interrupted, anywhere, decides what one without a break would.
+Decisions depend only on the evaluations in `metrics.jsonl`, so a run that was interrupted anywhere
+decides as an uninterrupted one does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from deployment.backend import Backend
 from options.training import TrainOptions
 from utils.compat import tf
 
-# Scores in the log line of an evaluation.
+# Number of scores in the log line of an evaluation.
 _SHOWN = 2
 
 
@@ -29,8 +29,8 @@ class Evaluation:
     """How a run evaluates itself.
 
     Attributes:
-      run: Called with a checkpoint's prefix, returns a `core.evaluation.evaluator.Result`.
-      split: What it evaluates on.
+      run: Function from a checkpoint's prefix to a `core.evaluation.evaluator.Result`.
+      split: The split to evaluate on.
       class_names: Names of the classes.
       monitor: The score that selects the best checkpoint; larger is better.
     """
@@ -49,8 +49,8 @@ class Evaluation:
 class EvaluateWhileTraining(tf.train.SessionRunHook):
     """Evaluates every `eval_interval_steps` and at the end of training.
 
-    It evaluates the checkpoint of the step, so it must stand behind the hook that saves. With
-    several ranks it runs in all of them: each evaluates its share.
+    It evaluates the checkpoint of the step, so it must come after the hook that saves. With several
+    ranks it runs in all of them, and each evaluates its share.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
           options: The training.
           evaluation: How to evaluate.
           backend: The device.
-          log: The `LogTraining` hook of the chief: it is told of results and of the time they took.
+          log: The `LogTraining` hook of the chief, which records results and excludes their time.
         """
         self._step = step
         self._options = options
@@ -77,7 +77,7 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
         self._log = log
 
     def after_create_session(self, session, coordinator):
-        """Reads what was measured so far, and makes up for an evaluation that was interrupted."""
+        """Reads earlier evaluations, and repeats one that was interrupted."""
         step = int(session.run(self._step.global_step))
         records = run_records.read(self._options.train_logdir, step)
         history = [
@@ -85,7 +85,7 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
             for record in records
             if record.get("eval_split") == self._evaluation.split and self._evaluation.key in record
         ]
-        # Ranks that saw other records would end at other steps.
+        # Ranks with other records would stop at other steps.
         self._history = self._backend.share("earlier evaluations", history)
         if step and self._is_due(step):
             self._evaluate(step)
@@ -93,7 +93,7 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
             coordinator.request_stop()
 
     def after_run(self, run_context, unused_values):
-        """Evaluates if it is due, and asks training to end if the patience is used up."""
+        """Evaluates if it is due, and requests a stop if the patience is exhausted."""
         step = int(run_context.session.run(self._step.global_step))
         if self._is_due(step):
             self._evaluate(step)
@@ -107,7 +107,7 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
         return intervals.passed(self._options, "eval_interval_steps", last, step)
 
     def _evaluate(self, step: int):
-        # The checkpoint is saved: whoever wants to end this process need not wait.
+        # The checkpoint is saved, so a signal may end the process at once.
         with stopping.immediate():
             if self._log is None:
                 self._measure(step)
@@ -127,7 +127,7 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
             self._warn_of_problem(result)
         is_best = not self._history or score > max(past for _, past in self._history)
         if self._log is not None:
-            # The record comes last: where it is missing, all of this is done again.
+            # The record comes last: if it is missing, all of this is repeated.
             if is_best:
                 files.keep_best(folder, record)
             shown = result.headlines()[:_SHOWN]
@@ -140,7 +140,7 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
             logging.warning("First evaluation: %s", problem)
 
     def _is_enough(self) -> bool:
-        """Whether the patience is used up; says so."""
+        """Whether the patience is exhausted; logs it."""
         patience = self._options.early_stopping_patience
         if not patience or not self._history:
             return False
@@ -150,8 +150,8 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
         if since < patience:
             return False
         logging.info(
-            "%s on split %s has not risen above %.4f of step %d in %d evaluations "
-            "(--early_stopping_patience=%d): training ends early at step %d.",
+            "%s on split %s has not improved on %.4f of step %d for %d evaluations "
+            "(--early_stopping_patience=%d): stopping early at step %d.",
             self._evaluation.monitor,
             self._evaluation.split,
             scores[best_at],
@@ -164,5 +164,5 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
 
 
 def _known(score: float | None) -> float:
-    """Returns a score; one that is not defined (no pixel to measure it on) is the worst."""
+    """Returns a score; an undefined one (no pixel to measure it on) is the worst."""
     return -math.inf if score is None else score

@@ -36,25 +36,25 @@ class LogTraining(tf.train.SessionRunHook):
         }
 
     def after_create_session(self, session, unused_coordinator):
-        """Opens the files, and drops lines behind the step that training continues from."""
+        """Opens the files, and drops records after the step that training continues from."""
         step = session.run(self._step.global_step)
         records.drop_after(self._folder, step)
         self._log = RunLog(os.path.join(self._folder, self._options.log_name))
         if step:
             self._log.line(f"continued from step {step}")
         self._writer = tf.summary.FileWriter(self._folder)
-        # Makes TensorBoard forget what an interrupted run wrote behind this step.
+        # Makes TensorBoard discard what an interrupted run wrote after this step.
         self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), int(step))
         self._progress = Progress(
             self._options.training_number_of_steps, unit="steps", initial=int(step)
         )
         self._logged_step = self._displayed_step = int(step)
-        # The first loop also prepares the kernels: rates start behind it, where it was not all.
+        # The first loop also prepares the kernels, so rates start after it if there is another.
         self._clock = {"log": None, "display": None}
         self._begin = (int(step), time.time())
 
     def before_run(self, unused_context):
-        """Asks for the losses and the learning rate."""
+        """Fetches the losses and the learning rate."""
         return tf.train.SessionRunArgs(
             {
                 "loss": self._step.loss,
@@ -86,7 +86,7 @@ class LogTraining(tf.train.SessionRunHook):
 
     @contextlib.contextmanager
     def pause(self):
-        """Keeps what is done inside out of the rates."""
+        """Excludes the time spent inside from the rates."""
         begin = time.time()
         yield
         waited = time.time() - begin
@@ -152,8 +152,8 @@ class LogTraining(tf.train.SessionRunHook):
         self._writer.flush()
 
     def _log_line(self, step, values, shares):
-        # Columns are separated by blanks and the losses follow their names directly: scripts of
-        # this recipe's users cut the sixth column (FPS) and what stands behind "loss:".
+        # Columns are separated by blanks and the losses follow their names directly: users' scripts
+        # cut the sixth column (FPS) and what follows "loss:".
         epoch = step * self._images_per_step / self._num_images
         self._log.line(
             f"step: {step}  epoch: {epoch:.2f}  FPS: {self._rate('display', step):.2f}  "

@@ -1,4 +1,4 @@
-"""A trace of a few steps for TensorBoard's profile page."""
+"""Profiles a few steps for TensorBoard."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from utils.errors import UserError
 class ProfileSteps(tf.train.SessionRunHook):
     """Traces the second loop of a run, since the first one prepares the kernels.
 
-    A run of a single loop leaves no trace, and says so. The trace is of the host's view: a device
-    that runs loops by itself has its own profiler.
+    A run of a single loop leaves no trace and logs a warning. The trace shows the host: a device
+    that runs loops on its own has its own profiler.
     """
 
     def __init__(self, folder: str):
         """Makes the hook.
 
         Args:
-          folder: Where the trace goes; it is made.
+          folder: Where the trace goes; created if needed.
 
         Raises:
-          UserError: If the folder cannot be made.
+          UserError: If the folder cannot be created.
         """
         self._folder = folder
         self._loops = 0
         try:
             os.makedirs(folder, exist_ok=True)
         except OSError as error:
-            raise UserError(f"cannot make --profile_logdir={folder}: {error.strerror}.") from error
+            raise UserError(
+                f"cannot create --profile_logdir={folder}: {error.strerror}."
+            ) from error
 
     def after_run(self, unused_context, unused_values):
-        """Starts the trace behind the first loop, ends it behind the second."""
+        """Starts the trace after the first loop, ends it after the second."""
         self._loops += 1
         if self._loops == 1:
             start_profile(self._folder)
@@ -43,7 +45,7 @@ class ProfileSteps(tf.train.SessionRunHook):
             logging.info("Profile: tensorboard --logdir=%s shows the second loop.", self._folder)
 
     def end(self, unused_session):
-        """Says so if there was nothing to trace; not called after a failure."""
+        """Warns if there was nothing to trace; not called after a failure."""
         if self._loops == 1:
             stop_profile(self._folder)
         if self._loops < 2:

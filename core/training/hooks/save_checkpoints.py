@@ -1,4 +1,4 @@
-"""Saves checkpoints while training runs."""
+"""Saves checkpoints during training."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class SaveCheckpoints(tf.train.SessionRunHook):
     """Saves `model.ckpt-STEP` at its intervals, and when training ends.
 
     A checkpoint is saved every `save_checkpoints_steps` or `save_interval_secs`, as a milestone
-    every `milestone_steps`, and before each evaluation. It must stand behind the hooks that record
-    a step and before the one that evaluates.
+    every `milestone_steps`, and before each evaluation. It must come after the hooks that record a
+    step and before the one that evaluates.
     """
 
     def __init__(self, folder: str, step: TrainStep, options: TrainOptions):
@@ -30,15 +30,15 @@ class SaveCheckpoints(tf.train.SessionRunHook):
         self._last_time = time.time()
 
     def begin(self):
-        """Makes a saver of all variables; called before the graph is finalized."""
+        """Creates a saver of all variables; called before the graph is finalized."""
         self._saver = tf.train.Saver(max_to_keep=None)
 
     def after_create_session(self, session, unused_coordinator):
-        """Notes the step that training starts from."""
+        """Records the step that training starts from."""
         self._last_step = session.run(self._step.global_step)
 
     def after_run(self, run_context, unused_values):
-        """Saves when an interval has passed."""
+        """Saves if an interval has passed."""
         step = run_context.session.run(self._step.global_step)
         waited = time.time() - self._last_time
         passed = any(
@@ -50,7 +50,7 @@ class SaveCheckpoints(tf.train.SessionRunHook):
             self._save(run_context.session, step)
 
     def end(self, session):
-        """Saves the step that a signal ended training at; not called after a failure."""
+        """Saves the step at which a signal stopped training; not called after a failure."""
         step = session.run(self._step.global_step)
         if step != self._last_step or not restore.find_all(self._folder):
             self._save(session, step)
@@ -64,7 +64,7 @@ class SaveCheckpoints(tf.train.SessionRunHook):
         except OSError as error:
             raise UserError(
                 f"cannot write to --train_logdir={self._folder} ({error.strerror}); its "
-                "checkpoints are unharmed. Free some space and run the same command again."
+                "checkpoints are intact. Free some space and run the same command again."
             ) from error
         self._last_step = step
         self._last_time = time.time()

@@ -132,7 +132,7 @@ def test_a_checkpoint_whose_shard_is_missing_is_none(tmp_path):
 
 def test_the_best_is_the_one_that_best_json_names(tmp_path):
     folder = tmp_path / restore.BEST_FOLDER
-    with pytest.raises(UserError, match="no best checkpoint .* --eval_interval_steps keeps it"):
+    with pytest.raises(UserError, match="no best checkpoint .* --eval_interval_steps"):
         restore.best(str(tmp_path))
     path = _save(folder, {"x": [1]}, 7)
     (folder / "best.json").write_text(json.dumps({"checkpoint": "model.ckpt-7", "step": 7}))
@@ -140,7 +140,7 @@ def test_the_best_is_the_one_that_best_json_names(tmp_path):
     assert restore.run_of(path) == str(tmp_path)
     assert restore.run_of(str(tmp_path / "model.ckpt-7")) == str(tmp_path)
     os.remove(path + ".index")
-    with pytest.raises(UserError, match="which is not there"):
+    with pytest.raises(UserError, match=r"model.ckpt-7"):
         restore.best(str(tmp_path))
     (folder / "best.json").write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
@@ -205,7 +205,7 @@ def test_a_head_of_another_form_is_an_error_with_the_remedy(tmp_path):
 
 def test_a_checkpoint_of_another_backbone_is_an_error(tmp_path):
     path = _save(tmp_path, {"other/weights": [3]})
-    with pytest.raises(UserError, match="--model_variant above all"):
+    with pytest.raises(UserError, match="--model_variant"):
         _match_initial(path, {"net/weights": [3], "logits/weights": [2]})
 
 

@@ -90,7 +90,7 @@ def test_labels_beyond_the_classes_have_no_loss_but_count(label):
     np.testing.assert_allclose(gradient[:, 0], softmax[:, 0] / labels.size, atol=1e-7)
 
 
-def test_with_weights_by_class_what_is_no_class_pushes_no_logits():
+def test_with_class_weights_labels_beyond_the_classes_have_no_gradient():
     logits, labels = random_logits(), random_labels()
     labels[:, 0] = CLASSES + 3
     _, gradient = loss_and_gradient(logits, labels, label_weights=(2.0, 1.0, 1.0, 1.0))
@@ -139,7 +139,7 @@ def test_mining_more_pixels_than_are_labelled_counts_the_labelled_ones():
     assert loss == pytest.approx(pixel_losses(logits, labels).sum() / 8, rel=1e-6)
 
 
-def test_labels_are_shrunk_where_logits_are_not_upsampled():
+def test_labels_are_downsampled_if_logits_are_not_upsampled():
     logits, labels = random_logits(), random_labels(shape=(2, 9, 13, 1))
     loss, _ = loss_and_gradient(logits, labels, upsample_logits=False)
     # With aligned corners every fourth label meets a logit.

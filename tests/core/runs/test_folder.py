@@ -130,7 +130,7 @@ def test_a_folder_without_checkpoints_may_be_started_anew(tmp_path):
     assert _prepare(tmp_path, weight_decay=0.1) is None
 
 
-def test_a_damaged_newest_checkpoint_is_put_aside_for_the_one_before(tmp_path):
+def test_a_damaged_newest_checkpoint_is_quarantined_for_the_one_before(tmp_path):
     _prepare(tmp_path)
     for step in (10, 20, 30):
         _add_checkpoint(tmp_path, step)

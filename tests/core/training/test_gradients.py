@@ -61,7 +61,7 @@ def in_turn(count, loss_factor=1.0):
         for batch in gradients.split(tf.identity(inputs), count)
     ]
     total = tf.add_n([part.loss for part in parts]) / count
-    optimizer = gradients.InTurn(tf.train.GradientDescentOptimizer(0.1), parts)
+    optimizer = gradients.GradientAccumulation(tf.train.GradientDescentOptimizer(0.1), parts)
     turn = optimizer.compute_gradients(loss_factor * total, [weights, biases])
     once = tf.gradients(loss_factor * loss_of(inputs), [weights, biases])
     with tf.Session() as session:
@@ -70,13 +70,13 @@ def in_turn(count, loss_factor=1.0):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_gradients_of_batches_in_turn_are_those_of_one_batch(count):
+def test_accumulated_gradients_are_those_of_one_batch(count):
     turn, once = in_turn(count)
     for value, expected in zip(turn, once):
         np.testing.assert_allclose(value, expected, rtol=1e-5)
 
 
-def test_a_scaled_loss_has_scaled_gradients_in_turn():
+def test_a_scaled_loss_scales_accumulated_gradients():
     turn, once = in_turn(2, loss_factor=1024.0)
     for value, expected in zip(turn, once):
         np.testing.assert_allclose(value, expected, rtol=1e-5)
@@ -87,7 +87,7 @@ def test_a_batch_waits_for_the_gradients_of_the_one_before():
     weight = tf.get_variable("weight", [3, 1])
     batches = gradients.split(images, 2)
     parts = [gradients.Part(batch, tf.reduce_sum(tf.matmul(batch, weight))) for batch in batches]
-    optimizer = gradients.InTurn(tf.train.GradientDescentOptimizer(0.1), parts)
+    optimizer = gradients.GradientAccumulation(tf.train.GradientDescentOptimizer(0.1), parts)
     optimizer.compute_gradients(parts[0].loss + parts[1].loss, [weight])
     (earlier,) = batches[1].op.control_inputs
     assert all("gradients" in operation.name for operation in earlier.control_inputs)

@@ -26,7 +26,7 @@ from utils.errors import Interrupted, OptionError, UserError
 
 
 def _linear_step(bad_after=None):
-    """Returns a step that moves a weight towards 1; its loss is NaN behind step `bad_after`."""
+    """Returns a step that moves a weight towards 1; its loss is NaN after step `bad_after`."""
     global_step = tf.train.get_or_create_global_step()
     weight = tf.get_variable("weight", [], initializer=tf.zeros_initializer())
     loss = tf.square(weight - 1.0)
@@ -156,7 +156,7 @@ def test_the_loop_length_does_not_change_what_is_learned(tmp_path):
     np.testing.assert_array_equal(one, ten)
 
 
-def test_an_interval_that_is_no_whole_number_of_loops_is_rounded_up(tmp_path):
+def test_an_interval_is_rounded_up_to_whole_loops_in_a_run(tmp_path):
     _train(tmp_path, 30, per_loop=4, save_checkpoints_steps=10)
     assert _steps_of(tmp_path) == [12, 24, 30]
 
@@ -254,7 +254,7 @@ class _SmallDisk(tf.train.SessionRunHook):
             resource.setrlimit(resource.RLIMIT_FSIZE, (self._size, resource.RLIM_INFINITY))
 
 
-def test_a_full_disk_is_a_sentence_and_leaves_the_checkpoints_before(tmp_path):
+def test_a_full_disk_is_reported_and_earlier_checkpoints_stay(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         with pytest.raises(UserError, match="checkpoint .*-4 .File too large.; .*Free some"):
@@ -268,7 +268,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_checkpoints_before(tmp_path):
     assert _steps_of(tmp_path) == [2, 4, 6, 8]
 
 
-def test_nothing_but_whole_checkpoints_is_left(tmp_path):
+def test_only_complete_checkpoints_are_left(tmp_path):
     _train(tmp_path, 4)
     assert [name for name in os.listdir(str(tmp_path)) if "tmp" in name or "incompl" in name] == []
 
@@ -289,7 +289,7 @@ def test_a_run_in_two_parts_equals_one_without_a_break(tmp_path):
 def test_metrics_hold_one_record_per_interval_without_repeats(tmp_path):
     _train(tmp_path, 20, log_steps=5)
     path = tmp_path / run_records.METRICS_FILE
-    with open(path, "a", encoding="utf-8") as file:  # what a killed run wrote behind its checkpoint
+    with open(path, "a", encoding="utf-8") as file:  # what a killed run wrote after its checkpoint
         file.write(json.dumps({"step": 25}) + "\n" + '{"step": 3')
     _train(tmp_path, 40, log_steps=5)
     records = [json.loads(line) for line in path.read_text().splitlines()]
@@ -332,7 +332,7 @@ def test_a_signal_ends_the_run_after_its_loop_with_a_checkpoint(tmp_path):
     assert _steps_of(tmp_path) == [12]
 
 
-def test_a_damaged_checkpoint_of_the_run_is_a_sentence(tmp_path):
+def test_a_damaged_checkpoint_of_the_run_is_reported(tmp_path):
     _train(tmp_path, 5)
     data = restore.newest(str(tmp_path)) + ".data-00000-of-00001"
     os.truncate(data, os.path.getsize(data) // 2)

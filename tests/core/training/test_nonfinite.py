@@ -32,7 +32,7 @@ def test_the_first_bad_step_is_kept_with_its_values(bad):
     assert result.values["loss"] == np.float32(0.5)
 
 
-def test_the_largest_number_is_still_one():
+def test_the_largest_float_is_finite():
     assert recorded([np.finfo(np.float32).max]).number == 0
 
 
@@ -69,7 +69,7 @@ def explanation(images, weight=1.0, alone=True):
         return nonfinite.describe([nonfinite.diagnose(session, step, batch, alone=alone)])
 
 
-def test_the_operation_is_named_whose_result_is_not_finite_first():
+def test_the_first_operation_with_a_nonfinite_result_is_named():
     text = explanation([2.0, 0.5])
     assert "first, second" in text
     assert "root:0 (Sqrt, 2x1x1x1)" in text

@@ -86,7 +86,7 @@ def assert_equal(actual, expected):
         np.testing.assert_allclose(actual[name], value, atol=2e-5 * scale, err_msg=name)
 
 
-def test_batches_in_turn_learn_what_one_large_batch_learns():
+def test_accumulated_batches_learn_what_one_large_batch_learns():
     at_once, after, start = run(clip_gradient_norm=0.01)
     in_turn, after_in_turn, _ = run(start=start, accumulate_batches=2, clip_gradient_norm=0.01)
     np.testing.assert_allclose(in_turn[:3], at_once[:3], rtol=1e-5)
@@ -94,7 +94,7 @@ def test_batches_in_turn_learn_what_one_large_batch_learns():
     assert after["global_step"] == STEPS
 
 
-def test_each_batch_in_turn_updates_the_moving_averages():
+def test_each_accumulated_batch_updates_the_moving_averages():
     moving = "MobilenetV2/Conv/BatchNorm/moving_mean"
     _, once, _ = run(steps=1, fine_tune_batch_norm=True)
     _, twice, _ = run(steps=1, fine_tune_batch_norm=True, accumulate_batches=2)
@@ -113,7 +113,7 @@ def test_frozen_variables_stay_and_have_no_slots_decay_or_averages():
     assert 0 < reported[1] < whole[1]
 
 
-def test_averages_hold_the_weights_of_the_steps_behind_each_other():
+def test_the_ema_follows_the_weights_of_successive_steps():
     _, first, _ = run(steps=1, ema_decay=0.9, fine_tune_batch_norm=True)
     _, second, _ = run(steps=2, ema_decay=0.9, fine_tune_batch_norm=True)
     for name in ("logits/semantic/weights", "aspp0/BatchNorm/moving_mean"):
@@ -141,7 +141,7 @@ def test_adamw_shrinks_nothing_in_a_step_that_overflows():
     assert changed(after, start) == {"global_step"}
 
 
-def test_a_step_that_is_not_finite_is_noted_and_nothing_is_applied_from_then_on():
+def test_a_nonfinite_step_is_recorded_and_no_update_is_applied_from_then_on():
     _, before, _ = one_step()
     reported, after, _ = run(steps=4, poison=2)
     assert reported[3].number == 2
@@ -152,7 +152,7 @@ def test_a_step_that_is_not_finite_is_noted_and_nothing_is_applied_from_then_on(
         np.testing.assert_array_equal(after[name], value, err_msg=name)
 
 
-def test_a_loop_on_a_device_goes_on_but_names_the_step():
+def test_a_loop_on_a_device_continues_but_names_the_step():
     reported, after, _ = run(steps=4, poison=2, device={"runs_loop_on_device": lambda: True})
     assert reported[3].number == 2
     assert after["global_step"] == 4

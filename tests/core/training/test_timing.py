@@ -65,7 +65,7 @@ class Clock:
         return self.shares.measure(self, self.step)
 
 
-def test_what_neither_waits_nor_computes_is_the_hosts(monkeypatch):
+def test_time_that_neither_waits_nor_computes_is_the_hosts(monkeypatch):
     clock = Clock(monkeypatch, wait=0.05, device=0.75)
     assert clock.train(1) == {}
     shares = clock.train(10)
@@ -74,7 +74,7 @@ def test_what_neither_waits_nor_computes_is_the_hosts(monkeypatch):
     assert timing.log_columns(shares) == ["input:5%", "device:75%", "host:20%"]
 
 
-def test_an_evaluation_is_left_out(monkeypatch):
+def test_an_evaluation_is_excluded(monkeypatch):
     clock = Clock(monkeypatch, wait=0.1, device=0.9)
     clock.train(1)
     clock.now += 100.0

@@ -52,7 +52,7 @@ def test_gradients_of_several_batches_are_those_of_the_loss():
     weight = tf.get_variable("weight", [], initializer=tf.constant_initializer(1.0))
     images = [tf.constant(0.25), tf.constant(0.5)]
     parts = [gradients.Part(image, weight * image) for image in images]
-    optimizer = gradients.InTurn(tf.train.GradientDescentOptimizer(1.0), parts)
+    optimizer = gradients.GradientAccumulation(tf.train.GradientDescentOptimizer(1.0), parts)
     scaling = LossScaling(optimizer, fixed=1024.0)
     ((gradient, _),) = scaling.compute_gradients(parts[0].loss + parts[1].loss, [weight])
     with tf.Session() as session:

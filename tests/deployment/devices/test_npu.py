@@ -271,7 +271,7 @@ def test_a_scaled_loss_can_be_that_of_several_batches_in_turn(adapter):
         weight = tf.get_variable("weight", initializer=2.0)
         images = gradients.split(tf.constant([1.0, 3.0]), 2)
         parts = [gradients.Part(one, tf.reduce_sum(one * weight)) for one in images]
-        in_turn = gradients.InTurn(tf.train.GradientDescentOptimizer(1.0), parts)
+        in_turn = gradients.GradientAccumulation(tf.train.GradientDescentOptimizer(1.0), parts)
         loss = (parts[0].loss + parts[1].loss) / 2
         ((gradient, _),) = backend.wrap_optimizer(in_turn).compute_gradients(loss, [weight])
         with tf.Session(config=backend.session_config()) as session:

@@ -119,7 +119,7 @@ def test_the_end_of_training_is_evaluated_too(tmp_path):
     assert restore.step_of(restore.best(str(tmp_path))) == 11
 
 
-def test_training_ends_when_the_patience_is_used_up_also_after_a_restart(tmp_path):
+def test_training_stops_when_the_patience_is_exhausted_also_after_a_restart(tmp_path):
     scores = _Scores(RISING_AND_FALLING)
     _train(tmp_path, scores, early_stopping_patience=2)
     assert scores.steps == [2, 4, 6, 8]
@@ -130,7 +130,7 @@ def test_training_ends_when_the_patience_is_used_up_also_after_a_restart(tmp_pat
     assert scores.steps == [2, 4, 6, 8, 10]
 
 
-def test_an_evaluation_that_was_interrupted_is_made_up_for(tmp_path):
+def test_an_interrupted_evaluation_is_repeated(tmp_path):
     with pytest.raises(Interrupted, match="same command continues"):
         _train(tmp_path, _Scores(RISING_AND_FALLING, interrupt_at=6), early_stopping_patience=3)
     assert _evaluated(tmp_path) == [2, 4]
@@ -140,7 +140,7 @@ def test_an_evaluation_that_was_interrupted_is_made_up_for(tmp_path):
     assert _evaluated(tmp_path) == [2, 4, 6, 8, 10]
 
 
-def test_scores_behind_the_checkpoint_are_measured_again(tmp_path):
+def test_scores_after_the_checkpoint_are_measured_again(tmp_path):
     """A killed run may have evaluated steps that no checkpoint holds any more."""
     _train(tmp_path, _Scores(RISING_AND_FALLING), steps=4, max_to_save=9)
     for path in tmp_path.glob("model.ckpt-4*"):

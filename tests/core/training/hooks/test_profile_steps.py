@@ -29,7 +29,7 @@ def traces(folder):
     return [path for path in found if b"a_product" in path.read_bytes()]
 
 
-def test_the_second_loop_is_traced_where_tensorboard_looks(tmp_path):
+def test_the_second_loop_is_traced_in_the_folder_that_tensorboard_reads(tmp_path):
     assert not run(tmp_path, 3)
     assert len(traces(tmp_path)) == 1
 
@@ -38,7 +38,7 @@ def test_a_single_loop_is_warned_of(tmp_path):
     assert run(tmp_path, 1)
 
 
-def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot make --profile_logdir=.*file"):
+    with pytest.raises(UserError, match="--profile_logdir=.*file"):
         ProfileSteps(str(tmp_path / "file" / "below"))

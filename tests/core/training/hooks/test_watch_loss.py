@@ -34,7 +34,7 @@ def noisy(values):
     return np.array(values) + 0.1 * np.random.RandomState(0).randn(len(values))
 
 
-def test_a_loss_that_stays_is_warned_of_once():
+def test_a_loss_that_does_not_fall_is_warned_of_once():
     (text,) = warnings(noisy(np.full(100, 2.3)))
     assert "50 steps" in text
     assert "2.303" in text
