@@ -27,7 +27,7 @@ def random_labels(classes, seed=1, size=(2, 3, 4)):
     random = np.random.RandomState(seed)
     if tasks.of(classes).is_exclusive:
         return random.randint(0, classes.count, [*size, 1]).astype(np.int32)
-    return random.randint(0, 2, [*size, classes.count]).astype(np.int32)
+    return random.randint(0, 2, [*size, classes.count]).astype(np.uint8)
 
 
 def loss_and_gradient(logits, labels, classes, *, global_step=None, average=None, **options):

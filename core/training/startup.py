@@ -96,11 +96,12 @@ def describe(
         f"{parameters:,}",
     )
     logging.info(
-        "%s: %d images of split %s, %d classes; %d steps of %d images are %.1f epochs.",
+        "%s: %d images of split %s, %d classes (%s); %d steps of %d images are %.1f epochs.",
         classes.name,
         run["num_images"],
         options.train_split,
         classes.count,
+        classes.task,
         options.training_number_of_steps,
         images_per_step,
         options.training_number_of_steps * images_per_step / run["num_images"],

@@ -12,8 +12,8 @@ from core.training import step as train
 from deployment import backend as backends
 from deployment.devices.loss_scaling import LossScaling
 from options.device import DeviceOptions
+from tests.small_losses import classes_of, random_labels
 from tests.small_steps import config_of
-from utils.classes import ClassSet, default_names
 from utils.compat import tf
 
 # Four blocks instead of seventeen: what is tested does not depend on the depth.
@@ -23,7 +23,7 @@ SIDE = 33
 STEPS = 2
 
 
-def run(images=4, steps=STEPS, start=None, poison=None, device=None, **options):
+def run(images=4, steps=STEPS, start=None, poison=None, device=None, task="multiclass", **options):
     """Trains a tiny network on random images; returns what a step reported and all variables.
 
     Args:
@@ -32,11 +32,13 @@ def run(images=4, steps=STEPS, start=None, poison=None, device=None, **options):
       start: Name -> value of variables before the first step, where not as initialized.
       poison: The step, from 1 on, whose images hold a NaN.
       device: Attribute of the backend -> value, where not as on CPU.
+      task: The task of the classes.
       **options: Of the training.
     """
     random = np.random.RandomState(0)
     batch = random.uniform(0, 255, [images, SIDE, SIDE, 3]).astype(np.float32)
-    labels = random.randint(0, 3, [images, SIDE, SIDE, 1]).astype(np.int32)
+    classes = classes_of(task, 3)
+    labels = random_labels(classes, size=(images, SIDE, SIDE))
     backend = backends.create(DeviceOptions(device="cpu"))
     vars(backend).update(device or {})
     settings = {"base_learning_rate": 0.05, "fine_tune_batch_norm": False, **options}
@@ -49,7 +51,7 @@ def run(images=4, steps=STEPS, start=None, poison=None, device=None, **options):
             given,
             tf.constant(labels),
             config_of(**MODEL, **settings),
-            classes=ClassSet(default_names(3)),
+            classes=classes,
             backend=backend,
         )
         fetches = [step.loss, step.reg_loss, step.gradient_norm, step.bad_step, step.learning_rate]
@@ -156,3 +158,12 @@ def test_a_loop_on_a_device_continues_but_names_the_step():
     reported, after, _ = run(steps=4, poison=2, device={"runs_loop_on_device": lambda: True})
     assert reported[3].number == 2
     assert after["global_step"] == 4
+
+
+@pytest.mark.parametrize("task", ["binary", "multilabel"])
+def test_other_tasks_have_their_channels_and_start_at_chance(task):
+    reported, after, start = run(steps=1, task=task, accumulate_batches=2)
+    channels = {"binary": 1, "multilabel": 3}[task]
+    assert after["logits/semantic/biases"].shape == (channels,)
+    assert reported[0] == pytest.approx(np.log(2), abs=0.05)
+    assert {"global_step", "logits/semantic/biases"} <= changed(after, start)
