@@ -9,6 +9,7 @@ from options.config import Config
 from options.evaluation import EvalOptions
 from options.inference import WindowOptions
 from options.network import NETWORK_OPTIONS
+from options.task import TaskOptions
 
 
 def _check(config: Config):
@@ -33,6 +34,7 @@ VARIANTS = {
             EvalOptions,
             WindowOptions,
             *NETWORK_OPTIONS,
+            TaskOptions,
             shared.DATA_OF_EVALUATION,
             shared.DEVICE_OF_EVALUATION,
             shared.RANKS_OF_EVALUATION,

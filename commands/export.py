@@ -7,6 +7,7 @@ from commands.command import USE, Command
 from options.config import Config
 from options.export import ExportOptions
 from options.network import NETWORK_OPTIONS
+from options.task import TaskOptions
 
 
 def _check(config: Config):
@@ -28,6 +29,7 @@ VARIANTS = {
         takes=(
             ExportOptions,
             *NETWORK_OPTIONS,
+            TaskOptions,
             shared.DATA_OF_PICTURES,
             shared.DEVICE_OF_EXPORT,
         ),

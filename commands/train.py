@@ -10,6 +10,7 @@ from options.device import DeviceOptions
 from options.evaluation import EvalOptions
 from options.network import NETWORK_OPTIONS
 from options.ranks import RankOptions
+from options.task import TaskOptions
 from options.training import TRAINING_RECORDS
 
 
@@ -30,6 +31,7 @@ VARIANTS = {
         takes=(
             CommandOptions,
             *NETWORK_OPTIONS,
+            TaskOptions,
             *TRAINING_RECORDS,
             only(
                 EvalOptions,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import os
 
 import numpy as np
@@ -66,6 +68,12 @@ class Dataset:
     def classes(self) -> ClassSet:
         """The classes."""
         return self.description.classes
+
+    def with_classes(self, classes: ClassSet) -> Dataset:
+        """Returns the same data set with other names, colours or another task of its labels."""
+        other = copy.copy(self)
+        other.description = dataclasses.replace(self.description, classes=classes)
+        return other
 
     def index(self, split: str) -> shards.Index:
         """Returns the place of each record of a split.

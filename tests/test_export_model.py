@@ -493,7 +493,7 @@ def test_a_flag_that_contradicts_the_saved_network_is_an_error(run, tmp_path):
 
 
 def test_another_number_of_classes_is_an_error(run, tmp_path):
-    with pytest.raises(UserError, match="predicts 4 classes, but --num_classes says 21"):
+    with pytest.raises(UserError, match="4 outputs .* 21 classes.*--num_classes"):
         export(run, tmp_path / "net.pb", num_classes=21)
 
 
@@ -518,7 +518,7 @@ def test_a_folder_without_images_is_an_error(run, tmp_path):
 
 def test_a_damaged_image_is_an_error_that_names_it(run, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"bad\.png of --check_images cannot be read"):
+    with pytest.raises(UserError, match=r"--check_images.*bad\.png"):
         export(run, tmp_path / "net.pb", check_images=str(tmp_path))
 
 

@@ -8,6 +8,7 @@ import os
 from absl import logging
 
 from core import network
+from core import task as tasks
 from core.evaluation import evaluator, report_page, results, select
 from core.inference import windows
 from core.inference.predictor import Member
@@ -16,6 +17,7 @@ from deployment import backend as backends
 from options import saved as saved_options
 from options.config import Config
 from utils import log, report
+from utils.classes import task_of
 from utils.compat import tf
 from utils.errors import UserError
 
@@ -103,6 +105,7 @@ def _evaluate(config: Config, prefixes, logdir: str, backend) -> dict:
         network.check(one.spec, crop_size=one.data.eval_size)
     members = [Member(path, one.spec, options.use_ema) for path, (one, _) in zip(prefixes, joined)]
     dataset = Dataset.open(first.data, config.given)
+    classes = tasks.resolve(first.task, dataset.classes, task_of(saved.run))
     num_images = dataset.count(options.eval_split, needs_label=False)
     stated = first.data.num_evaluating_samples
     config.check_count("num_evaluating_samples", stated, num_images)
@@ -116,10 +119,10 @@ def _evaluate(config: Config, prefixes, logdir: str, backend) -> dict:
     cut = windows.of(first)
     with results.prepared(logdir) if backend.is_chief else contextlib.nullcontext():
         backend.agree("checkpoints and data", _facts(first, prefixes, num_images))
-        result = _measure(first, members, dataset, cut, num_images, backend)
-    summary = results.summary(result, _settings(first, cut, dataset.classes), backend.name)
+        result = _measure(first, members, dataset.with_classes(classes), cut, num_images, backend)
+    summary = results.summary(result, _settings(first, cut, classes), backend.name)
     if backend.is_chief:
-        _publish(first, result, summary, logdir, dataset.classes, saved)
+        _publish(first, result, summary, logdir, classes, saved)
     return summary
 
 
@@ -136,6 +139,7 @@ def _facts(config: Config, prefixes, num_images: int) -> dict:
         "--boundary_width": options.boundary_width,
         "--calibration_bins": options.calibration_bins,
         "--eval_crop_size": list(config.data.eval_crop_size),
+        "--threshold": config.task.threshold,
     }
 
 
@@ -160,6 +164,7 @@ def _measure(config: Config, members, dataset, cut, num_images: int, backend):
             options=options,
             crop_size=config.data.eval_size,
             classes=dataset.classes,
+            threshold=config.task.threshold,
             backend=backend,
             num_images=num_images,
             windows=cut,
@@ -202,7 +207,10 @@ def _settings(config: Config, cut, classes) -> dict:
         "max_resize_value": data.max_resize_value,
         "resize_factor": data.resize_factor,
         "ignore_label": classes.ignore_label,
+        "task": classes.task,
     }
+    if tasks.of(classes).uses_threshold:
+        settings["threshold"] = config.task.threshold
     if cut is not None:
         settings["window_size"] = list(cut.size)
         settings["window_overlap"] = cut.overlap

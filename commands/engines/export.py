@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 import numpy as np
-from absl import logging
 
 from core import network
 from core.checkpoints import restore
 from core.evaluation import select
-from core.export import exporter, images
+from core.export import exporter
 from core.export.artifact import Network
+from core.inference import classes as class_lists
 from datasets import synthetic_scenes
 from datasets.dataset import Dataset
+from datasets.files import photo_listing, photos
 from datasets.known import KNOWN
 from datasets.records import tfrecord
 from deployment import backend as backends
 from options import saved as saved_options
 from options.config import Config
 from utils.classes import ClassSet, default_names
-from utils.errors import OptionError, UserError
+from utils.errors import UserError
 
 
 def main(config: Config) -> dict:
@@ -52,11 +54,11 @@ def main(config: Config) -> dict:
     if options.use_ema:
         restore.averages_of(path)
     dataset = Dataset.open(config.data, config.given) if has_data else None
-    num_classes = _num_classes(path, config, dataset, saved)
+    classes = _classes(path, config, dataset, saved)
     samples, representative = _samples(options, dataset)
     with _started(config) as backend:
         return exporter.run(
-            _network(config, _classes(num_classes, dataset, saved, config.data), crop_size),
+            _network(config, classes, crop_size),
             checkpoint_path=path,
             export_options=options,
             samples=samples,
@@ -86,6 +88,7 @@ def _network(config: Config, classes: ClassSet, crop_size) -> Network:
         flip=config.export.add_flipped_images,
         pad_color=network.pad_color(config.spec),
         resize=_resize(config.data),
+        threshold=config.task.threshold,
     )
 
 
@@ -109,42 +112,20 @@ def _resize(data_options) -> dict | None:
     }
 
 
-def _num_classes(path: str, config: Config, dataset, saved) -> int:
-    """Returns the number of classes, which must be the one that the checkpoint holds.
-
-    Raises:
-      OptionError: If it is unknown.
-      UserError: If the checkpoint holds another number.
-    """
-    held = restore.num_outputs(path, network.architecture(config.spec).classifier)
-    if "num_classes" in config.given:
-        stated, by = config.data.num_classes, "--num_classes"
-    elif dataset is not None:
-        stated, by = dataset.classes.count, f"data set {dataset.name}"
-    else:
-        stated, by = saved.run.get("num_classes"), saved.path
-    if stated is None and held is None:
-        raise OptionError(f"the number of classes of {path} is unknown; pass --num_classes.")
-    if stated is not None and held is not None and stated != held:
-        raise UserError(
-            f"checkpoint {path} predicts {held} classes, but {by} says {stated}; leave the flag "
-            "out, or name the checkpoint or data set that belongs to it."
-        )
-    return held if stated is None else stated
-
-
-def _classes(num_classes: int, dataset, saved, data_options) -> ClassSet:
-    """Returns the classes of the network."""
-    if dataset is not None:
-        return dataset.classes
-    if saved.run.get("num_classes") == num_classes:
-        return ClassSet.from_dict(saved.run, saved.run.get("dataset") or "")
-    known = KNOWN.get(data_options.dataset)
-    if known is not None and known.classes.count == num_classes:
-        logging.info("Names and colours of the classes are those of --dataset=%s.", known.name)
-        return known.classes
-    logging.info("The classes have no known names; pass --dataset_dir or --dataset for them.")
-    return ClassSet(default_names(num_classes), ignore_label=data_options.ignore_label)
+def _classes(path: str, config: Config, dataset, saved) -> ClassSet:
+    """Returns the classes of the network; see `core.inference.classes`."""
+    named = None if dataset is None else dataset.classes
+    if named is None and "num_classes" in config.given:
+        names = default_names(config.data.num_classes)
+        named = ClassSet(names, ignore_label=config.data.ignore_label)
+    known = KNOWN.get(config.data.dataset)
+    return class_lists.choose(
+        restore.num_outputs(path, network.architecture(config.spec).classifier),
+        named=named,
+        saved=saved.run,
+        usual=known and known.classes,
+        options=config.task,
+    )
 
 
 def _samples(options, dataset) -> tuple:
@@ -163,10 +144,26 @@ def _samples(options, dataset) -> tuple:
 
 
 def _given_images(flag: str, folder: str | None, count: int):
-    """Returns the images of a folder, None where none was named."""
+    """Returns images of a folder, spread evenly over its names; None where none was named.
+
+    Raises:
+      UserError: If the folder is missing or has no image, or one cannot be read.
+    """
     if not folder:
         return None
-    return exporter.Samples(images.read_folder(folder, count, flag), f"folder {folder}")
+    if not os.path.isdir(folder):
+        raise UserError(f"{flag}={folder} is not a folder; name a folder of images.")
+    names = [name for name in sorted(os.listdir(folder)) if photo_listing.is_image(name)]
+    if not names:
+        raise UserError(f"{flag}={folder} holds no image.")
+    found = []
+    with photos.PhotoReader() as reader:
+        for index in _spread(len(names), count):
+            try:
+                found.append(reader.read(os.path.join(folder, names[index])))
+            except photos.BadFileError as error:
+                raise UserError(f"{flag}: {error}; leave it out.") from error
+    return exporter.Samples(found, f"folder {folder}")
 
 
 def _of_split(dataset, split: str, count: int):
@@ -175,14 +172,20 @@ def _of_split(dataset, split: str, count: int):
         return None
     index = dataset.index(split)
     found = []
-    for number in images.spread(len(index), count):
-        name = index.name(number)
-        try:
-            content = tfrecord.deserialize(index.read(number)).image
-        except ValueError as error:
-            raise UserError(f"{name} cannot be used: {error}.") from error
-        found.append(images.decode(content, name))
+    with photos.PhotoReader() as reader:
+        for number in _spread(len(index), count):
+            name = index.name(number)
+            try:
+                record = tfrecord.deserialize(index.read(number))
+                found.append(reader.decode(record.image, name, upright=False))
+            except (ValueError, photos.BadFileError) as error:
+                raise UserError(f"{name} cannot be used: {error}.") from error
     return exporter.Samples(found, f"split {split} of {dataset.options.dataset_dir}")
+
+
+def _spread(number: int, limit: int) -> list:
+    """Returns at most `limit` of 0 to number - 1, evenly spread."""
+    return [int(index) for index in np.linspace(0, number - 1, min(number, limit)).round()]
 
 
 def _drawn(count: int):

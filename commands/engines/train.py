@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from absl import logging
 
+from core import task as tasks
 from core.training import trainer
 from datasets.dataset import Dataset
 from deployment import backend as backends
@@ -24,6 +25,7 @@ def main(config: Config, *, extra_hooks=()):
     logging.set_verbosity(logging.INFO if config.command.debug else logging.WARNING)
     trainer.check_network(config)
     dataset = Dataset.open(config.data, config.given)
+    dataset = dataset.with_classes(tasks.resolve(config.task, dataset.classes))
     trainer.check_data(config, dataset)
     backend = backends.create(config.device, config.ranks)
     try:

@@ -307,6 +307,7 @@ class Trainer:
                 options=options,
                 crop_size=self._config.data.eval_size,
                 classes=self._dataset.classes,
+                threshold=self._config.task.threshold,
                 backend=self._backend,
                 num_images=num_images,
             )

@@ -80,8 +80,13 @@ def _entries(value: str, leave_out: str | None, stream) -> list:
     )
 
 
+def is_image(name: str) -> bool:
+    """Whether a file has the name of an image."""
+    return os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
 def _is_image(path: str) -> bool:
-    return os.path.splitext(path)[1].lower() in EXTENSIONS and os.path.isfile(path)
+    return is_image(path) and os.path.isfile(path)
 
 
 def _stem(path: str) -> str:
