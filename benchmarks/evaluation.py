@@ -38,7 +38,8 @@ import common
 from benchmarks import runner
 from benchmarks.runner import BenchmarkOptions
 from common import option
-from options.data import DataOptions
+from options.config import Config
+from options.data import DATA_RECORDS
 from options.device import DeviceOptions
 from options.evaluation import EvalOptions
 from options.network import NETWORK_RECORDS, NetworkSpec
@@ -163,7 +164,7 @@ def _save_weights(prefix, spec, crop) -> str:
     return prefix
 
 
-def _write_records(folder, count, size) -> DataOptions:
+def _write_records(folder, count, size) -> Config:
     """Writes split val: blurred noise as JPEG, masks of few regions as PNG."""
     from datasets.records import shards, tfrecord
     from utils.compat import tf
@@ -180,9 +181,8 @@ def _write_records(folder, count, size) -> DataOptions:
                 str(number), _encoded(image, "JPEG"), "jpeg", size, size, _encoded(label, "PNG")
             )
             writer.write(tfrecord.serialize(record))
-    return DataOptions(
-        dataset_dir=folder, num_classes=_CLASSES, ignore_label=255, eval_crop_size=(size, size)
-    )
+    values = {"dataset_dir": folder, "num_classes": _CLASSES, "ignore_label": 255}
+    return Config.create(DATA_RECORDS, {**values, "eval_crop_size": (size, size)})
 
 
 def _encoded(image, kind) -> bytes:
@@ -210,13 +210,13 @@ def _bare(prefix, spec, crop, backend):
             yield lambda: session.run(outputs.op)
 
 
-def _ours(prefix, spec, options, data_options, crop, backend) -> tuple:
+def _ours(prefix, spec, options, config, crop, backend) -> tuple:
     """Evaluates once; returns seconds and CPU seconds without building and restoring."""
     from core import network
     from core.evaluation import evaluator
     from datasets.dataset import Dataset
 
-    dataset = Dataset.open(data_options)
+    dataset = Dataset.open(config)
     result = evaluator.run(
         lambda: dataset.eval_batches(
             split="val",
@@ -233,14 +233,14 @@ def _ours(prefix, spec, options, data_options, crop, backend) -> tuple:
     return result.seconds, result.processor_seconds
 
 
-def _usual(prefix, spec, options, data_options, crop, backend) -> tuple:
+def _usual(prefix, spec, options, config, crop, backend) -> tuple:
     """Evaluates in the DeepLab family's formulation; returns seconds and CPU seconds."""
     from core import network
     from core.checkpoints import restore as checkpoint
     from datasets.dataset import Dataset
     from utils.compat import tf
 
-    dataset = Dataset.open(data_options)
+    dataset = Dataset.open(config)
     with tf.Graph().as_default(), _space_to_batch():
         batches = dataset.eval_batches(split="val", batch_size=1, pad_color=network.pad_color(spec))
         batch = tf.data.make_one_shot_iterator(batches).get_next()

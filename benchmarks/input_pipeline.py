@@ -159,12 +159,13 @@ def _parts(records: str) -> dict:
     from datasets.dataset import Dataset
     from datasets.pipeline import input_fn, preprocess
     from datasets.records import tfrecord
-    from options.data import DataOptions
+    from options.config import Config
+    from options.data import DATA_RECORDS
     from utils import image_ops
     from utils.compat import tf
 
-    options = DataOptions(dataset_dir=records)
-    dataset = Dataset.open(options)
+    config = Config.create(DATA_RECORDS, {"dataset_dir": records})
+    dataset = Dataset.open(config)
     index = dataset.index("train")
     contents = [tfrecord.deserialize(index.read(number)) for number in range(len(index))]
 
@@ -195,7 +196,8 @@ def _parts(records: str) -> dict:
         return preprocess.for_training(
             read_image,
             label,
-            options,
+            config.input,
+            config.augmentation,
             pad_color=_PAD_COLOR,
             ignore_label=255,
             random=tf.random_uniform([preprocess.NUM_RANDOM]),
@@ -204,7 +206,7 @@ def _parts(records: str) -> dict:
 
     def mapped_prepared(decodes_image: bool):
         # Outside of the data set's function, so that it is computed once, as in the pipeline.
-        border = image_ops.border(*options.train_crop_size, _PAD_COLOR)
+        border = image_ops.border(*config.input.train_crop_size, _PAD_COLOR)
         return _mapped(read(), lambda record: prepared(record, decodes_image, border))
 
     return {

@@ -17,7 +17,7 @@ VARIANTS = {
             "--device=auto",
             "--device=npu --dataset_dir=RECORDS --tf_initial_checkpoint=pretrained/model.ckpt",
         ),
-        takes=(DoctorOptions, shared.DATA_OF_CHECKS, DeviceOptions, shared.RANKS_OF_CHECKS),
+        takes=(DoctorOptions, *shared.DATA_OF_CHECKS, DeviceOptions, shared.RANKS_OF_CHECKS),
         groups=(("Checked", ("device", "dataset_dir", "tf_initial_checkpoint")),),
         engine="commands.engines.doctor",
     )

@@ -35,7 +35,7 @@ VARIANTS = {
             WindowOptions,
             *NETWORK_OPTIONS,
             TaskOptions,
-            shared.DATA_OF_EVALUATION,
+            *shared.DATA_OF_EVALUATION,
             shared.DEVICE_OF_EVALUATION,
             shared.RANKS_OF_EVALUATION,
         ),

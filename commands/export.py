@@ -30,7 +30,7 @@ VARIANTS = {
             ExportOptions,
             *NETWORK_OPTIONS,
             TaskOptions,
-            shared.DATA_OF_PICTURES,
+            *shared.DATA_OF_EXPORT,
             shared.DEVICE_OF_EXPORT,
         ),
         groups=(

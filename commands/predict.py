@@ -38,7 +38,7 @@ VARIANTS = {
             WindowOptions,
             *NETWORK_OPTIONS,
             TaskOptions,
-            shared.DATA_OF_PREDICTION,
+            *shared.DATA_OF_PREDICTION,
             shared.DEVICE_OF_EVALUATION,
         ),
         groups=(

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from commands.command import only, without
 from options import saved
+from options.augmentation import AugmentationOptions
 from options.config import Config
-from options.data import DataOptions
+from options.data import InputOptions, RecordsOptions
 from options.device import DeviceOptions
 from options.ranks import RankOptions
 from utils.errors import OptionError
 
 # Which records, and the classes of those that no dataset.json describes.
 _CLASSES = ("dataset_dir", "dataset", "num_classes", "ignore_label")
-_READING = ("on_bad_record", "max_bad_records", "cache", "cache_dir")
 _RESIZING = ("min_resize_value", "max_resize_value", "resize_factor", "keep_aspect_ratio")
 
-DATA_OF_TRAINING = without(DataOptions, "num_evaluating_samples")
-DATA_OF_EVALUATION = only(
-    DataOptions,
-    *_CLASSES,
-    *_READING,
-    *_RESIZING,
-    "num_evaluating_samples",
-    "eval_crop_size",
-    "train_crop_size",
-    "augmentation",
+DATA_OF_TRAINING = (
+    without(RecordsOptions, "num_evaluating_samples"),
+    InputOptions,
+    AugmentationOptions,
 )
-DATA_OF_PREDICTION = only(DataOptions, *_CLASSES, *_RESIZING, "eval_crop_size", "train_crop_size")
-DATA_OF_PICTURES = only(DataOptions, *_CLASSES, *_RESIZING, "eval_crop_size")
-DATA_OF_CHECKS = only(DataOptions, *_CLASSES, "on_bad_record", "max_bad_records")
+DATA_OF_EVALUATION = (without(RecordsOptions, "num_training_samples"), InputOptions)
+DATA_OF_PREDICTION = (
+    only(RecordsOptions, *_CLASSES),
+    without(InputOptions, "augmentation"),
+)
+DATA_OF_PICTURES = (
+    only(RecordsOptions, *_CLASSES),
+    only(InputOptions, *_RESIZING, "eval_crop_size"),
+)
+DATA_OF_EXPORT = (only(RecordsOptions, *_CLASSES), only(InputOptions, *_RESIZING))
+DATA_OF_CHECKS = (only(RecordsOptions, *_CLASSES, "on_bad_record", "max_bad_records"),)
 
 # Loss scaling and gradients exist in training only; an export computes in fp32.
 DEVICE_OF_EVALUATION = without(DeviceOptions, "loss_scale")

@@ -43,7 +43,7 @@ VARIANTS = {
                 "boundary_width",
                 "calibration_bins",
             ),
-            shared.DATA_OF_TRAINING,
+            *shared.DATA_OF_TRAINING,
             DeviceOptions,
             RankOptions,
         ),

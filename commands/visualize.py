@@ -31,7 +31,7 @@ VARIANTS = {
             VisOptions,
             *NETWORK_OPTIONS,
             TaskOptions,
-            shared.DATA_OF_PICTURES,
+            *shared.DATA_OF_PICTURES,
             shared.DEVICE_OF_EVALUATION,
         ),
         groups=(

@@ -13,7 +13,7 @@ from datasets import opening, splits
 from datasets.description import DATASET_FILE, Description
 from datasets.pipeline import input_fn, preprocess
 from datasets.records import cache, checks, fingerprint, shards
-from options.data import DataOptions
+from options.config import Config
 from utils.classes import ClassSet
 from utils.compat import tf
 from utils.errors import OptionError, UserError
@@ -26,38 +26,39 @@ class Dataset:
     as its batches are read, because it holds the cache in memory.
 
     Attributes:
-      options: Where the records are, and how images are prepared.
+      config: Where the records are, and how images are prepared.
       folder: The folder of the records.
       description: Its classes, and the stated number of images of each split.
     """
 
-    def __init__(self, folder: str, described: Description, options: DataOptions):
+    def __init__(self, folder: str, described: Description, config: Config):
         """Takes the parts; use `open`."""
         self.folder = folder
         self.description = described
-        self.options = options
+        self.config = config
         self._indexes = {}
         self._usable = {}
-        self._cache = cache.Cache(options.cache, options.cache_dir or folder)
+        records = config.data
+        self._cache = cache.Cache(records.cache, records.cache_dir or folder)
 
     @classmethod
-    def open(cls, options: DataOptions, given: frozenset = frozenset()) -> Dataset:
-        """Opens the data set of `options.dataset_dir`; reads no records.
+    def open(cls, config: Config) -> Dataset:
+        """Opens the data set of `--dataset_dir`; reads no records.
 
         `dataset.json` describes it; without one --num_classes with --ignore_label do, or --dataset.
+        Options that were given must not contradict it.
 
         Args:
-          options: Where the records are, and what they hold if no file says so.
-          given: Names of the options that were given on purpose; they must not contradict
-            `dataset.json`.
+          config: Options with the section `records`; those that batches need have `input`, and for
+            training `augmentation`.
 
         Raises:
           OptionError: If an option contradicts `dataset.json`, or is needed and missing.
           UserError: If the folder has no records, its `dataset.json` cannot be used, or raw data
             cannot be converted.
         """
-        folder = opening.folder_of(options)
-        return cls(folder, opening.describe(folder, options, given), options)
+        folder = opening.folder_of(config.data)
+        return cls(folder, opening.describe(folder, config.data, config.given), config)
 
     @property
     def name(self) -> str:
@@ -95,7 +96,7 @@ class Dataset:
         Raises:
           UserError: If the split does not exist, or a shard is missing or truncated.
         """
-        if self.options.on_bad_record == "skip":
+        if self.config.data.on_bad_record == "skip":
             return len(self._usable_index(split, needs_label=needs_label))
         return len(self.index(split))
 
@@ -127,18 +128,18 @@ class Dataset:
 
         Raises:
           UserError: If records are missing, damaged or have labels of other classes.
-          OptionError: If an image is larger than `options.eval_size`.
+          OptionError: If an image is larger than `--eval_crop_size`.
         """
         index = self._usable_index(split, needs_label=False)
         checks.check_sample(index, self.classes, needs_label=False)
-        limit = self.options.eval_size
-        if limit is None or self.options.augmentation == preprocess.IMAGENET:
+        limit = self.config.input.eval_size
+        if limit is None or self.config.input.augmentation == preprocess.IMAGENET:
             return
         (height, width), names = self._eval_sizes(index)
         too_large = np.flatnonzero((height > limit[0]) | (width > limit[1]))
         if too_large.size:
             first = too_large[0]
-            resized = " after resizing" if self.options.min_resize_value else ""
+            resized = " after resizing" if self.config.input.min_resize_value else ""
             raise OptionError(
                 f"image {names[first]} of split {split} is {height[first]}x{width[first]}{resized} "
                 f"(height x width), larger than --eval_crop_size={limit[0]},{limit[1]}; pass "
@@ -149,7 +150,7 @@ class Dataset:
     def _eval_sizes(self, index: shards.Index) -> tuple:
         """Returns int64 [2, images], height and width after resizing, and the image names."""
         sizes, names = checks.image_sizes(index)
-        sides = preprocess.range_size(*sizes.T.astype(np.float32), self.options, math=np)
+        sides = preprocess.range_size(*sizes.T.astype(np.float32), self.config.input, math=np)
         return np.stack(sides).astype(np.int64), names
 
     def explain_failure(self, split: str, *, training: bool):
@@ -174,7 +175,7 @@ class Dataset:
             index = self.index(split)
             self._check_number(split, len(index))
             self._usable[key] = index
-            if self.options.on_bad_record == "skip":
+            if self.config.data.on_bad_record == "skip":
                 self._usable[key] = self._without_bad(index, split, needs_label)
                 self.warn_of_skipped(split, needs_label=needs_label)
         return self._usable[key]
@@ -200,7 +201,7 @@ class Dataset:
         They are found before the first step, so that order, shares of ranks and resuming are what
         they would be without these records in the files.
         """
-        limit = self.options.max_bad_records
+        limit = self.config.data.max_bad_records
         bad = checks.find_bad(index, self.classes, needs_label=needs_label, limit=limit)
         for number, found in bad.items():
             logging.warning("%s is left out: %s.", index.name(number), found)
@@ -218,7 +219,11 @@ class Dataset:
         self.check_training(split)
         samples = self._samples(split, needs_label=True, by_window=True)
         return input_fn.train_batches(
-            samples, self.options, ignore_label=self.classes.ignore_label, **arguments
+            samples,
+            self.config.input,
+            self.config.augmentation,
+            ignore_label=self.classes.ignore_label,
+            **arguments,
         )
 
     def eval_batches(self, *, split: str, batch_size: int, **arguments) -> tf.data.Dataset:
@@ -226,15 +231,15 @@ class Dataset:
 
         Raises:
           UserError: See `check_evaluation`.
-          OptionError: If an image is larger than `options.eval_size`.
+          OptionError: If an image is larger than `--eval_crop_size`.
         """
         self.check_evaluation(split)
         sizes = None
-        if self.options.eval_size is None and batch_size > 1:
+        if self.config.input.eval_size is None and batch_size > 1:
             sizes, _ = self._eval_sizes(self._usable_index(split, needs_label=False))
         return input_fn.eval_batches(
             self._samples(split, needs_label=False, by_window=False),
-            self.options,
+            self.config.input,
             ignore_label=self.classes.ignore_label,
             batch_size=batch_size,
             sizes=sizes,
@@ -245,7 +250,7 @@ class Dataset:
         """Returns the samples of a split: of the records, or of what is cached of them."""
         index = self._usable_index(split, needs_label=needs_label)
         records = input_fn.of_records(index, self.classes.ignore_label, by_window=by_window)
-        if self.options.cache == "none":
+        if self.config.data.cache == "none":
             return records
 
         def decoded():

@@ -23,13 +23,13 @@ from datasets.known import KNOWN
 from datasets.records import shards
 from options.config import DEFAULT, Config
 from options.conversion import CONVERSION_RECORDS
-from options.data import DataOptions
+from options.data import RecordsOptions
 from utils import variants
 from utils.classes import ClassSet, default_names
 from utils.errors import OptionError, UserError
 
 
-def folder_of(options: DataOptions) -> str:
+def folder_of(options: RecordsOptions) -> str:
     """Returns the folder of the records, which exists.
 
     Raises:
@@ -84,7 +84,7 @@ def _converted(command: str) -> str:
     return folder
 
 
-def describe(folder: str, options: DataOptions, given: frozenset) -> Description:
+def describe(folder: str, options: RecordsOptions, given: frozenset) -> Description:
     """Returns what is known about the records of a folder; see `Dataset.open`."""
     path = os.path.join(folder, DATASET_FILE)
     if os.path.exists(path):
@@ -100,7 +100,7 @@ def describe(folder: str, options: DataOptions, given: frozenset) -> Description
     return _describe_by_options(folder, options, given, found)
 
 
-def _check_given(options: DataOptions, given: frozenset, classes: ClassSet, path: str):
+def _check_given(options: RecordsOptions, given: frozenset, classes: ClassSet, path: str):
     stated = {
         "num_classes": (options.num_classes, classes.count),
         "ignore_label": (options.ignore_label, classes.ignore_label),
@@ -125,7 +125,7 @@ def _check_given(options: DataOptions, given: frozenset, classes: ClassSet, path
 
 
 def _describe_by_options(
-    folder: str, options: DataOptions, given: frozenset, found: tuple
+    folder: str, options: RecordsOptions, given: frozenset, found: tuple
 ) -> Description:
     """Returns the description of records without a `dataset.json`."""
     if options.num_classes is None and options.ignore_label is None:

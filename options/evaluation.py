@@ -20,47 +20,47 @@ class EvalOptions(CheckpointOptions, ScaleOptions):
     CHOICES = (*CheckpointOptions.CHOICES, "all")
 
     eval_logdir: str | None = option(
-        flags.DEFINE_string, None, "Folder for results; eval/ beside the checkpoint if unset."
+        flags.DEFINE_string, None, "Folder for the results; unset: eval/ beside the checkpoint."
     )
     eval_split: str = option(flags.DEFINE_string, "val", "Split to evaluate on.")
     eval_batch_size: int = option(flags.DEFINE_integer, 1, "Images per step.", minimum=1)
     watch: bool = option(
         flags.DEFINE_bool,
         False,
-        "Whether each newest checkpoint of --checkpoint_dir is evaluated while a training writes "
-        "there, until it has ended.",
+        "Evaluate each new checkpoint of --checkpoint_dir until the training that writes them has "
+        "ended.",
     )
     eval_interval_secs: int = option(
-        flags.DEFINE_integer, 300, "Seconds between two looks for a checkpoint.", minimum=1
+        flags.DEFINE_integer, 300, "Seconds between checks for a new checkpoint.", minimum=1
     )
     watch_timeout_secs: int = option(
         flags.DEFINE_integer,
         0,
-        "Seconds without a new checkpoint after which watching ends; 0: never.",
+        "Stop watching after so many seconds without a new checkpoint; 0: never.",
         minimum=0,
     )
     max_number_of_evaluations: int = option(
         flags.DEFINE_integer,
         0,
-        "Evaluations after which watching ends, 0: no limit; above 1 it means --watch.",
+        "Stop watching after so many evaluations, 0: no limit; above 1 it implies --watch.",
         minimum=0,
     )
     boundary_width: float = option(
         flags.DEFINE_float,
         0.0,
-        "Boundary IoU and boundary F1 within this share of an image's diagonal (0.02 and 0.0075 "
-        "in their papers); 0: not measured.",
+        "Measure boundary IoU and boundary F1 within this fraction of the image diagonal (0.02 and "
+        "0.0075 in their papers); 0: off.",
         minimum=0.0,
         maximum=0.5,
     )
     calibration_bins: int = option(
         flags.DEFINE_integer,
         0,
-        "Bins of confidence for the calibration error (15 is usual); 0: not measured.",
+        "Number of confidence bins of the calibration error (15 is usual); 0: off.",
         minimum=0,
         maximum=1000,
     )
-    report: bool = option(flags.DEFINE_bool, True, "Whether report.html is written.")
+    report: bool = option(flags.DEFINE_bool, True, "Write report.html.")
 
     @property
     def watches(self) -> bool:

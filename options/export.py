@@ -13,7 +13,7 @@ from utils.errors import OptionError
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions(CheckpointOptions, FlipOptions):
-    """What is exported, in which formats, and how it is checked."""
+    """Formats, files and checks of an export."""
 
     SECTION = "export"
 
@@ -22,7 +22,7 @@ class ExportOptions(CheckpointOptions, FlipOptions):
         flags.DEFINE_string, None, "Checkpoint, as a prefix such as FOLDER/model.ckpt-1000."
     )
     export_path: str | None = option(
-        flags.DEFINE_string, None, "File of the frozen graph; other formats get its name beside it."
+        flags.DEFINE_string, None, "File of the frozen graph; the other formats are named after it."
     )
     format: tuple[str, ...] = option(
         flags.DEFINE_list,
@@ -33,8 +33,8 @@ class ExportOptions(CheckpointOptions, FlipOptions):
     crop_size: tuple[int, ...] = option(
         flags.DEFINE_multi_integer,
         (513, 513),
-        "Height, then width, that the network sees; repeat the flag. Unset: the evaluation crop "
-        "saved beside the checkpoint, else 513x513.",
+        "Height, then width, of the network's input; repeat the flag. Unless given: the evaluation "
+        "crop saved beside the checkpoint, else 513x513.",
         length=2,
         minimum=1,
     )
@@ -47,36 +47,36 @@ class ExportOptions(CheckpointOptions, FlipOptions):
     save_inference_graph: bool = option(
         flags.DEFINE_bool,
         False,
-        "Whether the graph with its variables is written beside it as inference_graph.pbtxt.",
+        "Write the graph with its variables as inference_graph.pbtxt too.",
     )
     check_images: str | None = option(
         flags.DEFINE_string,
         None,
-        "Folder of images that each export is checked on; unset: --check_split of --dataset_dir, "
-        "else drawn ones.",
+        "Folder of the images to check each export on; unset: --check_split of --dataset_dir, else "
+        "synthetic ones.",
     )
     check_split: str = option(
         flags.DEFINE_string, "val", "Split of --dataset_dir with the images to check on."
     )
     num_check_images: int = option(
-        flags.DEFINE_integer, 3, "Images that each export is checked on.", minimum=1
+        flags.DEFINE_integer, 3, "Number of images to check each export on.", minimum=1
     )
     representative_images: str | None = option(
         flags.DEFINE_string,
         None,
-        "Folder of images that set the ranges of the full-integer TFLite file; unset: "
+        "Folder of the images that calibrate the full-integer TFLite file; unset: "
         "--representative_split of --dataset_dir; without both that file is not written.",
     )
     representative_split: str = option(
-        flags.DEFINE_string, "train", "Split of --dataset_dir with the images for those ranges."
+        flags.DEFINE_string, "train", "Split of --dataset_dir with the calibration images."
     )
     num_representative_images: int = option(
-        flags.DEFINE_integer, 50, "Images that set those ranges.", minimum=1
+        flags.DEFINE_integer, 50, "Number of calibration images.", minimum=1
     )
     int8_label_agreement: float = option(
         flags.DEFINE_float,
         0.9,
-        "Smallest share of pixels whose label the full-integer TFLite file must keep.",
+        "Minimum fraction of pixels whose label the full-integer TFLite file must keep.",
         minimum=0.0,
         maximum=1.0,
     )

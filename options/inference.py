@@ -1,4 +1,4 @@
-"""What every command asks that uses a trained network: which checkpoint, which scales.
+"""The options of all commands that use a trained network: which checkpoint, which scales.
 
 The option records of eval.py, predict.py, vis.py and export_model.py extend these, so that a flag
 is written once and means the same in each of them.
@@ -22,19 +22,19 @@ _RULE = (
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointOptions(Options):
-    """Which checkpoint is used, which of its weights, and as which network."""
+    """Which checkpoint, which of its weights, and as which network."""
 
     # What --checkpoint may be, beside a step.
     CHOICES = ("newest", "best")
 
     checkpoint_dir: str | None = option(
-        flags.DEFINE_string, None, "Folder of a run; --checkpoint says which of its checkpoints."
+        flags.DEFINE_string, None, "Folder of a run; --checkpoint chooses one of its checkpoints."
     )
     checkpoint: str = option(
         flags.DEFINE_string,
         "newest",
-        "Which checkpoint of --checkpoint_dir: newest, best (the one that training kept as best) "
-        "or a step; for eval.py also all (one evaluation each).",
+        "Which checkpoint of --checkpoint_dir: newest, best (by the evaluations during training), "
+        "a step, or with eval.py all (one evaluation each).",
     )
     checkpoint_path: tuple[str, ...] | None = option(
         flags.DEFINE_multi_string,
@@ -46,13 +46,14 @@ class CheckpointOptions(Options):
     use_ema: bool = option(
         flags.DEFINE_bool,
         False,
-        "Whether the averages of the weights are used that training with ema_decay left.",
+        "Use the exponential moving average (EMA) of the weights, which training keeps with "
+        "--ema_decay.",
     )
     change_network: bool = option(
         flags.DEFINE_bool,
         False,
-        "Lets explicit network flags win over the options saved beside the checkpoint, for "
-        "example to use at output stride 8 what was trained at 16.",
+        "Let given network flags override the options saved beside the checkpoint, for example to "
+        "run a network trained at output stride 16 at 8.",
     )
 
     def check(self):
@@ -90,16 +91,18 @@ class CheckpointOptions(Options):
 
 @dataclasses.dataclass(frozen=True)
 class FlipOptions(Options):
-    """Whether mirrored images are seen too."""
+    """Test-time flips."""
 
     add_flipped_images: bool = option(
-        flags.DEFINE_bool, False, "Whether each scale is also run on the mirrored image."
+        flags.DEFINE_bool,
+        False,
+        "Run each scale on the horizontally flipped image too, and average.",
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class ScaleOptions(FlipOptions):
-    """At which sizes an image is seen; `export_model.py` has a flag of another name for it."""
+    """Test-time scales; `export_model.py` has a flag of another name for them."""
 
     eval_scales: tuple[float, ...] = option(
         flags.DEFINE_multi_float,
@@ -111,14 +114,14 @@ class ScaleOptions(FlipOptions):
 
 @dataclasses.dataclass(frozen=True)
 class WindowOptions(Options):
-    """When large images are cut into overlapping windows, and how."""
+    """Sliding windows over large images."""
 
     SECTION = "windows"
 
     window_size: tuple[int, ...] | None = option(
         flags.DEFINE_list,
         None,
-        "Height,width of the windows that large images are cut into; unset: the training's crop.",
+        "Height,width of the overlapping windows for large images; unset: the training crop.",
         convert=int,
         length=2,
         minimum=1,
@@ -126,14 +129,14 @@ class WindowOptions(Options):
     window_overlap: float = option(
         flags.DEFINE_float,
         0.25,
-        "Share of a window's side by which neighbours overlap at least.",
+        "Minimum overlap of neighbouring windows, as a fraction of their side.",
         minimum=0.0,
         maximum=0.9,
     )
     max_pixels: int | None = option(
         flags.DEFINE_integer,
         None,
-        "Images with more pixels are cut into windows; unset: those above one --window_size, or "
+        "Cut images with more pixels into windows; unset: images larger than one --window_size, or "
         "none if that is unset too.",
         minimum=1,
     )

@@ -26,7 +26,7 @@ KINDS = (*SUFFIXES, RLE)
 
 @dataclasses.dataclass(frozen=True)
 class PredictOptions(CheckpointOptions, ScaleOptions):
-    """What is predicted, by which model, and what is saved."""
+    """Photos, model and results of a prediction."""
 
     SECTION = "prediction"
 
@@ -44,51 +44,48 @@ class PredictOptions(CheckpointOptions, ScaleOptions):
     save: tuple[str, ...] = option(
         flags.DEFINE_list,
         ("palette", "overlay"),
-        f"What is saved of each image, comma separated: {', '.join(KINDS)}.",
+        f"What to save for each image, comma separated: {', '.join(KINDS)}.",
         convert=str,
         choices=KINDS,
     )
     plain_names: bool = option(
         flags.DEFINE_bool,
         False,
-        "Whether masks are called NAME.png, as servers of benchmarks want, without _index or "
-        "_palette.",
+        "Name masks NAME.png, as benchmark servers require, without _index or _palette.",
     )
     label_ids: tuple[str, ...] | None = option(
         flags.DEFINE_list,
         None,
-        "What index and palette masks hold instead of class numbers: cityscapes, or one number "
-        "per class, comma separated.",
+        "Values of index and palette masks instead of class ids: cityscapes, or one number per "
+        "class, comma separated.",
         convert=str,
     )
     skip_existing: bool = option(
         flags.DEFINE_bool,
         False,
-        "Whether images whose results are all there are left out, to go on after an interruption.",
+        "Skip images whose results exist, to resume after an interruption.",
     )
-    overwrite: bool = option(
-        flags.DEFINE_bool, False, "Whether results that are there are replaced."
-    )
+    overwrite: bool = option(flags.DEFINE_bool, False, "Replace existing results.")
 
     def check(self):
-        """Raises OptionError for what cannot be meant."""
+        """Raises OptionError for flags that contradict each other."""
         super().check()
         if self.skip_existing and self.overwrite:
             raise OptionError(
-                "--skip_existing keeps what is there and --overwrite replaces it; pass one of them."
+                "--skip_existing keeps results and --overwrite replaces them; pass one of them."
             )
         if not self.save:
             raise OptionError(f"--save is empty; name some of {', '.join(KINDS)}.")
         if self.model and (self.checkpoint_path or self.checkpoint_dir):
             raise OptionError(
-                "--model is a network of its own, and --checkpoint_path or --checkpoint_dir names "
-                "another; pass one of them."
+                "--model and --checkpoint_path or --checkpoint_dir name two networks; pass one of "
+                "them."
             )
         masks = set(MASKS).intersection(self.save)
         if self.plain_names and len(masks) != 1:
             raise OptionError(
-                f"--plain_names gives one mask the name NAME.png, but --save={','.join(self.save)} "
-                f"has {len(masks)}; save index or palette."
+                f"--plain_names names one mask NAME.png, but --save={','.join(self.save)} has "
+                f"{len(masks)}; save index or palette."
             )
 
     def check_complete(self):
@@ -105,17 +102,17 @@ class PredictOptions(CheckpointOptions, ScaleOptions):
 
 @dataclasses.dataclass(frozen=True)
 class VisOptions(CheckpointOptions, ScaleOptions):
-    """What `vis.py` draws of a split; names, types and defaults are the DeepLab family's."""
+    """What vis.py draws; names, types and defaults are the DeepLab family's."""
 
     SECTION = "visualization"
 
     vis_logdir: str | None = option(flags.DEFINE_string, None, "Folder for the pictures.")
-    vis_split: str = option(flags.DEFINE_string, "val", "Split to predict; needs no labels.")
+    vis_split: str = option(flags.DEFINE_string, "val", "Split to draw; it needs no labels.")
     vis_crop_size: tuple[int, ...] = option(
         flags.DEFINE_list,
         (513, 513),
-        "Height,width that images are padded to; larger ones are shrunk. Not given: the evaluation "
-        "crop saved beside the checkpoint.",
+        "Height,width that images are padded to; larger ones are downscaled. Unless given: the "
+        "evaluation crop saved beside the checkpoint.",
         convert=int,
         length=2,
         minimum=1,
@@ -123,42 +120,42 @@ class VisOptions(CheckpointOptions, ScaleOptions):
     vis_batch_size: int = option(
         flags.DEFINE_integer,
         1,
-        "Refused unless 1: images go one by one, each at its own size.",
+        "Refused unless 1: images are predicted one by one, each at its own size.",
         choices=(1,),
     )
     colormap_type: str = option(
         flags.DEFINE_string,
         "pascal",
-        "Colours of the predictions; not given: those of the data set.",
+        "Colours of the predictions; unless given: those of the data set.",
         choices=("pascal", "cityscapes", "ade20k"),
     )
     also_save_raw_predictions: bool = option(
         flags.DEFINE_bool,
         False,
-        "Whether class numbers are saved under the images' names, as servers of benchmarks want; "
-        "Cityscapes' as its label ids.",
+        "Save class ids under the image names too, as benchmark servers require (Cityscapes: its "
+        "label ids).",
     )
     max_number_of_iterations: int = option(
         flags.DEFINE_integer,
         0,
-        "Checkpoints to show, waiting for new ones while a training writes them; 0 and 1 both mean "
-        "the newest, once.",
+        "Number of checkpoints to draw, waiting for new ones while a training writes them; 0 and "
+        "1: the newest, once.",
         minimum=0,
     )
     eval_interval_secs: int = option(
-        flags.DEFINE_integer, 300, "Seconds between two looks for a checkpoint.", minimum=1
+        flags.DEFINE_integer, 300, "Seconds between checks for a new checkpoint.", minimum=1
     )
 
     def check(self):
-        """Raises OptionError for what cannot have an effect."""
+        """Raises OptionError for two ways to choose checkpoints."""
         super().check()
         if self.watches and (self.checkpoint_path or self.checkpoint != "newest"):
             raise OptionError(
-                f"--max_number_of_iterations={self.max_number_of_iterations} shows the newest "
+                f"--max_number_of_iterations={self.max_number_of_iterations} draws the newest "
                 "checkpoints of --checkpoint_dir; leave out --checkpoint and --checkpoint_path."
             )
 
     @property
     def watches(self) -> bool:
-        """Whether new checkpoints are waited for."""
+        """Whether it waits for new checkpoints."""
         return self.max_number_of_iterations > 1

@@ -17,7 +17,7 @@ import common
 from options import refused
 from options.architectures import ArchitectureOptions
 from options.config import ORIGINS, SAVED, Config, record_classes
-from options.data import DataOptions
+from options.data import DATA_RECORDS
 from options.network import NetworkOptions
 from utils.errors import OptionError, UserError
 
@@ -26,13 +26,13 @@ DATA_OF_THE_NETWORK = frozenset(
     ["min_resize_value", "max_resize_value", "resize_factor", "keep_aspect_ratio"]
 )
 # Sections by what they are about, those of older versions included.
-DATA = ("data",)
+DATA = ("data", "input", "augmentation")
 TRAINING = ("train", "optimizer", "schedule", "loss")
 
 _RUN = "run"
 _NETWORK_RECORDS = (NetworkOptions, ArchitectureOptions)
 # The records whose options a checkpoint brings along.
-_JOINED_RECORDS = (*_NETWORK_RECORDS, DataOptions)
+_JOINED_RECORDS = (*_NETWORK_RECORDS, *DATA_RECORDS)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ from commands import running
 from commands.command import Part
 from common import Options, option
 from options import family
-from options.data import DataOptions
+from options.data import DATA_RECORDS
 from options.device import DeviceOptions
 from options.network import NETWORK_OPTIONS
 from options.training import TRAINING_RECORDS
@@ -34,7 +34,7 @@ _FOLDERS = ("datasets", "deployment", "benchmarks")
 # Come first, in this order: most people need nothing else.
 _FIRST = ("train", "evaluate", "predict", "visualize", "export", "convert")
 # Records that a run keeps in its options.json and is held to when it continues.
-_KEPT = (*NETWORK_OPTIONS, *TRAINING_RECORDS, DataOptions, DeviceOptions)
+_KEPT = (*NETWORK_OPTIONS, *TRAINING_RECORDS, *DATA_RECORDS, DeviceOptions)
 _TYPES = {
     flags.DEFINE_bool: "bool",
     flags.DEFINE_float: "float",

@@ -15,7 +15,7 @@ import tarfile
 
 import common
 from core import network
-from options.data import DataOptions
+from options.data import InputOptions
 from options.network import NetworkSpec
 from tests import converting, small_data, small_trees
 from utils import colormap
@@ -159,7 +159,7 @@ def checkpoints(folder):
     }
     for run in ("runs/first", "RUN"):
         save(folder / run / "model.ckpt-1", NETWORK, 4)
-        sections = {"model": NETWORK, "data": DataOptions(eval_crop_size=CROP), "run": facts}
+        sections = {"model": NETWORK, "input": InputOptions(eval_crop_size=CROP), "run": facts}
         common.save_options(str(folder / run), sections)
     save(folder / "deeplabv3_mnv2_dm05_pascal" / "model.ckpt", NETWORK, 21)
     backbone = folder / "pretrained" / "mobilenet_v2_1.0_224_imagenet" / "model.ckpt"

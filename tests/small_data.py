@@ -5,7 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from options.data import DataOptions
+from options.config import Config
+from options.data import DATA_RECORDS
 from tests.converting import convert
 from utils import colormap
 
@@ -85,7 +86,8 @@ def make_records(folder, **splits):
     return options["output_dir"]
 
 
-def data_options(folder, **values):
+def data_config(folder, given=(), **values):
     """Returns options for small records."""
     sizes = {"train_crop_size": (33, 33), "eval_crop_size": (65, 65)}
-    return DataOptions(dataset_dir=str(folder), **{**sizes, **values})
+    values = {"dataset_dir": str(folder), **sizes, **values}
+    return Config.create(DATA_RECORDS, values, dict.fromkeys(given, "flag"))

@@ -7,7 +7,7 @@ from core import network
 from core.inference import segmenter
 from core.training import ema
 from options.config import Config
-from options.data import DataOptions
+from options.data import InputOptions
 from options.network import NetworkSpec
 from tests.golden.logits import load_weights
 from utils.compat import tf
@@ -52,5 +52,5 @@ def save_run(folder, options, crop_size, class_names, steps, **run):
                 prefix = os.path.join(folder, "model.ckpt")
                 saver.save(session, prefix, global_step=number, write_meta_graph=False)
     facts = {"num_classes": len(class_names), "class_names": list(class_names), **run}
-    data = DataOptions(eval_crop_size=crop_size)
-    common.save_options(folder, {"model": options, "data": data, "run": facts})
+    data = InputOptions(eval_crop_size=crop_size)
+    common.save_options(folder, {"model": options, "input": data, "run": facts})

@@ -18,8 +18,8 @@ from datasets import description
 from datasets.dataset import Dataset
 from datasets.description import Description
 from datasets.records import shards, tfrecord
-from options.data import DataOptions
-from tests.small_data import pixels, save_image
+from options.data import InputOptions
+from tests.small_data import data_config, pixels, save_image
 from tests.small_networks import SMALL, save_checkpoint
 from utils import colormap
 from utils.classes import ClassSet
@@ -36,8 +36,8 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     save_checkpoint(folder, 3)
     facts = {"class_names": NAMES, "colors": colormap.pascal(3).tolist(), "num_classes": 3}
-    data = DataOptions(eval_crop_size=CROP)
-    common.save_options(str(folder), {"model": SMALL, "data": data, "run": facts})
+    data = InputOptions(eval_crop_size=CROP)
+    common.save_options(str(folder), {"model": SMALL, "input": data, "run": facts})
     return str(folder)
 
 
@@ -111,10 +111,10 @@ def test_predictions_equal_those_that_evaluation_measures(run, tmp_path):
             record = tfrecord.Record(name[0], content, "jpeg", *size)
             writer.write(tfrecord.serialize(record))
     description.save(str(records), Description(ClassSet(NAMES, name="tiny"), {"val": 3}))
-    options = DataOptions(dataset_dir=str(records), eval_crop_size=CROP)
+    config = data_config(records, eval_crop_size=CROP)
     expected = {}
     with tf.Graph().as_default(), tf.Session() as session:
-        batches = Dataset.open(options).eval_batches(
+        batches = Dataset.open(config).eval_batches(
             split="val", batch_size=1, pad_color=(127.5, 127.5, 127.5)
         )
         batch = tf.data.make_one_shot_iterator(batches).get_next()

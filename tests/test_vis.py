@@ -15,7 +15,7 @@ from datasets import description
 from datasets.description import Description
 from datasets.known import CITYSCAPES
 from datasets.records import shards, tfrecord
-from options.data import DataOptions
+from options.data import InputOptions
 from options.prediction import VisOptions
 from tests.options.flags_of import accepted_flags
 from tests.resources import golden_json
@@ -51,8 +51,8 @@ def _make_records(folder, name="tiny", record_names=("a", "b.jpg", "c"), broken=
 def _make(folder, **settings):
     """Writes records without labels, a checkpoint and its options; returns their folder."""
     save_checkpoint(folder, _make_records(folder, **settings))
-    data = DataOptions(eval_crop_size=(49, 65))
-    common.save_options(str(folder), {"model": SMALL, "data": data})
+    data = InputOptions(eval_crop_size=(49, 65))
+    common.save_options(str(folder), {"model": SMALL, "input": data})
     return folder
 
 

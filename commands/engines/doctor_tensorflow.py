@@ -36,7 +36,7 @@ def _device(options, ranks) -> list:
 
 def _data(config: Config) -> list:
     try:
-        dataset = Dataset.open(config.data, config.given)
+        dataset = Dataset.open(config)
         found = [Finding("data set", f"{dataset.name}, {dataset.classes.count} classes")]
         for split in dataset.description.splits or ("train", "val"):
             found.append(Finding(f"split {split}", f"{len(dataset.index(split))} images"))

@@ -102,9 +102,9 @@ def _evaluate(config: Config, prefixes, logdir: str, backend) -> dict:
     if options.report:
         report.check_available()
     for one, _ in joined:
-        network.check(one.spec, crop_size=one.data.eval_size)
+        network.check(one.spec, crop_size=one.input.eval_size)
     members = [Member(path, one.spec, options.use_ema) for path, (one, _) in zip(prefixes, joined)]
-    dataset = Dataset.open(first.data, config.given)
+    dataset = Dataset.open(first)
     classes = tasks.resolve(first.task, dataset.classes, task_of(saved.run))
     num_images = dataset.count(options.eval_split, needs_label=False)
     stated = first.data.num_evaluating_samples
@@ -138,7 +138,7 @@ def _facts(config: Config, prefixes, num_images: int) -> dict:
         "--add_flipped_images": options.add_flipped_images,
         "--boundary_width": options.boundary_width,
         "--calibration_bins": options.calibration_bins,
-        "--eval_crop_size": list(config.data.eval_crop_size),
+        "--eval_crop_size": list(config.input.eval_crop_size),
         "--threshold": config.task.threshold,
     }
 
@@ -162,7 +162,7 @@ def _measure(config: Config, members, dataset, cut, num_images: int, backend):
             checkpoint_path=members[0].checkpoint_path,
             spec=members[0].spec,
             options=options,
-            crop_size=config.data.eval_size,
+            crop_size=config.input.eval_size,
             classes=dataset.classes,
             threshold=config.task.threshold,
             backend=backend,
@@ -193,10 +193,10 @@ def _publish(config: Config, result, summary, logdir, classes, saved):
 
 def _settings(config: Config, cut, classes) -> dict:
     """Returns what was evaluated and how, as plain values."""
-    options, data = config.evaluation, config.data
+    options, data = config.evaluation, config.input
     settings = {
         "dataset": classes.name,
-        "dataset_dir": data.dataset_dir,
+        "dataset_dir": config.data.dataset_dir,
         "eval_split": options.eval_split,
         "eval_scales": list(options.eval_scales),
         "add_flipped_images": options.add_flipped_images,

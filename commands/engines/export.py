@@ -53,7 +53,7 @@ def main(config: Config) -> dict:
     path = options.checkpoint_path or select.chosen(folder, options.checkpoint)[0]
     if options.use_ema:
         restore.averages_of(path)
-    dataset = Dataset.open(config.data, config.given) if has_data else None
+    dataset = Dataset.open(config) if has_data else None
     classes = _classes(path, config, dataset, saved)
     samples, representative = _samples(options, dataset)
     with _started(config) as backend:
@@ -87,7 +87,7 @@ def _network(config: Config, classes: ClassSet, crop_size) -> Network:
         scales=config.export.inference_scales,
         flip=config.export.add_flipped_images,
         pad_color=network.pad_color(config.spec),
-        resize=_resize(config.data),
+        resize=_resize(config.input),
         threshold=config.task.threshold,
     )
 
@@ -97,18 +97,18 @@ def _crop_size(config: Config, saved) -> tuple:
     # A run that evaluates each image at its own size has no crop; a graph needs one.
     if "eval_crop_size" not in saved.values() or "crop_size" in config.given:
         return config.export.crop_size
-    return config.data.eval_size or config.export.crop_size
+    return config.input.eval_size or config.export.crop_size
 
 
-def _resize(data_options) -> dict | None:
+def _resize(options) -> dict | None:
     """Returns how images are resized first, as arguments of `image_ops.size_in_range`."""
-    if data_options.min_resize_value is None:
+    if options.min_resize_value is None:
         return None
     return {
-        "min_size": data_options.min_resize_value,
-        "max_size": data_options.max_resize_value,
-        "factor": data_options.resize_factor,
-        "keep_aspect_ratio": data_options.keep_aspect_ratio,
+        "min_size": options.min_resize_value,
+        "max_size": options.max_resize_value,
+        "factor": options.resize_factor,
+        "keep_aspect_ratio": options.keep_aspect_ratio,
     }
 
 
@@ -180,7 +180,7 @@ def _of_split(dataset, split: str, count: int):
                 found.append(reader.decode(record.image, name, upright=False))
             except (ValueError, photos.BadFileError) as error:
                 raise UserError(f"{name} cannot be used: {error}.") from error
-    return exporter.Samples(found, f"split {split} of {dataset.options.dataset_dir}")
+    return exporter.Samples(found, f"split {split} of {dataset.config.data.dataset_dir}")
 
 
 def _spread(number: int, limit: int) -> list:

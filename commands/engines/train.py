@@ -24,7 +24,7 @@ def main(config: Config, *, extra_hooks=()):
     """
     logging.set_verbosity(logging.INFO if config.command.debug else logging.WARNING)
     trainer.check_network(config)
-    dataset = Dataset.open(config.data, config.given)
+    dataset = Dataset.open(config)
     dataset = dataset.with_classes(tasks.resolve(config.task, dataset.classes))
     trainer.check_data(config, dataset)
     backend = backends.create(config.device, config.ranks)

@@ -35,7 +35,7 @@ def main(config: Config):
         be predicted.
     """
     options = config.visualization
-    dataset = Dataset.open(config.data, config.given)
+    dataset = Dataset.open(config)
     index = dataset.index(options.vis_split)
     classes = _classes(config, dataset.classes)
     files = VisFiles(options.vis_logdir, classes, raw=options.also_save_raw_predictions)

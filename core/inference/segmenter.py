@@ -33,7 +33,7 @@ from core.inference import exported_model, resize, trained_networks, windows
 from core.inference.exported_model import ExportedModel
 from core.inference.trained_networks import Checkpoints, Exported
 from options.config import Config
-from options.data import DataOptions
+from options.data import DATA_RECORDS
 from options.inference import WindowOptions
 from options.network import NETWORK_OPTIONS
 from options.task import TaskOptions
@@ -42,7 +42,7 @@ from utils.classes import ClassSet
 from utils.errors import UserError
 
 # What `load` takes from a config.
-RECORDS = (*NETWORK_OPTIONS, DataOptions, WindowOptions, TaskOptions)
+RECORDS = (*NETWORK_OPTIONS, *DATA_RECORDS, WindowOptions, TaskOptions)
 
 
 class Segmentation(NamedTuple):
@@ -224,7 +224,7 @@ def _load_exported(path, classes, config, session_config):
 
 
 def _of_checkpoints(found, classes, **settings):
-    data, threshold = found[0].config.data, _task_options(found[0].config).threshold
+    data, threshold = found[0].config.input, _task_options(found[0].config).threshold
     networks = Checkpoints(
         [item.member for item in found],
         num_classes=classes.count,
@@ -254,7 +254,7 @@ def _of_checkpoints(found, classes, **settings):
 
 
 def _of_exported(model, classes, config):
-    networks = Exported(model, config.data.eval_size)
+    networks = Exported(model, config.input.eval_size)
     if model.fixed_size or model.metadata:
         where = f"on {model.path}, which resizes images to its own size"
         config.refuse(["eval_crop_size"], where)

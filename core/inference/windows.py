@@ -56,12 +56,12 @@ def of(config: Config) -> Windows | None:
     options = config.records.get("windows")
     if options is None or not options.cuts:
         return None
-    if "eval_crop_size" in config.given and config.data.eval_size is not None:
+    if "eval_crop_size" in config.given and config.input.eval_size is not None:
         raise OptionError(
             "--window_size and --max_pixels cut images at their own size; pass "
             "--eval_crop_size=auto with them, or leave it out."
         )
-    size = options.window_size or config.data.train_crop_size
+    size = options.window_size or config.input.train_crop_size
     return Windows(tuple(size), options.window_overlap, options.max_pixels)
 
 

@@ -46,11 +46,11 @@ _OF_A_HOST = frozenset(
 
 def check_network(config: Config):
     """Raises OptionError if the network cannot be built, or not be evaluated during training."""
-    network.check(config.spec, crop_size=config.data.train_crop_size)
+    network.check(config.spec, crop_size=config.input.train_crop_size)
     if config.train.eval_interval_steps:
         if config.evaluation.use_ema and not config.train.ema_decay:
             raise OptionError("--use_ema needs averages to evaluate; pass --ema_decay too.")
-        network.check(config.spec, crop_size=config.data.eval_size)
+        network.check(config.spec, crop_size=config.input.eval_size)
 
 
 def check_data(config: Config, dataset):
@@ -305,7 +305,7 @@ class Trainer:
                 checkpoint_path=path,
                 spec=self._config.spec,
                 options=options,
-                crop_size=self._config.data.eval_size,
+                crop_size=self._config.input.eval_size,
                 classes=self._dataset.classes,
                 threshold=self._config.task.threshold,
                 backend=self._backend,

@@ -13,9 +13,9 @@ from datasets.audit.page import render
 from datasets.audit.report import as_json, as_text
 from datasets.convert.plan import plan
 from datasets.dataset import Dataset
-from options.config import Config
+from options.config import FLAG, Config
 from options.conversion import CONVERSION_RECORDS
-from options.data import DataOptions
+from options.data import RecordsOptions
 from utils import log, report, variants
 from utils.errors import OptionError, UserError
 from utils.files import check_writable, write_text
@@ -85,7 +85,8 @@ def _open_records(config: Config, path: str) -> readers.Records:
     }
     if config.audit.dataset is not None:
         values["dataset"] = config.audit.dataset
-    described = Dataset.open(DataOptions(**values), config.given).description
+    origins = dict.fromkeys(config.given.intersection(values), FLAG)
+    described = Dataset.open(Config.create((RecordsOptions,), values, origins)).description
     return readers.Records(path, described, config.conversion.splits)
 
 

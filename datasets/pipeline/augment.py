@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from options.data import DataOptions
+from options.augmentation import AugmentationOptions
 from utils.compat import tf
 
 # Draws of an area and an aspect ratio until a crop fits; then the largest one in the middle.
@@ -20,7 +20,7 @@ NUM_BLUR = 1
 NUM_ROTATION = 1
 
 
-def resized_crop(size: tf.Tensor, options: DataOptions, random: tf.Tensor) -> tuple:
+def resized_crop(size: tf.Tensor, options: AugmentationOptions, random: tf.Tensor) -> tuple:
     """Chooses the part of an image that becomes the crop, by area and aspect ratio.
 
     Source: "Going deeper with convolutions" (arXiv 1409.4842), section 6, as ImageNet training has
@@ -57,7 +57,7 @@ def resized_crop(size: tf.Tensor, options: DataOptions, random: tf.Tensor) -> tu
     return tf.minimum(offset, tf.cast(room, tf.int32) - 1), tf.cast(crop, tf.int32)
 
 
-def distort_colors(image: tf.Tensor, options: DataOptions, random: tf.Tensor) -> tf.Tensor:
+def distort_colors(image: tf.Tensor, options: AugmentationOptions, random: tf.Tensor) -> tf.Tensor:
     """Changes brightness, contrast, saturation and hue, in this order.
 
     Args:
@@ -81,7 +81,7 @@ def distort_colors(image: tf.Tensor, options: DataOptions, random: tf.Tensor) ->
     return image
 
 
-def blur(image: tf.Tensor, options: DataOptions, random: tf.Tensor) -> tf.Tensor:
+def blur(image: tf.Tensor, options: AugmentationOptions, random: tf.Tensor) -> tf.Tensor:
     """Blurs with a Gaussian whose standard deviation is uniform from 0 to `max_blur_sigma` pixels.
 
     Args:
@@ -108,7 +108,7 @@ def _edges(image, axis: int) -> tuple:
     return (image[:1], image[-1:]) if axis == 0 else (image[:, :1], image[:, -1:])
 
 
-def rotate(image, label, options: DataOptions, random, *, pad_color, ignore_label) -> tuple:
+def rotate(image, label, options: AugmentationOptions, random, *, pad_color, ignore_label) -> tuple:
     """Turns a crop about its centre by an angle that is uniform up to `max_rotation` either way.
 
     Args:

@@ -24,7 +24,8 @@ import numpy as np
 from datasets.files import label_png
 from datasets.pipeline import preprocess
 from datasets.records import cache, shards, tfrecord
-from options.data import DataOptions
+from options.augmentation import AugmentationOptions
+from options.data import InputOptions
 from utils import image_ops
 from utils.compat import tf
 
@@ -88,7 +89,8 @@ def decoded(index: shards.Index, ignore_label: int) -> tf.data.Dataset:
 
 def train_batches(
     samples: Samples,
-    options: DataOptions,
+    options: InputOptions,
+    augmentation: AugmentationOptions,
     *,
     batch_size: int,
     pad_color,
@@ -103,7 +105,8 @@ def train_batches(
 
     Args:
       samples: From `of_records` or `of_cache`, by window.
-      options: How images are prepared.
+      options: The sizes.
+      augmentation: What is changed at random.
       batch_size: Images per step of this rank; the global batch is `batch_size * ranks`.
       pad_color: (r, g, b), 0..255, outside of an image smaller than the crop.
       ignore_label: The label there.
@@ -128,6 +131,7 @@ def train_batches(
             read_window,
             label,
             options,
+            augmentation,
             pad_color=pad_color,
             ignore_label=ignore_label,
             random=_uniform(preprocess.NUM_RANDOM, seed, sample, _AUGMENTATION),
@@ -144,7 +148,7 @@ def train_batches(
 
 def eval_batches(
     samples: Samples,
-    options: DataOptions,
+    options: InputOptions,
     *,
     batch_size: int,
     pad_color,
@@ -162,7 +166,7 @@ def eval_batches(
 
     Args:
       samples: From `of_records` or `of_cache`, whole.
-      options: How images are prepared.
+      options: The sizes.
       batch_size: Images per batch of this rank.
       pad_color: As in `train_batches`, like those below, and the result.
       ignore_label: See there.

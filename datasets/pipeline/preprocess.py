@@ -14,7 +14,8 @@ from __future__ import annotations
 import numpy as np
 
 from datasets.pipeline import augment
-from options.data import DataOptions
+from options.augmentation import AugmentationOptions
+from options.data import InputOptions
 from utils import image_ops, resampling
 from utils.compat import tf
 
@@ -32,7 +33,15 @@ IMAGENET = "imagenet"
 
 
 def for_training(
-    read_image, label, options: DataOptions, *, pad_color, ignore_label, random, border=None
+    read_image,
+    label,
+    options: InputOptions,
+    augmentation: AugmentationOptions,
+    *,
+    pad_color,
+    ignore_label,
+    random,
+    border=None,
 ):
     """Prepares an image and its label for training.
 
@@ -43,7 +52,8 @@ def for_training(
       read_image: From the offset [2] and the size [2] of a window, int32, to these pixels of the
         image, uint8 [.., .., 3]; see `reader`.
       label: uint8 [h, w, 1], of the size of the image.
-      options: Sizes and ranges.
+      options: The sizes.
+      augmentation: What is changed at random.
       pad_color: (r, g, b), 0..255, beside the image.
       ignore_label: The label there.
       random: float32 [NUM_RANDOM] in [0, 1).
@@ -60,14 +70,21 @@ def for_training(
     size = tf.shape(label)[:2]
     mirrored = random[_FLIP] <= FLIP_PROBABILITY
     if options.augmentation == IMAGENET:
-        offset, part = augment.resized_crop(size, options, random[_CROP])
+        offset, part = augment.resized_crop(size, augmentation, random[_CROP])
         axes = _axes(part, options.train_crop_size, [0, 0], options.train_crop_size, offset)
         image = _resample_image(read_image, axes, mirrored)
         label = _resample_label(label, axes, mirrored)
         valid = tf.constant(options.train_crop_size, tf.int32)
     else:
-        image, label, valid = _scale_and_crop(read_image, label, options, mirrored, random)
-    image = _change_look(image, options, random)
+        scales = scale_values(
+            augmentation.min_scale_factor,
+            augmentation.max_scale_factor,
+            augmentation.scale_factor_step_size,
+        )
+        image, label, valid = _scale_and_crop(
+            read_image, label, scales, options.train_crop_size, mirrored, random
+        )
+    image = _change_look(image, augmentation, random)
     height, width = options.train_crop_size
     # What is padding at the right becomes padding at the left in a mirrored sample.
     left = tf.where(mirrored, width - valid[1], 0)
@@ -75,11 +92,11 @@ def for_training(
     label = image_ops.pad_labels(label, height, width, ignore_label, left=left)
     image.set_shape([height, width, 3])
     label.set_shape([height, width, 1])
-    if options.max_rotation:
+    if augmentation.max_rotation:
         image, label = augment.rotate(
             image,
             label,
-            options,
+            augmentation,
             random[_ROTATION],
             pad_color=pad_color,
             ignore_label=ignore_label,
@@ -87,14 +104,11 @@ def for_training(
     return image, label, valid[0], valid[1]
 
 
-def _scale_and_crop(read_image, label, options: DataOptions, mirrored, random) -> tuple:
+def _scale_and_crop(read_image, label, scales, crop_size, mirrored, random) -> tuple:
     """Returns DeepLab's random window of an image and its label, and its size, not padded."""
-    scales = scale_values(
-        options.min_scale_factor, options.max_scale_factor, options.scale_factor_step_size
-    )
     size = tf.shape(label)[:2]
     scaled = scaled_size(size, choose_scale(scales, random[_SCALE]))
-    window = random_window(scaled, options.train_crop_size, random[_TOP], random[_LEFT])
+    window = random_window(scaled, crop_size, random[_TOP], random[_LEFT])
     image, label = tf.cond(
         tf.reduce_all(tf.equal(scaled, size)),
         lambda: _cut(read_image, label, window, mirrored),
@@ -123,7 +137,7 @@ def _scale(read_image, label, scaled, window, mirrored) -> tuple:
     return image, _resample_label(label, axes, mirrored)
 
 
-def _change_look(image, options: DataOptions, random) -> tf.Tensor:
+def _change_look(image, options: AugmentationOptions, random) -> tf.Tensor:
     """Changes colours and sharpness where the options ask for it."""
     deltas = (
         options.brightness_delta,
@@ -182,10 +196,10 @@ def _resample_label(label, axes, mirrored) -> tf.Tensor:
     return resampling.nearest(labels, rows, columns.mirrored(mirrored))[..., tf.newaxis]
 
 
-def for_evaluation(image, label, options: DataOptions, *, pad_color, ignore_label) -> tuple:
+def for_evaluation(image, label, options: InputOptions, *, pad_color, ignore_label) -> tuple:
     """Prepares an image and its label for evaluation; arguments and results as in training.
 
-    An image larger than `options.eval_size` keeps its size. With ImageNet's augmentation the
+    An image larger than `eval_size` keeps its size. With ImageNet's augmentation the
     image is resized to a little more than the crop, of which the middle is taken.
     """
     if options.augmentation == IMAGENET:
@@ -199,7 +213,7 @@ def for_evaluation(image, label, options: DataOptions, *, pad_color, ignore_labe
     return image, label, valid[0], valid[1]
 
 
-def _centre(image, label, options: DataOptions) -> tuple:
+def _centre(image, label, options: InputOptions) -> tuple:
     """Returns the middle of an image resized to cover the crop and a margin."""
     size, wanted = tf.shape(image)[:2], options.eval_crop_size
     ratio = tf.constant(wanted, tf.float32) * _EVALUATION_MARGIN / tf.cast(size, tf.float32)
@@ -210,7 +224,7 @@ def _centre(image, label, options: DataOptions) -> tuple:
     return image, label, tf.constant(wanted[0]), tf.constant(wanted[1])
 
 
-def resize_to_range(image, label, options: DataOptions) -> tuple:
+def resize_to_range(image, label, options: InputOptions) -> tuple:
     """Resizes as the resize options say; without them returns what it was given."""
     if options.min_resize_value is None:
         return image, label
@@ -219,7 +233,7 @@ def resize_to_range(image, label, options: DataOptions) -> tuple:
     return image_ops.resize_bilinear(image, size), image_ops.resize_nearest(label, size)
 
 
-def range_size(height, width, options: DataOptions, math=tf) -> tuple:
+def range_size(height, width, options: InputOptions, math=tf) -> tuple:
     """Returns the size after `resize_to_range`; see `image_ops.size_in_range`."""
     if options.min_resize_value is None:
         return height, width

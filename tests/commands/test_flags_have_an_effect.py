@@ -106,7 +106,7 @@ def test_train_npu_takes_the_flags_of_both_modes():
     assert parsed.command.name == "train"
     assert "--checkpoint_dir" in parsed.notice
     assert "--watch" in parsed.notice
-    assert parsed.config.data.max_rotation == 3
+    assert parsed.config.augmentation.max_rotation == 3
     parsed = parse("train", "--mode=evaluate", *words, by_mode=True)
     assert parsed.command.name == "evaluate"
     assert "--max_rotation" in parsed.notice

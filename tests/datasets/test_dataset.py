@@ -1,6 +1,5 @@
 """Opening a data set: what describes it, raw data, and what is refused."""
 
-import dataclasses
 import os
 
 import numpy as np
@@ -8,9 +7,8 @@ import pytest
 
 from datasets.dataset import Dataset
 from datasets.records import shards
-from options.data import DataOptions
 from tests.converting import convert
-from tests.small_data import data_options, make_records, make_voc
+from tests.small_data import data_config, make_records, make_voc
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
@@ -28,7 +26,7 @@ def bare(tmp_path):
 
 
 def test_dataset_json_beats_the_known_sets(records):
-    dataset = Dataset.open(data_options(records))
+    dataset = Dataset.open(data_config(records))
     assert (dataset.classes.count, dataset.classes.ignore_label) == (4, 255)
     assert dataset.description.splits == {"train": 3, "val": 2}
     assert dataset.classes.names == ("class_0", "class_1", "class_2", "class_3")
@@ -38,26 +36,25 @@ def test_dataset_json_beats_the_known_sets(records):
 
 @pytest.mark.parametrize(("name", "value"), [("num_classes", 21), ("ignore_label", 0)])
 def test_a_given_option_that_contradicts_dataset_json_is_refused(records, name, value):
-    options = data_options(records, **{name: value})
+    options = data_config(records, given=[name], **{name: value})
     with pytest.raises(OptionError, match=f"--{name}={value} contradicts .*dataset.json"):
-        Dataset.open(options, frozenset([name]))
+        Dataset.open(options)
 
 
 def test_a_given_option_that_agrees_with_dataset_json_is_fine(records):
-    options = data_options(records, num_classes=4, ignore_label=255)
-    dataset = Dataset.open(options, frozenset(["num_classes", "ignore_label"]))
+    given = {"num_classes": 4, "ignore_label": 255}
+    dataset = Dataset.open(data_config(records, given=given, **given))
     assert dataset.classes.count == 4
 
 
 def test_a_known_set_with_other_classes_than_dataset_json_is_refused(records):
-    options = data_options(records, dataset="cityscapes")
     with pytest.raises(OptionError, match="--dataset=cityscapes has 19 classes"):
-        Dataset.open(options, frozenset(["dataset"]))
-    assert Dataset.open(options).classes.count == 4
+        Dataset.open(data_config(records, given=["dataset"], dataset="cityscapes"))
+    assert Dataset.open(data_config(records, dataset="cityscapes")).classes.count == 4
 
 
 def test_without_dataset_json_the_known_set_serves(bare):
-    dataset = Dataset.open(data_options(bare, dataset="ade20k"))
+    dataset = Dataset.open(data_config(bare, dataset="ade20k"))
     assert (dataset.classes.count, dataset.classes.ignore_label) == (151, 0)
     assert dataset.classes.names[:3] == ("other", "wall", "building")
     assert dataset.description.splits == {"train": 20210}
@@ -65,36 +62,36 @@ def test_without_dataset_json_the_known_set_serves(bare):
 
 def test_without_dataset_json_an_unknown_set_is_answered_with_the_known_ones(bare):
     with pytest.raises(OptionError, match="known: ade20k, cityscapes, coco2017, pascal_voc_seg"):
-        Dataset.open(data_options(bare, dataset="camvid"))
+        Dataset.open(data_config(bare, dataset="camvid"))
 
 
 def test_without_dataset_json_numbers_serve(bare):
-    dataset = Dataset.open(data_options(bare, num_classes=3, ignore_label=9))
+    dataset = Dataset.open(data_config(bare, num_classes=3, ignore_label=9))
     assert (dataset.classes.count, dataset.classes.ignore_label) == (3, 9)
     assert dataset.description.splits == {"train": None}
 
 
 def test_without_dataset_json_both_numbers_are_needed(bare):
     with pytest.raises(OptionError, match="--num_classes and --ignore_label together"):
-        Dataset.open(data_options(bare, num_classes=3))
+        Dataset.open(data_config(bare, num_classes=3))
 
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(UserError, match="--dataset_dir=.*/nowhere is not a folder"):
-        Dataset.open(data_options(tmp_path / "nowhere"))
+        Dataset.open(data_config(tmp_path / "nowhere"))
     with pytest.raises(OptionError, match="--dataset_dir is missing"):
-        Dataset.open(dataclasses.replace(data_options("x"), dataset_dir=None))
+        Dataset.open(data_config("x").with_values({"dataset_dir": None}, "default"))
 
 
 def test_an_empty_folder_is_named(tmp_path):
     with pytest.raises(UserError, match="holds no records .*datasets.convert"):
-        Dataset.open(data_options(tmp_path))
+        Dataset.open(data_config(tmp_path))
 
 
 def test_an_interrupted_conversion_is_not_taken_for_data(bare):
     (bare / shards.INCOMPLETE_FILE).write_text("[]")
     with pytest.raises(UserError, match="was interrupted"):
-        Dataset.open(data_options(bare))
+        Dataset.open(data_config(bare))
 
 
 # Raw data.
@@ -106,7 +103,7 @@ def command(values):
 
 
 def open_raw(text):
-    return Dataset.open(DataOptions(dataset_dir=text, train_crop_size=(33, 33)))
+    return Dataset.open(data_config(text))
 
 
 def first_batch(dataset):

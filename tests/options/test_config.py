@@ -5,12 +5,12 @@ import json
 import pytest
 
 from options.config import Config
-from options.data import DataOptions
+from options.data import DATA_RECORDS
 from options.network import NETWORK_OPTIONS
 from options.training import TRAINING_RECORDS, TrainOptions
 from utils.errors import OptionError
 
-RECORDS = (*NETWORK_OPTIONS, *TRAINING_RECORDS, DataOptions)
+RECORDS = (*NETWORK_OPTIONS, *TRAINING_RECORDS, *DATA_RECORDS)
 
 
 def test_records_are_attributes_and_origins_say_what_was_given():

@@ -7,12 +7,12 @@ import pytest
 import common
 from options import saved as saved_options
 from options.config import Config
-from options.data import DataOptions
+from options.data import DATA_RECORDS
 from options.device import DeviceOptions
 from options.network import NETWORK_OPTIONS, NetworkSpec
 from utils.errors import OptionError, UserError
 
-RECORDS = (*NETWORK_OPTIONS, DataOptions, DeviceOptions)
+RECORDS = (*NETWORK_OPTIONS, *DATA_RECORDS, DeviceOptions)
 
 
 def _save(folder, **sections):
@@ -41,8 +41,8 @@ def test_a_run_of_version_1_0_2_is_read():
     assert joined.network.model_variant == "mobilenet_v2"
     assert joined.deeplab.atrous_rates == (6, 12, 18)
     assert joined.deeplab.decoder_output_stride == (4,)
-    assert joined.data.train_crop_size == (321, 321)
-    assert (joined.data.dataset_dir, joined.data.eval_crop_size) == ("here", (65, 97))
+    assert joined.input.train_crop_size == (321, 321)
+    assert (joined.data.dataset_dir, joined.input.eval_crop_size) == ("here", (65, 97))
     assert saved.run["num_classes"] == 11
     assert saved.values(*saved_options.TRAINING)["base_learning_rate"] == 0.02
     with open(saved.path, encoding="utf-8") as file:
@@ -88,10 +88,13 @@ def test_change_network_lets_given_flags_win_and_keeps_the_rest(tmp_path):
 
 
 def test_only_resizing_belongs_to_the_network_among_the_data(tmp_path):
-    saved = _save(tmp_path, data=DataOptions(dataset_dir="there", eval_crop_size=(65, 97)))
+    saved = _save(
+        tmp_path,
+        data={"dataset_dir": "there", "eval_crop_size": [65, 97], "min_resize_value": None},
+    )
     joined = _join(saved, dataset_dir="here")
     assert joined.data.dataset_dir == "here"
-    assert joined.data.eval_crop_size == (65, 97)
+    assert joined.input.eval_crop_size == (65, 97)
     with pytest.raises(OptionError, match=r"--min_resize_value=33 \(saved: unset\)"):
         _join(saved, min_resize_value=33)
 

@@ -310,7 +310,7 @@ def _page(result, folder, notices=()):
 
 def test_the_report_tells_results_settings_and_training(result, checkpoint):
     import common
-    from options.data import DataOptions
+    from options.data import RecordsOptions
     from options.training import TrainOptions
 
     folder = checkpoint.rsplit("/", 1)[0]
@@ -321,7 +321,7 @@ def test_the_report_tells_results_settings_and_training(result, checkpoint):
     lines = "".join(json.dumps(record) + "\n" for record in records)
     with open(folder + "/metrics.jsonl", "w") as file:
         file.write(lines + '{"step": 8, "lo')
-    sections = {"model": MODEL, "train": TrainOptions(seed=41), "data": DataOptions()}
+    sections = {"model": MODEL, "train": TrainOptions(seed=41), "data": RecordsOptions()}
     run = {"versions": run_folder.versions(), "device": "cpu", "commit": "abc"}
     common.save_options(folder, {**sections, "run": run})
 

@@ -8,7 +8,7 @@ from core.export import graph
 from core.export.artifact import Network
 from core.inference import tta
 from datasets.pipeline import preprocess
-from options.data import DataOptions
+from options.data import InputOptions
 from options.network import NetworkSpec
 from tests import resources
 from tests.golden import logits as golden_logits
@@ -136,7 +136,7 @@ def test_an_image_above_the_crop_is_shrunk_and_its_labels_enlarged():
 def test_images_are_resized_as_in_evaluation(keep_aspect_ratio):
     resize = {"min_size": 25, "max_size": 33, "factor": 8, "keep_aspect_ratio": keep_aspect_ratio}
     exported, image = network(crop=(41, 41), resize=resize), photo(50, 61)
-    options = DataOptions(
+    options = InputOptions(
         min_resize_value=25,
         max_resize_value=33,
         resize_factor=8,

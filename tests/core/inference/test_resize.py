@@ -6,7 +6,7 @@ import pytest
 from core.inference import resize
 from core.task import MULTICLASS, TASKS
 from datasets.pipeline import preprocess
-from options.data import DataOptions
+from options.data import InputOptions
 from tests.small_data import pixels
 from utils.compat import tf
 
@@ -52,7 +52,7 @@ def test_what_has_its_size_stays_as_it_is():
 
 @pytest.mark.parametrize("settings", [{}, {"max_resize_value": 70}, {"keep_aspect_ratio": False}])
 def test_the_range_is_that_of_the_input_pipeline(settings):
-    options = DataOptions(min_resize_value=48, resize_factor=16, **settings)
+    options = InputOptions(min_resize_value=48, resize_factor=16, **settings)
     image = pixels(1, 37, 53)
     label = tf.zeros([37, 53, 1], tf.uint8)
     with tf.Session() as session:

@@ -12,7 +12,7 @@ from core.inference.predictor import Member, Predictor
 from core.inference.windows import Windows
 from core.task import MULTICLASS
 from options.config import Config
-from options.data import DataOptions
+from options.data import InputOptions
 from tests.small_networks import SMALL, config_of, save_checkpoint
 from utils import image_ops
 from utils.errors import OptionError, UserError
@@ -27,8 +27,8 @@ RUN = {"class_names": NAMES, "colors": [[1, 2, 3], [4, 5, 6], [7, 8, 9]], "num_c
 def _folder(tmp_path_factory, run=RUN, **data):
     folder = tmp_path_factory.mktemp("run")
     save_checkpoint(folder, 3)
-    data = DataOptions(eval_crop_size=CROP, **data)
-    common.save_options(str(folder), {"model": SMALL, "data": data, "run": run})
+    data = InputOptions(eval_crop_size=CROP, **data)
+    common.save_options(str(folder), {"model": SMALL, "input": data, "run": run})
     return str(folder)
 
 
@@ -130,7 +130,7 @@ def test_images_keep_their_size_without_a_crop_and_in_windows(bare, made, tmp_pa
     assert made == [(None, windows), (60, 100)]
     for path in glob.glob(bare + "*"):
         shutil.copy(path, str(tmp_path))
-    common.save_options(str(tmp_path), {"model": SMALL, "data": {"eval_crop_size": ["auto"]}})
+    common.save_options(str(tmp_path), {"model": SMALL, "input": {"eval_crop_size": ["auto"]}})
     with segmenter.load(str(tmp_path)) as network:
         network.segment(image)
     assert made[2:] == [(None, None), (60, 100)]
@@ -204,7 +204,7 @@ def test_labels_are_those_of_the_saved_task(tmp_path_factory, task, channels):
     save_checkpoint(folder, channels, factor=10.0)
     names = NAMES[: max(2, channels)]
     run = {"class_names": names, "num_classes": len(names), "task": task}
-    sections = {"model": SMALL, "data": DataOptions(eval_crop_size=CROP), "run": run}
+    sections = {"model": SMALL, "input": InputOptions(eval_crop_size=CROP), "run": run}
     common.save_options(str(folder), sections)
     image = _image(60, 90)
     with segmenter.load(str(folder)) as network:

@@ -9,7 +9,7 @@ import pytest
 from core.runs import folder as run_folder
 from options import refused
 from options.config import Config
-from options.data import DataOptions
+from options.data import DATA_RECORDS
 from options.device import DeviceOptions
 from options.network import NETWORK_OPTIONS
 from options.training import TRAINING_RECORDS
@@ -20,7 +20,7 @@ from utils.errors import OptionError, UserError
 _CLASSES = ClassSet(("a", "b", "c"), name="tiny")
 
 
-RECORDS = (*NETWORK_OPTIONS, *TRAINING_RECORDS, DataOptions, DeviceOptions)
+RECORDS = (*NETWORK_OPTIONS, *TRAINING_RECORDS, *DATA_RECORDS, DeviceOptions)
 
 
 def _prepare(folder, num_images=7, fingerprint="abc", ranks=1, check=None, **values):

@@ -1,12 +1,12 @@
 """Augmentation beyond DeepLab's: what it may change, and that numbers alone decide."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
 from datasets.pipeline import augment, preprocess
-from options.data import DataOptions
+from options.augmentation import AugmentationOptions
+from options.config import Config
+from options.data import DATA_RECORDS, InputOptions
 from tests.small_data import labels, pixels
 from utils.compat import tf
 from utils.errors import OptionError
@@ -21,13 +21,14 @@ def run(tensors):
 
 
 def trained(seed=0, image=IMAGE, label=LABEL, **values):
-    options = DataOptions(**{"train_crop_size": (40, 40), **values})
+    config = Config.create(DATA_RECORDS, {"train_crop_size": (40, 40), **values})
     random = np.random.RandomState(seed).uniform(size=preprocess.NUM_RANDOM).astype(np.float32)
     return run(
         preprocess.for_training(
             preprocess.reader(tf.constant(image)),
             tf.constant(label),
-            options,
+            config.input,
+            config.augmentation,
             pad_color=PAD,
             ignore_label=255,
             random=tf.constant(random),
@@ -36,7 +37,7 @@ def trained(seed=0, image=IMAGE, label=LABEL, **values):
 
 
 def test_crops_have_the_area_and_the_aspect_that_the_options_allow():
-    options = DataOptions()
+    options = AugmentationOptions()
     random = tf.placeholder(tf.float32, [augment.NUM_CROP])
     found = augment.resized_crop(tf.constant([375, 500]), options, random)
     areas = []
@@ -55,7 +56,7 @@ def test_crops_have_the_area_and_the_aspect_that_the_options_allow():
 
 
 def test_a_long_image_gives_the_largest_crop_of_its_middle():
-    options = DataOptions(random_crop_area=(0.9, 1.0))
+    options = AugmentationOptions(random_crop_area=(0.9, 1.0))
     random = tf.constant(np.full(augment.NUM_CROP, 0.5, np.float32))
     offset, size = run(augment.resized_crop(tf.constant([10, 1000]), options, random))
     assert size.tolist() == [10, 13]
@@ -75,7 +76,7 @@ def test_an_imagenet_crop_fills_the_window_and_label_and_image_belong_together()
 
 
 def test_evaluation_takes_the_middle():
-    options = DataOptions(augmentation="imagenet", eval_crop_size=(42, 42))
+    options = InputOptions(augmentation="imagenet", eval_crop_size=(42, 42))
     image, label, height, width = run(
         preprocess.for_evaluation(
             tf.constant(IMAGE), tf.constant(LABEL), options, pad_color=PAD, ignore_label=255
@@ -111,7 +112,7 @@ def test_a_changed_look_leaves_labels_and_padding_alone(option):
 
 
 def test_a_quarter_turn_turns_image_and_label():
-    options = dataclasses.replace(DataOptions(), max_rotation=90.0)
+    options = AugmentationOptions(max_rotation=90.0)
     image = tf.constant(IMAGE[:41, :41].astype(np.float32))
     label = tf.constant(LABEL[:41, :41].astype(np.int32))
     turned, turned_label = run(
@@ -130,6 +131,6 @@ def test_corners_of_a_turned_crop_are_padding():
 
 def test_impossible_options_are_refused():
     with pytest.raises(OptionError, match="--random_crop_area=0.5,0.1: the first number is above"):
-        DataOptions(random_crop_area=(0.5, 0.1))
-    with pytest.raises(OptionError, match="--min_resize_value=9 does not go with"):
-        DataOptions(augmentation="imagenet", min_resize_value=9)
+        AugmentationOptions(random_crop_area=(0.5, 0.1))
+    with pytest.raises(OptionError, match="--min_resize_value=9 .*--augmentation=imagenet"):
+        InputOptions(augmentation="imagenet", min_resize_value=9)

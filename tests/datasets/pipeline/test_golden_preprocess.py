@@ -8,9 +8,11 @@ import pytest
 from datasets.dataset import Dataset
 from datasets.pipeline import preprocess
 from datasets.records import tfrecord
-from options.data import DataOptions
+from options.augmentation import AugmentationOptions
+from options.data import InputOptions
 from tests.golden import rules
 from tests.resources import golden_folder, golden_json
+from tests.small_data import data_config
 from utils import image_ops
 from utils.compat import tf
 
@@ -85,7 +87,7 @@ def test_sizes_in_the_graph_are_those_in_numpy(golden):
 
 def test_resized_values_are_those_of_the_reference(golden, arrays, image, label):
     for number, case in enumerate(golden["resize_to_range_values"]["cases"]):
-        options = DataOptions(
+        options = InputOptions(
             min_resize_value=case["min_size"],
             max_resize_value=case["max_size"],
             resize_factor=case["factor"],
@@ -152,7 +154,7 @@ def test_the_whole_evaluation_path_is_that_of_the_reference(golden, arrays, phot
     for number, case in enumerate(golden["eval_path"]["cases"]):
         photo = photos[case["image"]]
         resize = case.get("resize", [None, None, None])
-        options = DataOptions(
+        options = InputOptions(
             eval_crop_size=case["crop"],
             min_resize_value=resize[0],
             max_resize_value=resize[1],
@@ -182,7 +184,8 @@ def test_the_training_path_at_scale_one_gives_the_two_outcomes_of_the_reference(
     case = golden["train_path_fixed_scale"]
     photo = photos[case["image"]]
     label = rules.label_map(case["label_seed"], *photo.shape[:2]).astype(np.uint8)
-    options = DataOptions(train_crop_size=case["crop"], min_scale_factor=1, max_scale_factor=1)
+    options = InputOptions(train_crop_size=case["crop"])
+    augmentation = AugmentationOptions(min_scale_factor=1, max_scale_factor=1)
     outcomes = []
     for uniform in (0.2, 0.7):
         image, label_out, _, _ = run(
@@ -190,6 +193,7 @@ def test_the_training_path_at_scale_one_gives_the_two_outcomes_of_the_reference(
                 preprocess.reader(tf.constant(photo)),
                 tf.constant(label),
                 options,
+                augmentation,
                 pad_color=PLAIN_MEAN,
                 ignore_label=255,
                 random=tf.fill([preprocess.NUM_RANDOM], uniform),
@@ -207,14 +211,14 @@ def test_a_whole_scaled_image_is_that_of_the_reference_padded_and_mirrored(
     golden, arrays, image, label, uniform
 ):
     for number, scale in enumerate(golden["scale_cases"]["scales"]):
-        options = DataOptions(
-            train_crop_size=(70, 71), min_scale_factor=scale, max_scale_factor=scale
-        )
+        options = InputOptions(train_crop_size=(70, 71))
+        augmentation = AugmentationOptions(min_scale_factor=scale, max_scale_factor=scale)
         found, found_label, height, width = run(
             preprocess.for_training(
                 preprocess.reader(tf.constant(image)),
                 tf.constant(label),
                 options,
+                augmentation,
                 pad_color=PLAIN_MEAN,
                 ignore_label=255,
                 random=tf.fill([preprocess.NUM_RANDOM], uniform),
@@ -245,14 +249,14 @@ def test_images_decode_to_the_bytes_of_the_reference():
 @pytest.mark.parametrize("case", ["plain", "resized"])
 def test_records_of_the_reference_are_read_as_it_reads_them(case):
     resize = (97, 129, 16) if case == "resized" else (None, None, None)
-    options = DataOptions(
-        dataset_dir=str(golden_folder() / "tiny_voc" / "tfrecord"),
+    config = data_config(
+        golden_folder() / "tiny_voc" / "tfrecord",
         eval_crop_size=(161, 161),
         min_resize_value=resize[0],
         max_resize_value=resize[1],
         resize_factor=resize[2],
     )
-    dataset = Dataset.open(options).eval_batches(split="val", batch_size=1, pad_color=PLAIN_MEAN)
+    dataset = Dataset.open(config).eval_batches(split="val", batch_size=1, pad_color=PLAIN_MEAN)
     samples = [
         sample
         for sample in golden_json("tiny_voc.json")["one_shot_iterator"]

@@ -1,6 +1,5 @@
 """Batches: determinism, resuming, ranks, padding, and what is refused before a graph is built."""
 
-import dataclasses
 import io
 import json
 import os
@@ -16,7 +15,7 @@ from datasets import dataset as dataset_module
 from datasets.dataset import Dataset
 from datasets.pipeline import input_fn, preprocess
 from datasets.records import tfrecord
-from tests.small_data import data_options, labels, make_records, pixels, sizes
+from tests.small_data import data_config, labels, make_records, pixels, sizes
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
@@ -31,7 +30,7 @@ def records(tmp_path_factory):
 
 def train_batches(records, steps, batch_size=2, options=None, **arguments):
     """Returns the first batches of training."""
-    dataset = Dataset.open(options or data_options(records))
+    dataset = Dataset.open(options or data_config(records))
     batches = dataset.train_batches(
         split="train", batch_size=batch_size, pad_color=PAD, **arguments
     )
@@ -40,7 +39,7 @@ def train_batches(records, steps, batch_size=2, options=None, **arguments):
 
 def eval_batches(records, batch_size=2, options=None, split="val", **arguments):
     """Returns all batches of evaluation."""
-    dataset = Dataset.open(options or data_options(records))
+    dataset = Dataset.open(options or data_config(records))
     batches = dataset.eval_batches(split=split, batch_size=batch_size, pad_color=PAD, **arguments)
     return run(batches)
 
@@ -84,7 +83,7 @@ def test_functions_of_a_data_set_run_as_they_are_written(records, batches, cache
 
         return noted
 
-    dataset = Dataset.open(data_options(records, cache=cache))
+    dataset = Dataset.open(data_config(records, cache=cache))
     noted = {name: noting(getattr(tf, name)) for name in ("cast", "gather", "shape")}
     with mock.patch.multiple(tf, **noted):
         batches(dataset, split="train", batch_size=2, pad_color=PAD)
@@ -96,7 +95,7 @@ def test_functions_of_a_data_set_run_as_they_are_written(records, batches, cache
 
 
 def test_samples_have_the_stated_form(records):
-    dataset = Dataset.open(data_options(records))
+    dataset = Dataset.open(data_config(records))
     batches = dataset.train_batches(split="train", batch_size=2, pad_color=PAD)
     shapes = {
         "image": [2, 33, 33, 3],
@@ -166,7 +165,7 @@ def test_a_batch_may_be_larger_than_an_epoch(records):
 
 
 def test_without_scaling_training_shows_windows_of_the_images_some_mirrored(records):
-    options = data_options(records, min_scale_factor=1, max_scale_factor=1)
+    options = data_config(records, min_scale_factor=1, max_scale_factor=1)
     mirrored = 0
     for batch in train_batches(records, steps=10, options=options):
         for sample in range(2):
@@ -252,7 +251,7 @@ def write_records(folder, records):
     with tf.io.TFRecordWriter(path) as writer:
         for record in records:
             writer.write(tfrecord.serialize(record))
-    return data_options(folder, num_classes=4, ignore_label=255)
+    return data_config(folder, num_classes=4, ignore_label=255)
 
 
 def png(array):
@@ -291,7 +290,7 @@ def test_good_records_are_accepted(tmp_path):
 
 
 def test_an_image_larger_than_the_evaluation_crop_is_named_with_the_crop_to_pass(records):
-    options = data_options(records, eval_crop_size=(30, 28))
+    options = data_config(records, eval_crop_size=(30, 28))
     message = refused(options, training=False, error=OptionError)
     assert message == (
         "image val_0 of split val is 20x31 (height x width), larger than --eval_crop_size=30,28; "
@@ -301,10 +300,10 @@ def test_an_image_larger_than_the_evaluation_crop_is_named_with_the_crop_to_pass
 
 
 def test_sizes_after_the_resize_count(records):
-    options = data_options(records, min_resize_value=50, eval_crop_size=(64, 64))
+    options = data_config(records, min_resize_value=50, eval_crop_size=(64, 64))
     message = refused(options, training=False, error=OptionError)
     assert "image val_0 of split val is 50x77 after resizing" in message
-    options = data_options(records, min_resize_value=50, eval_crop_size=(70, 77))
+    options = data_config(records, min_resize_value=50, eval_crop_size=(70, 77))
     assert len(eval_batches(records, options=options)) == 3
 
 
@@ -349,7 +348,7 @@ def test_a_damaged_image_is_named(tmp_path):
 def test_a_record_that_is_no_example_is_named(tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "val-00000-of-00001.tfrecord")) as writer:
         writer.write(b"\xff\xff\xff")
-    options = data_options(tmp_path, num_classes=4, ignore_label=255)
+    options = data_config(tmp_path, num_classes=4, ignore_label=255)
     for training in (True, False):
         assert "record 0 of" in refused(options, training=training)
 
@@ -376,7 +375,7 @@ def test_a_number_of_images_other_than_dataset_json_says_is_noticed(tmp_path):
     content["splits"]["val"]["num_images"] = 4
     with open(path, "w", encoding="utf-8") as file:
         json.dump(content, file)
-    message = refused(data_options(folder))
+    message = refused(data_config(folder))
     assert "hold 3 images, but dataset.json says 4; convert the data again" in message
 
 
@@ -402,7 +401,7 @@ def one_bad(tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "good").mkdir()
     options = write_records(tmp_path / "bad", bad)
-    skipping = dataclasses.replace(options, on_bad_record="skip")
+    skipping = options.with_values({"on_bad_record": "skip"}, "default")
     return skipping, write_records(tmp_path / "good", good[:3] + good[4:])
 
 
@@ -444,7 +443,7 @@ def test_skipped_records_are_named(one_bad, monkeypatch):
 
 def test_too_many_bad_records_are_an_error(one_bad):
     skipping, _ = one_bad
-    options = dataclasses.replace(skipping, max_bad_records=0)
+    options = skipping.with_values({"max_bad_records": 0}, "default")
     message = refused(options)
     assert "more than --max_bad_records=0 records cannot be used" in message
     assert "record 3 of" in message
@@ -452,18 +451,18 @@ def test_too_many_bad_records_are_an_error(one_bad):
 
 def test_by_default_a_bad_record_is_an_error_that_says_how_to_go_on(one_bad):
     skipping, _ = one_bad
-    message = refused(dataclasses.replace(skipping, on_bad_record="fail"))
+    message = refused(skipping.with_values({"on_bad_record": "fail"}, "default"))
     assert message.endswith("or leave such records out with --on_bad_record=skip.")
 
 
 def test_a_split_of_bad_records_only_is_an_error(tmp_path):
     options = write_records(tmp_path, [record(0, image=b"text")])
-    message = refused(dataclasses.replace(options, on_bad_record="skip"))
+    message = refused(options.with_values({"on_bad_record": "skip"}, "default"))
     assert "no record of split val can be used" in message
 
 
 def test_images_keep_their_own_size_on_request(records):
-    own = data_options(records, eval_crop_size=("auto",))
+    own = data_config(records, eval_crop_size=("auto",))
     batches = eval_batches(records, 1, own)
     assert names(batches) == [f"val_{number}" for number in range(VAL)]
     for number, batch in enumerate(batches):
@@ -477,7 +476,7 @@ def test_batches_of_own_sizes_hold_images_of_one_size_and_each_image_once(tmp_pa
     # A record's number decides its size.
     stored = [0, 0, 2, 0, 1]
     write_records(tmp_path, [record(n, name=f"image_{i}") for i, n in enumerate(stored)])
-    own = data_options(tmp_path, eval_crop_size=("auto",), num_classes=4, ignore_label=255)
+    own = data_config(tmp_path, eval_crop_size=("auto",), num_classes=4, ignore_label=255)
     shares = [eval_batches(tmp_path, 2, own, rank=rank, ranks=ranks) for rank in range(ranks)]
     assert len({len(share) for share in shares}) == 1
     counted = []
@@ -496,4 +495,4 @@ def test_batches_of_own_sizes_hold_images_of_one_size_and_each_image_once(tmp_pa
 @pytest.mark.parametrize("value", [("auto", "auto"), (33,), (33, 0), (33, "auto")])
 def test_a_crop_size_is_two_numbers_or_auto(tmp_path, value):
     with pytest.raises(OptionError, match=r"HEIGHT,WIDTH in pixels, or auto"):
-        data_options(tmp_path, eval_crop_size=value)
+        data_config(tmp_path, eval_crop_size=value)

@@ -10,7 +10,7 @@ from datasets import dataset as dataset_module
 from datasets.dataset import Dataset
 from datasets.records import checks, shards
 from tests.converting import convert
-from tests.small_data import data_options, make_records, make_voc, save_mask
+from tests.small_data import data_config, make_records, make_voc, save_mask
 from utils.errors import UserError
 
 
@@ -21,7 +21,7 @@ def warnings(monkeypatch, folder, split="train"):
         monkeypatch.setattr(
             module.logging, "warning", lambda text, *values: said.append(text % values)
         )
-    Dataset.open(data_options(folder)).check_training(split)
+    Dataset.open(data_config(folder)).check_training(split)
     return said
 
 
@@ -60,7 +60,7 @@ def test_training_refuses_labels_that_are_all_ignored(tmp_path):
     del options["num_classes"]
     values = ("7:thing", "255:ignore")
     convert("pascal_voc", options, mask_values=values)
-    dataset = Dataset.open(data_options(options["output_dir"]))
+    dataset = Dataset.open(data_config(options["output_dir"]))
     with pytest.raises(UserError, match=r"all pixels of the 2 inspected labels are ignored"):
         dataset.check_training("train")
     checks.check_sample(dataset.index("train"), dataset.classes, needs_label=False)
