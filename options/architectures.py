@@ -41,7 +41,7 @@ class DeepLabOptions(ArchitectureOptions):
     image_pooling_crop_size: tuple[int, ...] | None = option(
         flags.DEFINE_list,
         None,
-        "Height,width in input pixels over which the image-level branch pools; the crop if unset.",
+        "Window (height,width in input pixels) of the image-level pooling; unset: the whole crop.",
         convert=int,
         length=2,
         minimum=1,
@@ -64,10 +64,12 @@ class DeepLabOptions(ArchitectureOptions):
         flags.DEFINE_bool, True, "Whether atrous ASPP branches are depthwise separable."
     )
     aspp_with_squeeze_and_excitation: bool = option(
-        flags.DEFINE_bool, False, "Whether the image-level branch scales the others (MobileNetV3)."
+        flags.DEFINE_bool,
+        False,
+        "Whether the image-level branch scales the other branches (MobileNetV3).",
     )
     image_se_uses_qsigmoid: bool = option(
-        flags.DEFINE_bool, False, "Whether that scaling uses a piecewise linear sigmoid."
+        flags.DEFINE_bool, False, "Whether squeeze-and-excitation uses a piecewise linear sigmoid."
     )
     aspp_convs_filters: int = option(
         flags.DEFINE_integer, 256, "Channels of each ASPP branch.", minimum=1

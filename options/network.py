@@ -23,37 +23,38 @@ class NetworkOptions(Options):
     architecture: str = option(
         flags.DEFINE_string,
         "deeplab",
-        "The network behind the backbone. deeplab: DeepLabV2, V3, V3+ or a dense prediction cell.",
+        "The network after the backbone; the name of a module of core/architectures.",
     )
     model_variant: str = option(flags.DEFINE_string, "mobilenet_v2", "The backbone.")
     normalization: str = option(
         flags.DEFINE_string,
         "backbone",
-        "What the network sees of an image's colours. backbone: what the DeepLab family's weights "
-        "of this backbone expect. imagenet: shares of white, minus ImageNet's mean, over its "
-        "standard deviation, as weights of other frameworks do. Saved with the checkpoint.",
+        "Input normalization. backbone: as the DeepLab checkpoints of this backbone expect. "
+        "imagenet: scale to [0, 1], subtract the ImageNet mean, divide by its standard deviation "
+        "(the PyTorch convention).",
         choices=("backbone", "imagenet"),
     )
     output_stride: int = option(
         flags.DEFINE_integer,
         16,
-        "Input size over feature size; smaller is finer and slower.",
+        "Input size / feature size of the backbone; smaller is finer and slower.",
         choices=(8, 16, 32),
     )
     multi_grid: tuple[int, ...] | None = option(
         flags.DEFINE_multi_integer,
         None,
-        "Unit rate of the last ResNet block; repeat the flag, one value per unit (1, 2, 4).",
+        "Atrous rate of one unit of the last ResNet or Xception block; repeat the flag, one value "
+        "per unit (1, 2, 4).",
         minimum=1,
     )
     depth_multiplier: float = option(
-        flags.DEFINE_float, 1.0, "Factor on the channels of a MobileNet.", above=0.0
+        flags.DEFINE_float, 1.0, "MobileNet: multiplier of the number of channels.", above=0.0
     )
     divisible_by: int | None = option(
-        flags.DEFINE_integer, None, "MobileNet channels are multiples of this.", minimum=1
+        flags.DEFINE_integer, None, "MobileNet: round channels to multiples of this.", minimum=1
     )
     use_bounded_activation: bool = option(
-        flags.DEFINE_bool, False, "Whether Xception uses ReLU6 instead of ReLU."
+        flags.DEFINE_bool, False, "Whether Xception and DeepLab's head use ReLU6 instead of ReLU."
     )
     image_pyramid: tuple[float, ...] | None = option(
         flags.DEFINE_multi_float,
@@ -62,17 +63,20 @@ class NetworkOptions(Options):
         above=0.0,
     )
     merge_method: str = option(
-        flags.DEFINE_string, "max", "How pyramid logits are merged.", choices=("max", "avg")
+        flags.DEFINE_string,
+        "max",
+        "How the logits of an image pyramid are merged.",
+        choices=("max", "avg"),
     )
     prediction_with_upsampled_logits: bool = option(
         flags.DEFINE_bool,
         True,
-        "Whether logits are resized before softmax; False resizes probabilities.",
+        "Whether logits are upsampled before the activation; False upsamples probabilities.",
     )
     batch_norm_decay: float = option(
         flags.DEFINE_float,
         0.9997,
-        "Decay of the head's batch-norm moving averages; a backbone has its own.",
+        "Decay of the moving averages of batch norm outside the backbone, which has its own.",
         minimum=0.0,
         maximum=1.0,
     )

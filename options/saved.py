@@ -30,6 +30,8 @@ DATA = ("data", "input", "augmentation")
 TRAINING = ("train", "optimizer", "schedule", "loss")
 
 _RUN = "run"
+# The network's section in versions that knew DeepLab only.
+_OLD_NETWORK = "model"
 _NETWORK_RECORDS = (NetworkOptions, ArchitectureOptions)
 # The records whose options a checkpoint brings along.
 _JOINED_RECORDS = (*_NETWORK_RECORDS, *DATA_RECORDS)
@@ -76,6 +78,8 @@ def load(folder: str) -> SavedOptions:
     if not all(isinstance(section, dict) for section in content.values()):
         raise UserError(f"{path} does not hold sections of options; restore or remove it.")
     sections = {name: part for name, part in content.items() if name not in (_RUN, ORIGINS)}
+    if _OLD_NETWORK in sections:
+        sections[_OLD_NETWORK] = {"architecture": "deeplab", **sections[_OLD_NETWORK]}
     return SavedOptions(path, sections, content.get(_RUN, {}), found is not None)
 
 

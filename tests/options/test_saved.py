@@ -53,6 +53,11 @@ def test_a_run_of_version_1_0_2_is_read():
             assert values.get(name, value) == value
 
 
+def test_a_run_of_version_1_0_2_is_a_deeplab():
+    with pytest.raises(OptionError, match=r"--architecture=plain \(saved: deeplab\)"):
+        _join(saved_options.load("docs/results/camvid"), architecture="plain")
+
+
 def test_the_device_of_a_training_is_not_taken(tmp_path):
     saved = _save(tmp_path, device=DeviceOptions(device="npu"))
     assert _join(saved).device.device == "auto"
