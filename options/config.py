@@ -225,6 +225,10 @@ class Config:
             for section, values in content.items()
             if section != ORIGINS
         }
+        if "network" in records:
+            # Those of architectures that were not chosen are not saved.
+            for record in architectures.RECORDS.values():
+                records.setdefault(record.SECTION, record())
         return cls(records, dict(content.get(ORIGINS, {})))
 
     def difference(self, other: Config) -> dict:

@@ -28,7 +28,7 @@ def build(
     image_size,
     crop_size,
 ) -> Outputs:
-    """Builds what stands behind the backbone; see `Architecture.build`."""
+    """Builds head, decoder and logits; see `Architecture.build`."""
     options = spec.architecture
     outputs = features.output
     if options.aspp_with_batch_norm:
