@@ -119,12 +119,33 @@ class DeepLabOptions(ArchitectureOptions):
             )
 
 
+@dataclasses.dataclass(frozen=True)
+class UNetOptions(ArchitectureOptions):
+    """U-Net: the decoder."""
+
+    SECTION = "unet"
+
+    unet_decoder_filters: tuple[int, ...] = option(
+        flags.DEFINE_list,
+        (256, 128, 64, 32, 16),
+        "Channels of the five decoder blocks, from coarse to fine, comma separated.",
+        convert=int,
+        length=5,
+        minimum=1,
+    )
+    unet_decoder_use_batch_norm: bool = option(
+        flags.DEFINE_bool,
+        True,
+        "Whether the decoder's convolutions have batch norm; False gives them biases.",
+    )
+
+
 def _joined(values) -> str:
     return ",".join(str(value) for value in values)
 
 
 # Architecture -> the record of its options; an architecture that is not listed has none.
-RECORDS = {"deeplab": DeepLabOptions}
+RECORDS = {"deeplab": DeepLabOptions, "unet": UNetOptions}
 
 
 def record_of(architecture: str):
