@@ -98,7 +98,7 @@ def module_of(file):
 
 
 # Modules below the top that only start a verb, as the scripts at the top do.
-SHIMS = {"deployment.launch.__main__"}
+SHIMS = {"datasets.audit.__main__", "datasets.convert.__main__", "deployment.launch.__main__"}
 MODULES = {module_of(file) for file in ALL_FILES}
 # Folders without an __init__.py are modules too, as far as an import goes.
 OWN = {name.split(".")[0] for name in MODULES}

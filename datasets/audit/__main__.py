@@ -10,21 +10,7 @@ label pixel counted. The result is printed; audit.json and audit.html are writte
 the records, or to --output_dir. The exit status is 1 if there are problems, 0 for warnings alone.
 """
 
-from __future__ import annotations
-
-import common
-from datasets.audit import run
-from options.config import Config
-from options.conversion import CONVERSION_RECORDS
-from options.data_tools import AuditOptions
-
-_RECORDS = (*CONVERSION_RECORDS, AuditOptions)
-
-
-def main(flag_values, path: str):
-    """Reads the flags and audits."""
-    run.main(Config.from_flags(_RECORDS, flag_values), path)
-
+from commands import running
 
 if __name__ == "__main__":
-    common.run(main, *_RECORDS, positional=("PATH",))
+    running.start("audit")

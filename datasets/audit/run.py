@@ -55,8 +55,6 @@ def open_data(config: Config, path: str):
       OptionError: If options contradict each other or have no effect.
       UserError: If the path is neither a folder of records nor a format.
     """
-    if "num_shards" in config.given:
-        raise OptionError("--num_shards has no effect on an audit, which writes no records.")
     if os.path.isdir(path):
         return _open_records(config, path)
     known = variants.collect(formats)
@@ -72,12 +70,7 @@ def open_data(config: Config, path: str):
 
 def _open_records(config: Config, path: str) -> readers.Records:
     known = {name for record in CONVERSION_RECORDS for name in record.names()}
-    useless = (config.given & known).difference(_FLAGS_OF_RECORDS)
-    if useless:
-        raise OptionError(
-            f"--{sorted(useless)[0]} has no effect on records, which are converted already; leave "
-            "it out, or name a format in place of their folder."
-        )
+    config.refuse(known.difference(_FLAGS_OF_RECORDS), "on records, which are converted already")
     values = {
         "dataset_dir": path,
         "num_classes": config.classes.num_classes,

@@ -11,18 +11,7 @@ the records describes them. All files are checked before one is put in place; a 
 fails or is interrupted leaves the output folder as it was. Splits can be added later.
 """
 
-from __future__ import annotations
-
-import common
-from datasets.convert.conversion import convert
-from options.config import Config
-from options.conversion import CONVERSION_RECORDS
-
-
-def main(flag_values, format_name: str):
-    """Reads the flags and converts."""
-    convert(format_name, Config.from_flags(CONVERSION_RECORDS, flag_values))
-
+from commands import running
 
 if __name__ == "__main__":
-    common.run(main, *CONVERSION_RECORDS, positional=("FORMAT",))
+    running.start("convert")

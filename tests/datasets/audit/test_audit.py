@@ -232,7 +232,6 @@ def test_records_without_dataset_json_need_a_word(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "error", "message"),
     [
-        ({"num_shards": 2}, OptionError, "--num_shards has no effect on an audit"),
         ({"voc_root": "x"}, OptionError, "--voc_root has no effect on records"),
         ({"splits": ("test",)}, UserError, "has no records of split test"),
     ],
