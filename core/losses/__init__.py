@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Callable
 
-from core import layers
 from options.optimization import LossOptions
 from utils.compat import tf
 
@@ -20,8 +19,8 @@ class Loss:
 
     Attributes:
       build: Function (logits, targets, context) -> float32 scalar. Logits are float32
-        [N, h, w, channels] of any size, targets a `core.task.Targets`, and `context` a `Context`,
-        whose `resize` brings the logits to the size of the targets. An output without any target
+        [N, h, w, channels] of any size, which the loss resizes to the targets, a
+        `core.task.Targets`; `context` is a `Context`. An output without any target
         that counts has loss zero.
       tasks: Names of the tasks that it can train.
       reason: Why it cannot train others, for the message that refuses them.
@@ -41,10 +40,10 @@ class Context:
       global_step: Steps done so far, an integer scalar; None where no option depends on it.
       average: Function from a list of tensors to the list of their means over all ranks; None for
         one rank.
-      resize: Function (logits, size) -> logits of that height and width.
+      align_corners: How logits and labels are resized, as in `layers.resize_bilinear`.
     """
 
     options: LossOptions = dataclasses.field(default_factory=LossOptions)
     global_step: tf.Tensor | None = None
     average: Callable | None = None
-    resize: Callable = layers.resize_bilinear
+    align_corners: bool = True

@@ -18,7 +18,9 @@ def build(logits: tf.Tensor, targets: Targets, context: Context) -> tf.Tensor:
     """
     losses = tf.nn.sigmoid_cross_entropy_with_logits(
         labels=targets.values(),
-        logits=context.resize(logits, layers.spatial_size(targets.labels)),
+        logits=layers.resize_bilinear(
+            logits, layers.spatial_size(targets.labels), context.align_corners
+        ),
     )
     return pixelwise.mean(losses, targets, context)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from core import layers
 from core.losses import Context, Loss, pixelwise
 from core.task import Targets
@@ -21,6 +23,7 @@ def build(logits: tf.Tensor, targets: Targets, context: Context) -> tf.Tensor:
       context: See `Context`.
     """
     size = layers.spatial_size(targets.labels)
+    resize = functools.partial(layers.resize_bilinear, align_corners=context.align_corners)
     num_classes = logits.shape.as_list()[3]
     labels = tf.reshape(targets.labels, [-1])
     is_class = tf.logical_and(labels >= 0, labels < num_classes)
@@ -28,13 +31,13 @@ def build(logits: tf.Tensor, targets: Targets, context: Context) -> tf.Tensor:
     # up as class 0 and corrected in the sum; the ignored ones get weight 0.
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=tf.where(is_class, labels, tf.zeros_like(labels)),
-        logits=tf.reshape(context.resize(logits, size), [-1, num_classes]),
+        logits=tf.reshape(resize(logits, size), [-1, num_classes]),
     )
     # Where the label is no class, the gradient becomes that of the log partition function, the
     # softmax, and the value zero. One channel is resized again because slicing the resized logits
     # would cost a gradient of their full size.
     other = 1.0 - tf.cast(is_class, tf.float32)
-    losses += other * tf.reshape(context.resize(logits[..., :1], size), [-1])
+    losses += other * tf.reshape(resize(logits[..., :1], size), [-1])
     losses -= tf.stop_gradient(other * losses)
     return pixelwise.mean(losses, targets, context)
 

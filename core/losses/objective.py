@@ -63,14 +63,15 @@ def build(outputs: dict, labels: tf.Tensor, classes: ClassSet, context: Context)
     terms = []
     for name, (logits, weight) in outputs.items():
         with tf.name_scope(f"loss_{name}"):
-            targets = _targets(logits, labels, task, classes, context.options)
+            targets = _targets(logits, labels, task, classes, context)
             value = loss.build(logits, targets, context)
         tf.losses.add_loss(value)
         terms.append(value if weight == 1.0 else weight * value)
     return tf.add_n(terms, name="loss")
 
 
-def _targets(logits, labels, task, classes, options):
-    if not options.upsample_logits:
-        labels = layers.resize_nearest(labels, layers.spatial_size(logits))
-    return task.targets(labels, classes, options.label_weights)
+def _targets(logits, labels, task, classes, context):
+    if not context.options.upsample_logits:
+        size = layers.spatial_size(logits)
+        labels = layers.resize_nearest(labels, size, context.align_corners)
+    return task.targets(labels, classes, context.options.label_weights)

@@ -6,7 +6,6 @@ Nothing here knows sessions or files; `core/training/loop.py` runs what is built
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 from core import layers, network
 from core import task as tasks
@@ -124,10 +123,8 @@ def build(
 
 def _forward(images, labels, config, classes, backend, frozen) -> tuple:
     """Builds the network for each batch of a step; returns the batches' losses and logits."""
-    resize = functools.partial(
-        layers.resize_bilinear, align_corners=network.architecture(config.spec).align_corners
-    )
-    context = Context(config.loss, tf.train.get_global_step(), backend.average, resize)
+    align_corners = network.architecture(config.spec).align_corners
+    context = Context(config.loss, tf.train.get_global_step(), backend.average, align_corners)
     channels, mode = tasks.of(classes).channels(classes.count), _mode(config, backend, frozen)
     parts, logits = [], []
     for part_images, part_labels in zip(
