@@ -1,4 +1,4 @@
-"""The architectures: the networks behind a backbone, one file or package each.
+"""The architectures: the networks after a backbone, one file or package each.
 
 Each member offers its networks in a dict VARIANTS; `core/network.py` collects them. What depends on
 the architecture is in its record and nowhere else.
@@ -62,7 +62,7 @@ class Architecture:
         `features` are the backbone's, `spec` is the `NetworkSpec`, `mode` the `layers.Mode`,
         `channels` the number of logits of a pixel, `image_size` the (height, width) of the images
         as numbers or tensors, and `crop_size` the same as numbers, or None where images may have
-        any size. It is called with variable reuse as the surrounding scope says.
+        any size. Whether variables are reused depends on the surrounding scope.
       logits_stride: NetworkSpec -> stride of the logits.
       head_scopes: Regular expressions that match the names of the variables between backbone and
         classifier at their start.

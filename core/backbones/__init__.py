@@ -53,8 +53,8 @@ class Backbone:
       scope: Variable scope of all its variables; checkpoints know it by this name.
       build: `build(images, options, mode) -> Features`. `images` are normalized float32
         [N, h, w, 3], `options` the `NetworkOptions`, `mode` the `layers.Mode`. Depthwise kernels
-        have no weight decay. The function opens the variable scope itself, with reuse as the
-        surrounding scope says.
+        have no weight decay. The function opens the variable scope itself; whether variables
+        are reused depends on the surrounding scope.
       normalize: Maps float images 0..255 to the values that the variant was trained on.
       pad_color: (red, green, blue) in 0..255 that `normalize` maps to 0.
       batch_norm_decay: Of its moving averages; the head has its own, an option.

@@ -101,7 +101,7 @@ def _blocks(outputs, network, options, mode, stages):
                         recompute=mode.recompute,
                     )
                 if unit == count - 1 and not atrous:
-                    # The last unit of its size, before its addition: what checkpoints demand.
+                    # The last unit of its size, before its addition: what checkpoints expect.
                     low_level[reached] = branch
                 full_stride *= stride
                 stages[full_stride] = outputs
@@ -136,7 +136,7 @@ def _stem(images):
 
 
 def variant(network: Network, stem, stem_channels: int, normalize, pad_color) -> Backbone:
-    """Returns the record of a ResNet with a stem and the normalisation it was trained with."""
+    """Returns the record of a ResNet with a stem and the normalization it was trained with."""
     return Backbone(
         scope=network.scope,
         build=functools.partial(build, network=network, stem=stem),

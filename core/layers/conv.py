@@ -101,10 +101,10 @@ def depthwise_conv2d(
     """Convolves each channel by itself, normalizes (or adds biases), activates.
 
     The variable is called `depthwise_weights`, [height, width, channels, 1]; it is never
-    regularised, as in the DeepLab family.
+    regularized, as in the DeepLab family.
 
-    An atrous rate always goes through SpaceToBatch: on CPU the kernel's own dilation is wrong, and
-    says nothing (forward on TF 1.15, gradients on TF 2.21), and slower at large rates.
+    An atrous rate always goes through SpaceToBatch: on CPU the kernel's own dilation is wrong
+    without an error (forward on TF 1.15, gradients on TF 2.21), and slower at large rates.
 
     Args:
       inputs: [N, h, w, channels].

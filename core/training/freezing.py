@@ -21,7 +21,7 @@ class Frozen:
         """Makes the rule.
 
         Args:
-          patterns: Each "backbone", "head" (all behind the backbone, the decoder included),
+          patterns: Each "backbone", "head" (all after the backbone, including the decoder),
             "decoder", or a regular expression that matches names at their start.
           backbone_scope: Scope of the backbone's variables.
           architecture: The architecture, which knows its head and its decoder.

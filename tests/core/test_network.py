@@ -52,7 +52,7 @@ def test_logits_have_the_stride_of_the_network_and_one_channel_per_class():
     assert _build(_options(), 7).logits.shape.as_list() == [1, 5, 5, 7]
 
 
-def test_logits_behind_a_decoder_have_the_stride_of_the_decoder():
+def test_logits_after_a_decoder_have_the_stride_of_the_decoder():
     finer = _options(output_stride=8, decoder_output_stride=(4,))
     assert _build(finer, 7).logits.shape.as_list() == [1, 17, 17, 7]
 
@@ -150,7 +150,7 @@ def test_the_batch_norm_decay_is_that_of_the_head_only():
     assert decays["resnet_v1_18/conv1/BatchNorm/moving_mean"] == pytest.approx(0.95)
 
 
-def test_without_weight_decay_nothing_is_regularised():
+def test_without_weight_decay_nothing_is_regularized():
     _build(_options(), is_training=True)
     assert not tf.losses.get_regularization_losses()
 
@@ -193,7 +193,7 @@ def test_separable_aspp_and_decoder_name_their_parts():
     assert shapes["decoder/decoder_conv1_pointwise/weights"] == [1, 1, 6, 6]
 
 
-def test_decoder_stages_behind_the_first_have_a_suffix():
+def test_decoder_stages_after_the_first_have_a_suffix():
     options = _options(
         model_variant="mobilenet_v2", decoder_output_stride=(8, 4), decoder_use_separable_conv=False
     )

@@ -21,7 +21,7 @@ def build(features: tf.Tensor, spec: NetworkSpec, mode: layers.Mode, *, crop_siz
       spec: The network.
       mode: What the graph is for.
       crop_size: (height, width) in input pixels that decides the pooling window; None pools over
-        the whole feature map and does not heed `image_pooling_crop_size`.
+        the whole feature map and ignores `image_pooling_crop_size`.
 
     Returns:
       [N, h, w, aspp_convs_filters], or all branches' channels without the concat projection.

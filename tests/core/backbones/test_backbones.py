@@ -134,7 +134,7 @@ def test_all_variables_of_a_backbone_are_in_its_scope(name):
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_every_trainable_variable_receives_a_gradient_and_every_regularisation_is_of_one(name):
+def test_every_trainable_variable_receives_a_gradient_and_every_regularization_is_of_one(name):
     options = NetworkSpec.of(
         model_variant=name,
         atrous_rates=(6,),
@@ -152,11 +152,11 @@ def test_every_trainable_variable_receives_a_gradient_and_every_regularisation_i
     variables = tf.trainable_variables()
     gradients = tf.gradients(tf.reduce_sum(logits), variables)
     assert [v.op.name for v, gradient in zip(variables, gradients) if gradient is None] == []
-    assert set(_regularised()) == {v for v in variables if v.op.name.endswith("/weights")}
+    assert set(_regularized()) == {v for v in variables if v.op.name.endswith("/weights")}
 
 
-def _regularised() -> list:
-    """Returns the variable of each regularisation loss, in order."""
+def _regularized() -> list:
+    """Returns the variable of each regularization loss, in order."""
     variables = {variable.op.name: variable for variable in tf.global_variables()}
     found = []
     for loss in tf.losses.get_regularization_losses():
@@ -172,7 +172,7 @@ def _regularised() -> list:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_the_pad_colour_is_what_normalises_to_zero(name):
+def test_the_pad_colour_is_what_is_normalized_to_zero(name):
     record = network.BACKBONES[name]
     image = tf.constant(record.pad_color, tf.float32, [1, 1, 1, 3])
     with tf.Session() as session:
@@ -180,7 +180,7 @@ def test_the_pad_colour_is_what_normalises_to_zero(name):
 
 
 @pytest.mark.parametrize("name", sorted(network.BACKBONES))
-def test_normalisation_and_pad_colour_equal_the_stored_ones(name):
+def test_normalization_and_pad_colour_equal_the_stored_ones(name):
     stored = golden_json("preprocess.json")["input_normalisation"]
     probe = tf.constant(stored["probe"], tf.float32, [1, 1, len(stored["probe"]), 3])
     record, expected = network.BACKBONES[name], stored["variants"][name]
@@ -222,14 +222,14 @@ _KEYS = ("shape", "dtype", "trainable", "l2_regularized", "moving_average_decay"
 
 def _described() -> dict:
     """Returns what the stored files say of each model variable of the default graph."""
-    trainable, regularised = set(tf.trainable_variables()), set(_regularised())
+    trainable, regularized = set(tf.trainable_variables()), set(_regularized())
     decays = _moving_average_decays()
     return {
         variable.op.name: {
             "shape": variable.shape.as_list(),
             "dtype": variable.dtype.base_dtype.name,
             "trainable": variable in trainable,
-            "l2_regularized": variable in regularised,
+            "l2_regularized": variable in regularized,
             "moving_average_decay": decays.get(variable.op.name),
         }
         for variable in tf.model_variables()

@@ -37,16 +37,16 @@ def test_variables_are_those_of_the_reference(name, flags):
     assert trainable == {key for key, value in expected.items() if value["trainable"]}
 
 
-def test_only_convolution_weights_are_regularised():
+def test_only_convolution_weights_are_regularized():
     features_of(65, layers.Mode(weight_decay=4e-5))
     weights = [name for name in variable_shapes() if name.endswith("/weights")]
     losses = tf.losses.get_regularization_losses()
-    regularised = {loss.op.name.split("/Regularizer")[0] for loss in losses}
+    regularized = {loss.op.name.split("/Regularizer")[0] for loss in losses}
     assert len(losses) == len(weights) == 34
-    assert all(any(name.startswith(scope) for scope in regularised) for name in weights)
+    assert all(any(name.startswith(scope) for scope in regularized) for name in weights)
 
 
-def test_without_weight_decay_nothing_is_regularised():
+def test_without_weight_decay_nothing_is_regularized():
     features_of(65)
     assert not tf.losses.get_regularization_losses()
 
@@ -86,7 +86,7 @@ def test_dense_features_agree_with_those_of_stride_32_after_subsampling(output_s
     np.testing.assert_allclose(dense_value[:, ::step, ::step], coarse_value, atol=1e-5)
 
 
-def test_atrous_rates_start_behind_the_block_whose_stride_is_removed():
+def test_atrous_rates_start_after_the_block_whose_stride_is_removed():
     def rates(output_stride):
         blocks = mobilenet_v2.BLOCKS
         return [rate for _, rate in mobilenet_v2.placements(blocks, output_stride)]

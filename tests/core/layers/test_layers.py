@@ -190,7 +190,7 @@ def test_a_split_separable_convolution_has_both_parts_normalized():
 # Regularisation, dropout.
 
 
-def test_only_convolution_weights_are_regularised():
+def test_only_convolution_weights_are_regularized():
     with layers.arg_scope(layers.Mode(True, True, 0.5), decay=0.9):
         layers.conv2d(tf.zeros([1, 5, 5, 3]), 2, 3, scope="conv")
         layers.depthwise_conv2d(tf.zeros([1, 5, 5, 3]), 3, scope="depthwise")
@@ -201,7 +201,7 @@ def test_only_convolution_weights_are_regularised():
     assert value == pytest.approx(0.5 * np.sum(weights.astype(np.float64) ** 2) / 2, rel=1e-5)
 
 
-def test_shared_weights_are_regularised_once():
+def test_shared_weights_are_regularized_once():
     with tf.variable_scope("net", reuse=tf.AUTO_REUSE), layers.arg_scope(
         layers.Mode(True, True, 0.5), decay=0.9
     ):
@@ -210,7 +210,7 @@ def test_shared_weights_are_regularised_once():
     assert len(tf.losses.get_regularization_losses()) == 1
 
 
-def test_without_weight_decay_there_is_no_regularisation():
+def test_without_weight_decay_there_is_no_regularization():
     with layers.arg_scope(layers.Mode(True, True), decay=0.9):
         layers.conv2d(tf.zeros([1, 5, 5, 3]), 2, 3)
     assert not tf.losses.get_regularization_losses()
