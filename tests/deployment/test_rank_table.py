@@ -7,9 +7,11 @@ import subprocess
 import sys
 
 import pytest
+from absl import flags
 
+import common
 from deployment import rank_table, rank_table_rules
-from utils.errors import UserError
+from utils.errors import OptionError, UserError
 
 pytestmark = pytest.mark.once
 
@@ -165,29 +167,37 @@ def test_a_file_that_is_not_a_table_is_named(tmp_path):
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "deployment.rank_table", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    """Runs the command in this process."""
+    flag_values = flags.FlagValues()
+    common.define_flags(rank_table.RankTableOptions, flag_values=flag_values)
+    command, path, *words = map(str, arguments)
+    flag_values(["rank_table", *words])
+    rank_table.main(flag_values, command, path)
 
 
-def test_the_command_makes_checks_and_converts(tmp_path):
+def test_the_command_makes_checks_and_converts(tmp_path, capsys):
     conf = tmp_path / "hccn.conf"
     conf.write_text("address_0=192.168.0.1\nnetmask_0=255.255.255.0\naddress_1=192.168.1.1\n")
     made, converted = tmp_path / "2p.json", tmp_path / "legacy.json"
-    result = run("make", made, "--devices=2", f"--server=10.0.0.5={conf}")
-    assert result.returncode == 0, result.stderr
-    assert "rank   1  server 10.0.0.5  device 1  192.168.1.1" in result.stdout
-    assert run("convert", made, f"--output={converted}").returncode == 0
-    assert "layout group_list" in run("check", converted).stdout
-    again = run("convert", made, f"--output={converted}")
-    assert again.returncode == 1
-    assert str(converted) in again.stderr
-    short = run("make", tmp_path / "4p.json", "--devices=4", f"--server=10.0.0.5={conf}")
-    assert "device 2 of server 10.0.0.5" in short.stderr
-    assert run("forge", made).returncode == 2
+    run("make", made, "--devices=2", f"--server=10.0.0.5={conf}")
+    assert "rank   1  server 10.0.0.5  device 1  192.168.1.1" in capsys.readouterr().out
+    run("convert", made, f"--output={converted}")
+    capsys.readouterr()
+    run("check", converted)
+    assert "group_list" in capsys.readouterr().out
+    with pytest.raises(UserError, match=str(converted)):
+        run("convert", made, f"--output={converted}")
+    with pytest.raises(UserError, match="device 2 of server 10.0.0.5"):
+        run("make", tmp_path / "4p.json", "--devices=4", f"--server=10.0.0.5={conf}")
+    with pytest.raises(OptionError, match="'forge'"):
+        run("forge", made)
+
+
+def test_the_command_can_be_started(tmp_path):
+    command = [sys.executable, "-m", "deployment.rank_table", "check", str(tmp_path / "absent")]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "absent" in result.stderr
 
 
 def test_the_910a_supports_512_servers_and_no_more():

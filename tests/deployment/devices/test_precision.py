@@ -3,13 +3,11 @@
 import numpy as np
 import pytest
 
-from core.training import step
+from core import layers
 from deployment import backend as backends
 from deployment.devices import cpu
 from options.device import DeviceOptions
-from tests.small_steps import config_of
 from utils import compat
-from utils.classes import ClassSet, default_names
 from utils.compat import tf
 from utils.errors import OptionError
 
@@ -57,32 +55,33 @@ def test_instructions_are_those_of_the_processor():
     assert "sse2" in cpu._instructions() or not cpu._instructions()
 
 
-def _build():
-    images = tf.random.stateless_uniform([2, 33, 33, 3], [1, 2], 0.0, 255.0)
-    labels = tf.random.stateless_uniform([2, 33, 33, 1], [3, 4], 0, 5, tf.int32)
+def _build(backend):
+    """Returns the loss and a training step of a few layers, in the default graph."""
     tf.set_random_seed(1)
-    return step.build(
-        images,
-        labels,
-        config_of(
-            model_variant="resnet_v1_18",
-            atrous_rates=(2,),
-            aspp_convs_filters=8,
-            fine_tune_batch_norm=True,
-            seed=1,
-        ),
-        classes=ClassSet(default_names(5)),
-        backend=_create("fp32"),
+    images = tf.random.stateless_uniform([2, 17, 17, 3], [1, 2], -1.0, 1.0)
+    labels = tf.random.stateless_uniform([2, 17, 17], [3, 4], 0, 5, tf.int32)
+    mode = layers.Mode(
+        is_training=True,
+        fine_tune_batch_norm=True,
+        device=layers.DeviceLayers(formulation=backend.formulation),
     )
+    features = layers.conv2d(images, 8, 3, mode=mode, scope="conv1")
+    features = layers.conv2d(features, 8, 3, rate=2, mode=mode, scope="conv2")
+    features = layers.batch_norm(features, mode=mode, scope="norm")
+    logits = layers.conv2d(features, 5, 1, activation_fn=None, mode=mode, scope="logits")
+    loss = tf.losses.sparse_softmax_cross_entropy(labels, logits)
+    optimizer = backend.wrap_optimizer(tf.train.MomentumOptimizer(0.1, 0.9))
+    with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
+        return loss, optimizer.minimize(loss)
 
 
-def _run(built, precision_mode):
+def _run(fetches, precision_mode):
     """Returns the loss of the first step, and the operations that ran."""
     metadata = tf.RunMetadata()
     with tf.Session(config=_create(precision_mode).session_config()) as session:
         session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
         loss, _ = session.run(
-            [built.loss, built.train_op],
+            fetches,
             options=tf.RunOptions(output_partition_graphs=True),
             run_metadata=metadata,
         )
@@ -102,11 +101,9 @@ def _types(nodes, word, attribute="T"):
     reason="this TensorFlow cannot, or not on this processor",
 )
 def test_in_bf16_convolutions_are_bf16_and_statistics_loss_and_update_fp32(supported):
-    built = _build()
-    assert {variable.dtype.base_dtype for variable in tf.trainable_variables()} == {tf.float32}
-    assert built.loss.dtype == tf.float32
-    expected, _ = _run(built, "fp32")
-    loss, nodes = _run(built, "bf16")
+    fetches = _build(_create("fp32"))
+    expected, _ = _run(fetches, "fp32")
+    loss, nodes = _run(fetches, "bf16")
     for word in ("Conv2D", "Conv2DBackpropInput", "MatMul"):
         assert _types([node for node in nodes if node.op.endswith(word)], word) == {"bfloat16"}
     assert _types(nodes, "FusedBatchNorm") == {"bfloat16"}
