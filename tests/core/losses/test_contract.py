@@ -177,3 +177,17 @@ def test_outputs_are_weighted_added_and_collected():
         each, value = session.run([tf.losses.get_losses(), total])
     assert len(each) == 3
     assert value == pytest.approx(each[0] + each[1] + 0.4 * each[2], rel=1e-6)
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("upsample_logits", [True, False])
+def test_logits_and_labels_are_resized_as_the_architecture_does(align_corners, upsample_logits):
+    classes = ClassSet(("a", "b", "c"))
+    options = LossOptions(upsample_logits=upsample_logits)
+    outputs = {"merged": (tf.zeros([1, 5, 5, 3]), 1.0)}
+    labels = tf.zeros([1, 9, 9, 1], tf.int32)
+    objective.build(outputs, labels, classes, Context(options, align_corners=align_corners))
+    resizes = [op for op in tf.get_default_graph().get_operations() if "Resize" in op.type]
+    assert {op.type == "ResizeBilinear" for op in resizes} == {upsample_logits}
+    assert {op.get_attr("align_corners") for op in resizes} == {align_corners}
+    assert {op.get_attr("half_pixel_centers") for op in resizes} == {not align_corners}
