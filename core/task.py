@@ -1,4 +1,4 @@
-"""What the classes of a data set mean: exclusive, one against the rest, or independent labels.
+"""The task: exclusive classes, an object and its background, or independent labels.
 
 | task | labels of a batch | logits | probabilities | decision |
 | --- | --- | --- | --- | --- |
@@ -7,7 +7,7 @@
 | multilabel | int32 [N, h, w, classes], 0 or 1 | one per class | sigmoid | above the threshold |
 
 In exclusive tasks (the first two) the ignore label is that of the class set; a multi-label target
-of 255 is ignored. This is the only module that knows a task by its name: everything else asks the
+of 255 is ignored. This is the only module that refers to a task by its name; all others use the
 `Task` record.
 """
 
@@ -53,7 +53,7 @@ class Task(abc.ABC):
     Predicted labels are int32 [N, h, w] in exclusive tasks and [N, h, w, classes] of 0 and 1 else.
 
     Attributes:
-      name: What `--task` and `dataset.json` call it.
+      name: Its name in `--task` and `dataset.json`.
       is_exclusive: Whether a pixel has exactly one class.
       uses_threshold: Whether a probability must exceed a threshold.
       loss: Name of the default loss.
@@ -152,7 +152,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def loss_at_chance(self, num_classes: int) -> float:
-        """Returns the cross entropy per target of a network that knows nothing."""
+        """Returns the cross entropy per target of random guessing."""
 
     def class_masks(self, labels: np.ndarray, num_classes: int) -> list:
         """Returns where each class is set in an image's labels, bool [h, w] by class.

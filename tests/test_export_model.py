@@ -313,7 +313,7 @@ def test_disagreement_is_an_error_that_leaves_what_was_there(run, tmp_path, monk
     monkeypatch.setattr(
         check, "compare", lambda *_: {"max_difference": float("nan"), "label_agreement": 0.5}
     )
-    with pytest.raises(UserError, match=r"frozen does not agree.*nan.*50\.000%"):
+    with pytest.raises(UserError, match=r"frozen .*nan.*50\.000%"):
         export(run, tmp_path / "net.pb")
     assert os.listdir(tmp_path) == ["net.pb"]
     assert (tmp_path / "net.pb").read_text() == "an earlier export"
@@ -391,7 +391,7 @@ def test_onnx_without_its_packages_is_refused_before_anything_is_built(run, tmp_
 
 @pytest.mark.skipif(has_new_tflite_converter(), reason="TensorFlow 2 can write them")
 def test_whole_numbers_are_refused_where_the_converter_cannot(run, tmp_path):
-    with pytest.raises(OptionError, match="has no 8-bit form of every operation"):
+    with pytest.raises(OptionError, match="--representative_images"):
         export(run, tmp_path / "a.pb", format=["tflite"], representative_images=str(tmp_path))
 
 

@@ -255,7 +255,7 @@ def test_masks_are_ready_for_the_server_of_a_benchmark(photos, tmp_path):
     ("options", "message"),
     [
         ({}, "none of them is given"),
-        ({"model": "m.pb", "checkpoint_dir": "run"}, "names another; pass one of them"),
+        ({"model": "m.pb", "checkpoint_dir": "run"}, "--model.*--checkpoint_dir"),
         ({"checkpoint_dir": "run", "checkpoint": "last"}, "must be newest, best or a step"),
         (
             {"model": "m.pb", "checkpoint": "best"},

@@ -1,7 +1,7 @@
-"""One pass of a checkpoint over a split: what all measures add up, and images to look at.
+"""Evaluates a checkpoint on a split: accumulates all measures, and keeps example images.
 
-Knows no measure by its name: `core/metrics/` is the registry. `core/evaluation/passes.py` predicts;
-`core/evaluation/results.py` writes what is returned.
+Measures are found in `core/metrics/`; none is named here. `core/evaluation/passes.py` predicts,
+`core/evaluation/results.py` writes the result.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MEASURES = variants.collect(core.metrics)
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What was measured.
+    """The result of an evaluation.
 
     Attributes:
       measures: The `core.metrics.Measure`s, those of the task first.
@@ -58,9 +58,9 @@ class Result:
     processor_seconds: float = 0.0
 
     def scores(self) -> dict:
-        """Returns the entries of `metrics.json`; those of other measures say that they have none.
+        """Returns the entries of `metrics.json`, those of the task first.
 
-        Those of the task come first.
+        Entries of measures that were not made are None.
         """
         found = {}
         for measure in self.measures:
@@ -94,7 +94,7 @@ class Result:
         return {f"eval_{monitor}": self.score(monitor), **record}
 
     def problem(self) -> str | None:
-        """Returns what is obviously wrong with the predictions, None if nothing is."""
+        """Returns an obvious problem of the predictions, None if there is none."""
         return next(filter(None, (measure.problem() for measure in self.measures)), None)
 
 
@@ -212,7 +212,7 @@ def _add_up(batches, totals, progress) -> dict:
 
 
 class _Totals:
-    """What is fetched of each batch, and its sums over a split."""
+    """The fetches of each batch, and their sums over a split."""
 
     def __init__(self, measures: tuple, classes: ClassSet, report: bool):
         self.measures = measures
@@ -278,7 +278,7 @@ class _Totals:
             )
 
     def check(self, num_images: int | None, split: str):
-        """Raises UserError if the pass did not measure what it should."""
+        """Raises UserError if images are missing, or no pixel has a label."""
         name = self._classes.name
         if num_images is not None and self.num_images != num_images:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Keeps a few images of a split to look at: the worst, the best, and some at random.
+"""Keeps a few images of a split for the report: the worst, the best, and some at random.
 
 Memory is bounded: of each kept image only its small pictures stay, however large the split is.
 """
@@ -46,7 +46,7 @@ def drawing(values, index: int, size, classes: ClassSet):
 
 
 class Examples:
-    """Considers every image of a split once and keeps the ones worth showing."""
+    """Is offered every image of a split once, and keeps the ones worth showing."""
 
     def __init__(self, *, worst: int = 8, best: int = 2, at_random: int = 4):
         """Makes an empty collection.

@@ -1,9 +1,9 @@
-"""Two ways to predict a split and fetch what measures need, behind one iterator.
+"""Two ways to predict a split and fetch the tensors of the measures, with one iterator.
 
 One checkpoint over whole images is predicted and measured in one graph. Windows and several
 checkpoints are predicted by `core.inference.predictor`, image by image, and measured by the same
-operations. Either way the next batch is prepared, and computed, while the results of one are added
-up.
+operations. Either way the next batch is prepared and computed while the results of the current one
+are accumulated.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SMALL_RUN = 4e6
 
 @dataclasses.dataclass(frozen=True)
 class Pass:
-    """What is predicted, how, and what is fetched of it.
+    """One pass over a split.
 
     Attributes:
       make_batches: Called in a graph, returns the tf.data.Dataset of this rank's batches.
@@ -75,7 +75,7 @@ class Pass:
 
     @contextlib.contextmanager
     def opened(self):
-        """Builds and restores; gives an iterator of what is fetched of the images, in order."""
+        """Builds and restores; yields an iterator of the fetched values of the images, in order."""
         one_graph = self.windows is None and len(self.members) == 1
         way = self._one_graph if one_graph else self._with_predictor
         with way() as (fetch, measured, at_once):

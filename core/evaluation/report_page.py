@@ -46,7 +46,7 @@ def page(
       classes: The classes.
       spec: The network that was evaluated.
       saved: The options saved beside the checkpoint.
-      notices: Sentences that a reader must not miss.
+      notices: Warnings to show first.
 
     Raises:
       UserError: If the training's curves cannot be read.

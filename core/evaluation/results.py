@@ -1,4 +1,4 @@
-"""What an evaluation leaves: files for programs, lines in the reference's form, and for people."""
+"""Writes an evaluation: JSON and CSV files, log lines of the reference, a table, a report."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ HISTORY_FILE = "evaluations.csv"
 
 @contextlib.contextmanager
 def prepared(folder: str):
-    """Makes the folder of results, so that it does not fail after the work is done.
+    """Creates the folder of results beforehand, so that writing does not fail at the end.
 
-    A folder that was made for an evaluation that is refused is removed again.
+    A folder created for an evaluation that is refused is removed again.
 
     Raises:
       UserError: If nothing can be written there.
@@ -41,11 +41,11 @@ def prepared(folder: str):
 
 
 def summary(result: Result, settings: dict, device: str) -> dict:
-    """Returns everything that was measured as plain values, the content of `metrics.json`.
+    """Returns the result as plain values, the content of `metrics.json`.
 
     Args:
       result: The evaluation.
-      settings: What was evaluated, and how: plain values by name.
+      settings: The settings of the evaluation, plain values by name.
       device: Name of the device.
     """
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -74,7 +74,7 @@ def write(
     classes: ClassSet,
     options: EvalOptions,
 ):
-    """Writes all files; `metrics.json` comes last, so where it is, the others are complete.
+    """Writes all files, `metrics.json` last: if it exists, the others are complete.
 
     Args:
       folder: The folder of results.
@@ -144,7 +144,7 @@ def tag_of(options: EvalOptions, classes: ClassSet) -> str:
 
 
 def _log_lines(ious, overall, tag) -> list:
-    """Returns the lines that scripts of the reference read; nan where a class has no score."""
+    """Returns the log lines that scripts of the reference parse; nan where a class has no score."""
     values = {f"class_{index}": iou for index, iou in enumerate(ious)}
     values["overall"] = overall
     return [

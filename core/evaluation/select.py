@@ -1,4 +1,4 @@
-"""Which checkpoints of a folder are evaluated: one, all, or each new one while a training runs."""
+"""Selects checkpoints of a folder: one, all, or each new one while a training runs."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def chosen(folder: str, which: str) -> list:
 def new_checkpoints(
     folder: str, *, interval: float, timeout: float = 0, clock=time.monotonic, sleep=time.sleep
 ):
-    """Yields the newest complete checkpoint of a folder each time that there is a new one.
+    """Yields the newest complete checkpoint of a folder each time there is a new one.
 
-    Those that were written meanwhile are left out: an evaluation that is slower than the training
-    would never catch up. A folder that is not there yet is waited for. It ends after the
-    training's last step, which `options.json` knows.
+    Older ones written in the meantime are skipped: an evaluation slower than the training would
+    never catch up. It waits for a folder that does not exist yet, and ends after the last step of
+    the training, which is stored in `options.json`.
 
     Args:
       folder: A run's folder.
-      interval: Seconds between two looks.
+      interval: Seconds between two checks.
       timeout: Seconds without a new checkpoint after which it ends; 0: never.
       clock: Returns the time in seconds.
       sleep: Called with the seconds to wait.
@@ -58,7 +58,7 @@ def new_checkpoints(
         found = restore.find_all(folder)
         if found and found[-1] != seen:
             seen = found[-1]
-            # Asked before it is used: a training may remove it meanwhile.
+            # Checked before use: the training may remove it in the meantime.
             is_last = _is_last(folder, seen)
             yield seen
             if is_last:
@@ -76,7 +76,7 @@ def new_checkpoints(
 
 
 def is_gone(prefix: str) -> bool:
-    """Whether a checkpoint was removed since, as trainings do with old ones."""
+    """Whether a checkpoint has been removed, as trainings do with old ones."""
     return prefix not in restore.find_all(os.path.dirname(prefix) or ".")
 
 

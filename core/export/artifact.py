@@ -1,4 +1,4 @@
-"""What is exported, what a format is asked to write, and what it returns."""
+"""The records of an export: the network, the job of a format, its artefacts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METADATA = "Metadata"
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """What is exported.
+    """The network to export.
 
     Attributes:
       spec: The network.
@@ -55,11 +55,11 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What every format gets.
+    """The input of every format.
 
     Attributes:
       frozen: The network as constants, from `graph.freeze`.
-      network: What it is.
+      network: Its description.
       base: Path that the files' names begin with, in a folder of this export's own.
       frozen_path: The frozen graph's file, in that folder.
       metadata: JSON text that is embedded where the format has a place for it.

@@ -1,4 +1,4 @@
-"""For Ascend's offline inference: a graph that `atc` accepts, its command line, and the om file.
+"""Ascend offline inference: a graph for `atc`, its command line, and the om file.
 
 `atc`, CANN's converter, wants a frozen graph whose shapes are all static. The graph takes int32
 images of the crop size; labels are int32. The command stands in a script beside it and is run where
@@ -62,7 +62,7 @@ def write(job: Job) -> list:
         )
         return artifacts
     _run(script, f"{job.base}.om")
-    # It can run on its device only.
+    # It runs on its device only.
     return [*artifacts, Artifact("om", f"{job.base}.om", EXACT, None, inputs, outputs)]
 
 
@@ -107,8 +107,8 @@ def _run(script: str, om_path: str):
     lines = [line for line in done.stdout.strip().split("\n") if line]
     raise UserError(
         f"atc failed with status {done.returncode}, so nothing was written; leave om out of "
-        "--format for the other formats, or mend what its last lines say:\n"
-        + "\n".join(lines[-10:] or ["(it said nothing)"])
+        "--format for the other formats, or fix the cause; its last lines were:\n"
+        + "\n".join(lines[-10:] or ["(no output)"])
     )
 
 

@@ -1,4 +1,4 @@
-"""Compares what was exported with the checkpoint, image by image, and measures its time."""
+"""Compares exported files with the checkpoint, image by image, and measures latency."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SLOW_SECONDS = 10.0
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """An image, and what the checkpoint says of it.
+    """An image, and its prediction by the checkpoint.
 
     Attributes:
       image: uint8 [h, w, 3].
-      size: (height, width) of its part that counts: the rest is padding, where labels mean nothing.
-      labels: int32 [h, w].
-      probabilities: float32 [h, w, classes].
+      size: (height, width) of its part without padding.
+      labels: int32 [h, w], or [h, w, classes].
+      probabilities: float32 [h, w, channels].
     """
 
     image: np.ndarray
@@ -38,12 +38,12 @@ class Case:
 
 
 def run_all(run, images, name: str) -> list:
-    """Returns the results of a function on each image; a slow one shows how far it is.
+    """Returns the results of a function on each image; shows progress if it is slow.
 
     Args:
       run: Maps an image to its results.
       images: The images, each uint8 [h, w, 3].
-      name: What runs, in words.
+      name: The name of the function in messages.
     """
     begin = time.monotonic()
     results = [run(images[0])]
@@ -69,7 +69,7 @@ def examine(artifact: Artifact, cases) -> dict:
       cases: Images of sizes that it takes.
 
     Returns:
-      Plain values: `check` and `latency`; of an artefact that cannot run here, why not.
+      Plain values: `check` and `latency`; for an artefact that cannot run here, the reason.
 
     Raises:
       UserError: If it is not within its tolerance.
@@ -85,11 +85,11 @@ def examine(artifact: Artifact, cases) -> dict:
 
 
 def compare(cases, results) -> dict:
-    """Returns how far results are from what the checkpoint says.
+    """Returns how far results are from those of the checkpoint.
 
     Args:
-      cases: What the checkpoint says.
-      results: (labels [h, w], probabilities [h, w, classes]) of each.
+      cases: The images and their predictions by the checkpoint.
+      results: (labels, probabilities) of each, in the same shapes.
 
     Raises:
       UserError: If shapes differ.
@@ -107,7 +107,7 @@ def compare(cases, results) -> dict:
         pixels += labels[part].size
         differences.append(np.abs(probabilities[part] - case.probabilities[part]))
     return {
-        # NaN stays NaN, and no tolerance holds it.
+        # NaN stays NaN, and exceeds every tolerance.
         "max_difference": float(np.max([difference.max() for difference in differences])),
         "mean_difference": float(np.mean([difference.mean() for difference in differences])),
         "label_agreement": equal / pixels,
@@ -139,7 +139,7 @@ def _as_dict(tolerance: Tolerance) -> dict:
 
 
 def _latency(run, image) -> dict:
-    """Returns the median time of a run in milliseconds; the runs before have warmed it up."""
+    """Returns the median time of a run in milliseconds; earlier runs were the warm-up."""
     times = []
     while len(times) < _TIMED_RUNS and sum(times) < _ENOUGH_SECONDS:
         begin = time.perf_counter()

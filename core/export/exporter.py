@@ -31,7 +31,7 @@ INFERENCE_GRAPH = "inference_graph.pbtxt"
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """Images, and where they come from.
+    """Images and their origin.
 
     Attributes:
       images: uint8 [h, w, 3], any sizes.
@@ -77,7 +77,7 @@ def run(
 
     Raises:
       UserError: If the checkpoint does not fit, the folder cannot be written to, a converter fails
-        or an artefact does not agree with the checkpoint. Nothing is left behind then.
+        or an artefact does not agree with the checkpoint. Then nothing is written.
     """
     base = export.base_of(export_options.export_path)
     described = metadata.describe(network, checkpoint_path, export_options.use_ema)
@@ -115,7 +115,7 @@ def _fitted(samples, network):
 
 @contextlib.contextmanager
 def _staging(base: str):
-    """Makes a folder beside the final place, and removes it with all that is left in it."""
+    """Creates a folder beside the target, and removes it with its remaining content."""
     target = os.path.dirname(base) or "."
     is_new = not os.path.exists(target)
     try:
@@ -136,11 +136,11 @@ def _staging(base: str):
 
 @contextlib.contextmanager
 def _writing(target: str):
-    """Turns the errors of a disk that is full or cannot be written to into a sentence."""
+    """Raises UserError instead of the errors of a full or read-only disk."""
     try:
         yield
     except (FileNotFoundError, tf.errors.NotFoundError):
-        # Something else than the disk: the folder was made.
+        # Not a problem of the disk: the folder was created.
         raise
     except (OSError, tf.errors.OpError) as error:
         reason = files.cannot_write(error)
@@ -153,10 +153,10 @@ def _writing(target: str):
 
 
 def _freeze(network, path, export_options, samples, folder, backend) -> tuple:
-    """Returns the network as constants, and what the checkpoint says of the images.
+    """Returns the network as constants, and the predictions of the checkpoint.
 
-    The cases are a dict: True -> images of any size, False -> of the crop size; only what a format
-    needs is computed.
+    These are a dict: True -> cases of any size, False -> of the crop size, as far as formats need
+    them.
     """
     needed = {FORMATS[name].any_size for name in export_options.format}
     with tf.Graph().as_default() as live:
@@ -183,7 +183,7 @@ def _freeze(network, path, export_options, samples, folder, backend) -> tuple:
 
 
 def _taken(image, network, any_size) -> tuple:
-    """Returns an image as a format takes it, and the size of the part that counts."""
+    """Returns an image at the size that a format takes, and its size without padding."""
     if any_size:
         return image, image.shape[:2]
     return resize.fit(image, network.crop_size, network.pad_color)
@@ -201,7 +201,7 @@ def _entry(artifact: Artifact, examined: dict) -> dict:
 
 
 def _line(artifact: Artifact, examined: dict) -> str:
-    """Returns what the user sees of an artefact."""
+    """Returns the line that describes an artefact."""
     size = f"{check.size_of(artifact.path) / 1e6:.2f} MB"
     name = f"{os.path.basename(artifact.path)} ({artifact.name}), {size}"
     done = examined["check"]
@@ -216,9 +216,9 @@ def _line(artifact: Artifact, examined: dict) -> str:
 
 
 def _publish(job: Job, target: str):
-    """Moves what was written to its final place, the metadata last.
+    """Moves the files to the target, the metadata last.
 
-    Other files in the folder of the export (converters leave some) are not kept.
+    Other files in the temporary folder (converters leave some) are not kept.
     """
     folder, name = os.path.split(job.base)
     names = [os.path.basename(job.frozen_path), INFERENCE_GRAPH]

@@ -40,11 +40,6 @@ def fold_batch_norms(graph_def: tf.GraphDef, outputs) -> tf.GraphDef:
     return tf.graph_util.extract_sub_graph(folded, list(outputs))
 
 
-def count_batch_norms(graph_def: tf.GraphDef) -> int:
-    """Returns how many batch norms a graph has."""
-    return sum(node.op in _BATCH_NORMS for node in graph_def.node)
-
-
 class _Graph:
     """A GraphDef with what folding asks of it: nodes by name, their users, constants."""
 
@@ -64,7 +59,7 @@ class _Graph:
         return self.nodes[_node_name(name)]
 
     def constant(self, name: str) -> np.ndarray:
-        """Returns the value of an input that is a constant, perhaps behind identities."""
+        """Returns the value of an input that is a constant, possibly through identities."""
         node = self.source(name)
         while node.op == "Identity":
             node = self.source(node.input[0])

@@ -227,7 +227,7 @@ def save(graph_def: tf.GraphDef, path: str):
 
 @contextlib.contextmanager
 def opened(path: str):
-    """Loads a frozen graph; gives a function from an image to labels and probabilities."""
+    """Loads a frozen graph; yields a function from an image to labels and probabilities."""
     graph_def = tf.GraphDef()
     with open(path, "rb") as file:
         graph_def.ParseFromString(file.read())

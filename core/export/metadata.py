@@ -13,7 +13,7 @@ from core.export.artifact import Network
 from core.runs import folder
 from utils.compat import host_session, tf
 
-# Grows when a reader of an older file would misunderstand a newer one.
+# Increased when a reader of older files would misread a newer one.
 FORMAT_VERSION = 1
 
 
@@ -56,13 +56,13 @@ def _preprocessing(network: Network) -> dict:
         "resize_method": "bilinear, aligned corners",
         "pad_color": list(network.pad_color),
         "pad_sides": "bottom and right",
-        # The network sees value * scale + shift of each channel; every format does it inside.
+        # The network gets value * scale + shift of each channel, computed inside every format.
         "normalization": {"inside": True, "scale": scale, "shift": shift},
     }
 
 
 def _normalization(network: Network) -> tuple:
-    """Returns the factor and the summand of each channel, as lists."""
+    """Returns scale and shift of each channel, as lists."""
     normalize = core_network.backbone(network.spec.options).normalize
     with tf.Graph().as_default(), host_session() as session:
         ends = normalize(tf.constant([[[[0.0] * 3, [255.0] * 3]]]))

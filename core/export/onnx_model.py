@@ -22,7 +22,7 @@ from core.export.artifact import (
 from utils.errors import OptionError, UserError
 
 _PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
-# The first with resizing as TensorFlow does it (11) and with what runtimes of today all have.
+# Has resizing as in TensorFlow (from 11), and is supported by all current runtimes.
 OPSET = 13
 
 
@@ -75,7 +75,7 @@ def write(job: Job) -> list:
 
 
 def _rename(model):
-    """Takes TensorFlow's `:0` off the names of inputs and outputs."""
+    """Removes TensorFlow's `:0` from the names of inputs and outputs."""
     ends = [*model.graph.input, *model.graph.output]
     names = {end.name: end.name.split(":")[0] for end in ends}
     for end in ends:
@@ -86,14 +86,14 @@ def _rename(model):
 
 
 def _state_sizes(model):
-    """Gives each resize the size of its output instead of a factor.
+    """Sets the output size of each resize instead of a factor.
 
     A runtime rounds input times factor down: 33 to 513 by a float32 factor may become 512.
     """
     import onnx
 
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    # In the order of the graph: a shape is right once those before it are.
+    # In the order of the graph: each shape depends on those before it.
     for node in model.graph.node:
         if node.op_type != "Resize" or len(node.input) != 3:
             continue
@@ -117,7 +117,7 @@ def _shape(model, name: str) -> np.ndarray:
 
 @contextlib.contextmanager
 def opened(path: str):
-    """Loads an ONNX file; gives a function from an image of its size to the results."""
+    """Loads an ONNX file; yields a function from an image of its size to the results."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -21,7 +21,7 @@ from core.export.artifact import (
 )
 from utils.compat import host_session, tf
 
-# Images as an array, one or several of one size; one image as the content of its file.
+# One takes images as an array, all of one size; the other one encoded image.
 DEFAULT_SIGNATURE = tf.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 ENCODED_SIGNATURE = "encoded"
 METADATA_FILE = "metadata.json"
@@ -76,7 +76,7 @@ def _signature(tensors, name):
 
 @contextlib.contextmanager
 def opened(path: str):
-    """Loads a SavedModel; gives a function from an image to labels and probabilities."""
+    """Loads a SavedModel; yields a function from an image to labels and probabilities."""
     with tf.Graph().as_default() as loaded, host_session(loaded) as session:
         loader = tf.saved_model.load(session, [tf.saved_model.tag_constants.SERVING], path)
         signature = loader.signature_def[DEFAULT_SIGNATURE]

@@ -1,4 +1,4 @@
-"""TFLite: a file each of float32, float16 and whole-number arithmetic, for the crop size."""
+"""TFLite: a float32, a float16 and a full-integer file, for the crop size."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from options.export import ExportOptions
 from utils.compat import has_new_tflite_converter, tf
 from utils.errors import OptionError, UserError, reason_of
 
-# Weights of half precision; arithmetic is float32 on CPU.
+# Half-precision weights; arithmetic is float32 on CPU.
 _FLOAT16 = Tolerance(0.25, 0.99)
 
 
 def check_available(options: ExportOptions):
-    """Raises OptionError if a file of whole numbers is asked for that cannot be written here."""
+    """Raises OptionError if a full-integer file is wanted that cannot be written here."""
     if options.representative_images and not has_new_tflite_converter():
         raise OptionError(
             f"--representative_images: TensorFlow {tf.__version__} has no 8-bit form of every "
@@ -41,7 +41,7 @@ def check_available(options: ExportOptions):
 
 
 def write(job: Job) -> list:
-    """Writes the files; that of whole numbers only where there are images to set its ranges."""
+    """Writes the files, the full-integer one only with calibration images."""
     float_graph = f"{job.base}.fixed.pb"
     dtype = tf.uint8 if has_new_tflite_converter() else tf.float32
     graph.save(graph.fixed(job.frozen, job.network, dtype), float_graph)
@@ -67,7 +67,7 @@ def write(job: Job) -> list:
 
 
 def _write_int8(job: Job) -> Artifact:
-    # The converter puts the whole numbers' scale on a float input: pixels become the numbers.
+    # The converter quantizes a float input, so that pixel values become the integers.
     path = f"{job.base}.float_input.pb"
     graph.save(graph.fixed(job.frozen, job.network, tf.float32), path)
     try:
@@ -102,7 +102,7 @@ def _integer(path: str, images):
 
 
 def _with_full_range(images):
-    """Yields the images; the first has the smallest and the largest value, which sets scale 1."""
+    """Yields the images; the first gets the values 0 and 255, which makes the input scale 1."""
     first = images[0].copy()
     first[0, 0], first[0, 1] = 0, 255
     yield first
@@ -141,7 +141,7 @@ def _programs_on_path():
 
 def _load(path: str):
     with warnings.catch_warnings():
-        # TF 2.21 announces another package, which the older ones do not have.
+        # TF 2.21 recommends a package that older versions do not have.
         warnings.simplefilter("ignore")
         interpreter = tf.lite.Interpreter(model_path=path)
     interpreter.allocate_tensors()
@@ -149,10 +149,10 @@ def _load(path: str):
 
 
 def _input_dtype(path: str) -> str:
-    """Returns the type of the images; numbers 0..255 in either.
+    """Returns the type of the images; values are 0..255 in either.
 
     Raises:
-      UserError: If bytes would not stand for their own values.
+      UserError: If integers would not stand for their own values.
     """
     detail = _load(path).get_input_details()[0]
     if detail["dtype"] is np.uint8 and detail["quantization"] not in ((0.0, 0), (1.0, 0)):
@@ -165,7 +165,7 @@ def _input_dtype(path: str) -> str:
 
 @contextlib.contextmanager
 def opened(path: str):
-    """Loads a TFLite file; gives a function from an image of its size to the results."""
+    """Loads a TFLite file; yields a function from an image of its size to the results."""
     interpreter = _load(path)
     image_input = interpreter.get_input_details()[0]
     # By type, since not every version keeps the names of outputs: labels are integers.

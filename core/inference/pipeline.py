@@ -1,4 +1,4 @@
-"""Goes through many photos: the next are read, and the last are written, while one is segmented."""
+"""Segments many photos; the next are read and the previous written at the same time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent import futures
 from utils.compat import tf
 from utils.log import Progress
 
-# Photos that are read ahead, and results that wait to be written; they bound the memory.
+# Photos read ahead, and results waiting to be written; they bound the memory.
 _READ_AHEAD = 3
 _WRITE_BEHIND = 2
 _READERS = 2
@@ -17,7 +17,7 @@ _READERS = 2
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of the photos.
+    """Which photos were done and which failed.
 
     Attributes:
       done: (item, (height, width)) of those whose results were written.
@@ -29,16 +29,16 @@ class Outcome:
 
 
 def run(items, *, read, segment, write, bad_photo=()) -> Outcome:
-    """Reads, segments and writes each photo, in their order.
+    """Reads, segments and writes each photo, in order.
 
     Args:
-      items: What stands for the photos.
+      items: One per photo, of any type.
       read: Called with an item, in another thread; returns its image, uint8 [h, w, 3].
       segment: Called with an image; returns its result.
-      write: Called with item, image and result, in another thread, one after the other; what it
-        raises stops the run.
-      bad_photo: The exceptions by which `read` says that a photo cannot be used. Such a photo does
-        not stop the run; nor does one that memory does not suffice for.
+      write: Called with item, image and result, in another thread, one after the other; its
+        exceptions stop the run.
+      bad_photo: The exceptions that `read` raises for a photo that cannot be used. They do not stop
+        the run; nor does a photo that is too large for the memory.
     """
     done, failed = [], []
     progress = Progress(len(items))
@@ -68,7 +68,7 @@ def run(items, *, read, segment, write, bad_photo=()) -> Outcome:
 
 
 def _read_ahead(items, read, readers):
-    """Yields (item, future of its image), a few of them begun before they are asked for."""
+    """Yields (item, future of its image), a few started ahead of time."""
     begun = collections.deque()
     for item in items:
         begun.append((item, readers.submit(read, item)))
@@ -79,4 +79,4 @@ def _read_ahead(items, read, readers):
 
 def _too_large(image) -> str:
     size = "" if not hasattr(image, "shape") else f" of {image.shape[0]}x{image.shape[1]} pixels"
-    return f"the memory does not suffice for an image{size}; pass --window_size=513,513"
+    return f"out of memory for an image{size}; pass --window_size=513,513"

@@ -27,13 +27,13 @@ from utils import image_ops
 from utils.compat import tf
 from utils.errors import UserError
 
-# Windows that are run at once: more would only need more memory on a CPU.
+# Windows per run: more would only need more memory on a CPU.
 _WINDOWS_AT_ONCE = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """One network: the prefix of its checkpoint, its options, whether averaged weights are used."""
+    """One network: the prefix of its checkpoint, its options, whether EMA weights are used."""
 
     checkpoint_path: str
     spec: NetworkSpec
@@ -67,7 +67,7 @@ class Predictor:
           flip: Whether each scale is run on the mirrored images too.
           crop_size: (height, width) that images are padded to at the bottom and right, with the
             colour of each network; None takes each image at its own size. See `core.inference.tta`.
-          windows: How images that are too large are cut; None never cuts.
+          windows: How images that are too large are cut; None: never.
           session_config: From the backend.
 
         Raises:
@@ -211,7 +211,7 @@ def check_classes(
     Args:
       member: The checkpoint and its network.
       num_classes: The number it must have.
-      whose: What has that number, for the message.
+      whose: The owner of that number, for the message.
       task: The task of the classes.
     """
     path = member.checkpoint_path

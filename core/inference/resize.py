@@ -72,7 +72,7 @@ class RangeResizer:
     """Resizes photos as the input pipeline does with `min_resize_value`; a context manager."""
 
     def __init__(self, *, min_size: int, max_size=None, factor=None, keep_aspect_ratio=True):
-        """Takes the arguments of `image_ops.size_in_range`."""
+        """Makes a resizer; arguments as of `image_ops.size_in_range`."""
         self._range = {
             "min_size": min_size,
             "max_size": max_size,

@@ -1,4 +1,4 @@
-"""A trained network, ready to segment photos of any size; for programs and for `predict.py`.
+"""Segments photos of any size with a trained network; for programs and for `predict.py`.
 
     from core.inference import segmenter
     from datasets.files import photos
@@ -63,7 +63,7 @@ class Segmenter:
 
     Attributes:
       classes: Names, colours and mask values of its classes.
-      description: What it is, plain values for JSON.
+      description: The model and its settings, plain values for JSON.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Segmenter:
         Args:
           networks: One of the classes of `trained_networks`.
           classes: The classes.
-          description: What it is.
+          description: The model and its settings.
           resizer: `resize.RangeResizer`, or None.
           threshold: What a probability must exceed, in tasks that have one.
         """

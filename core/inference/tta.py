@@ -1,14 +1,14 @@
-"""Images to probabilities and labels, at one scale or several, with or without mirrored images.
+"""Test-time augmentation: probabilities and labels at several scales, with or without flips.
 
-The one place where a network becomes a prediction; evaluation, prediction and export all build it
-by `predict` in a graph of theirs. `core.inference.predictor` answers outside of a graph: for images
-of any size, in windows (`core.inference.windows`), by several checkpoints.
+Evaluation, prediction and export all build their predictions with `predict`, each in its own graph.
+`core.inference.predictor` predicts outside of a graph: images of any size, in windows
+(`core.inference.windows`), with several checkpoints.
 
-What `crop_size` means. With (height, width) every image has that size (the caller pads smaller
-ones), and the image-level feature pools as in training with that crop: over all of it, or over
-`image_pooling_crop_size`. With None images may have any size, which the graph learns at each run;
-the image-level feature then pools over the whole image, `image_pooling_crop_size` is not heeded,
-and no padding is seen.
+If `crop_size` is (height, width), every image has that size (the caller pads smaller ones), and the
+image-level feature pools as in training with that crop: over all of it, or over
+`image_pooling_crop_size`. If it is None, images may have any size, known only when the graph runs;
+the image-level feature then pools over the whole image, `image_pooling_crop_size` is ignored, and
+there is no padding.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from utils.compat import tf
 
 
 class Prediction(NamedTuple):
-    """What a network says of a batch of images, at their size.
+    """The prediction of a batch of images, at their size.
 
     Attributes:
       labels: int32, [N, h, w] of exclusive classes, [N, h, w, classes] of others (`core.task`).
@@ -48,7 +48,7 @@ def predict(
     """Predicts labels and probabilities.
 
     With several scales or a flip the probabilities of all runs are averaged once. Several scales
-    take the place of the network's own image pyramid, and always resize logits, not probabilities.
+    replace the network's own image pyramid, and always resize logits, not probabilities.
 
     Args:
       images: [N, h, w, 3] float32, 0..255, not normalised.
@@ -75,8 +75,8 @@ def predict(
         scaled = spec
         if tuple(scales) != (1.0,):
             scaled = spec.replace(image_pyramid=(scale,))
-        # One scale after the other: side by side they would need the sum of their memory. The next
-        # waits for the network only: resizing and activation, bound by memory, run beside it.
+        # One scale after the other: in parallel they would need the sum of their memory. The next
+        # waits for the network only: resizing and activation, bound by memory, run in parallel.
         with tf.control_dependencies([] if outputs is None else [outputs]):
             inputs = tf.concat([images, _mirrored(images)], 0) if flip else tf.identity(images)
         outputs = network_logits(inputs, scaled)
@@ -117,7 +117,7 @@ def _mirrored(images):
 
 
 def _unmirrored(outputs, flip):
-    """Returns the outputs of the images, and of the mirrored ones mirrored back."""
+    """Returns the outputs of the images, and those of the mirrored ones, mirrored back."""
     if not flip:
         return [outputs]
     plain, mirrored = tf.split(outputs, 2)

@@ -1,15 +1,15 @@
-"""Large images in overlapping windows: where the windows lie, and how their results are blended.
+"""Sliding windows over large images: their places, and how their results are blended.
 
-Plain numpy: a network sees windows of one size only, whatever the size of the image, so that a
-device compiles one graph and memory is bounded.
+A network gets windows of one size only, whatever the size of the image, so that a device compiles
+one graph and memory is bounded.
 
-Along each side the windows are spread evenly from edge to edge, neighbours overlapping by at least
-the wanted share. Where windows overlap, a pixel's probabilities are the weighted mean of theirs. A
-window's weight is the product of one weight along its height and one along its width, each rising
-in a straight line from the window's edge over the width of the overlap and 1 further inside: a
-pixel near an edge, where the network sees little around it, counts less than the same pixel further
-inside of the next window, and no seam is left. The sum of the weights is divided by, so that
-probabilities still sum to one.
+Along each side the windows are spread evenly from edge to edge; neighbours overlap by at least the
+wanted share. Where windows overlap, the probabilities of a pixel are a weighted mean. The weight of
+a window is the product of one weight along its height and one along its width. Each rises linearly
+from the edge of the window over the width of the overlap, and is 1 further inside: a pixel near an
+edge, with little context, counts less than the same pixel further inside the next window, and no
+seam is left. The weighted sum is divided by the sum of the weights, so probabilities still sum to
+one.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Windows:
     Attributes:
       size: (height, width) of a window.
       overlap: Share of a window's side by which neighbours overlap at least, 0 to 0.9.
-      max_pixels: Images with more pixels are cut, others are seen whole; None stands for the
-        pixels of one window.
+      max_pixels: Images with more pixels are cut, others are predicted whole; None: the pixels of
+        one window.
     """
 
     size: tuple
@@ -48,7 +48,7 @@ class Windows:
 def of(config: Config) -> Windows | None:
     """Returns how the options cut large images, None if they do not.
 
-    Windows without a size of their own have that of the training's crop.
+    The default window size is the training crop.
 
     Raises:
       OptionError: If `--eval_crop_size` was given too, which pads images.
@@ -95,20 +95,20 @@ def side_weights(window: int, overlap: float) -> np.ndarray:
 
 
 def blended_rows(image, windows: Windows, pad_color, run):
-    """Runs a network over the windows of an image and yields its result from top to bottom.
+    """Runs a network over the windows of an image and yields the result from top to bottom.
 
-    Rows are given out as soon as no further window reaches them, so that memory grows with the
-    width of an image and not with its height.
+    Rows are yielded as soon as no further window covers them, so memory grows with the width of an
+    image and not with its height.
 
     Args:
       image: [h, w, 3], 0..255.
       windows: Size and overlap.
       pad_color: (red, green, blue) beside an image that is smaller than a window.
       run: Called with float32 [n, window height, window width, 3], the windows of one row; returns
-        float32 [n, window height, window width, classes].
+        float32 [n, window height, window width, channels].
 
     Yields:
-      float32 [rows, w, classes].
+      float32 [rows, w, channels].
     """
     height, width = image.shape[:2]
     tops = offsets(height, windows.size[0], windows.overlap)
@@ -139,6 +139,6 @@ def blended_rows(image, windows: Windows, pad_color, run):
 
 
 def _row_of_windows(image, size, top, lefts, pad_color):
-    """Returns float32 [n, height, width, 3], padded at the bottom and right if need be."""
+    """Returns float32 [n, height, width, 3], padded at the bottom and right if needed."""
     parts = [image[top : top + size[0], left : left + size[1]] for left in lefts]
     return np.stack([image_ops.pad_array(part, size, pad_color) for part in parts])

@@ -1,7 +1,7 @@
 """The measures of an evaluation: one file each, found by the VARIANTS of its module.
 
-A measure says which tensors of a batch it needs, adds them up over a split and returns its scores;
-results, tables and reports show what it returns.
+A measure names the tensors of a batch that it needs, accumulates them over a split and returns its
+scores, which results, tables and reports show.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Score(NamedTuple):
       key: Its name for programs, such as `miou`: what `--monitor` may name.
       name: Its name for people.
       value: The score; None where it is not defined.
-      note: A few words that explain it.
+      note: A short explanation.
       larger_is_better: Whether a larger score is better; only such a score can be monitored.
     """
 
@@ -82,14 +82,14 @@ class ImageScore(NamedTuple):
 
 
 class Measure(abc.ABC):
-    """Adds up one thing over a split; made anew for each pass.
+    """Accumulates one measurement over a split; created for each pass.
 
     Attributes:
       name: Its name among VARIANTS.
       needs_probabilities: Whether predictions need probabilities beside labels.
       keys: Names of the single numbers among its entries of `metrics.json`.
       files: Names of the files that it may write.
-      sums: What is added up, an array.
+      sums: The accumulated array.
     """
 
     name: str

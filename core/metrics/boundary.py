@@ -1,4 +1,4 @@
-"""How well boundaries fit: boundary IoU and boundary F1 by class.
+"""Boundary quality: boundary IoU and boundary F1 by class.
 
 Sources: boundary IoU, Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation
 Evaluation" (arXiv 2103.16562); boundary F1, Csurka et al., "What is a good evaluation measure for
@@ -9,7 +9,7 @@ The width is a share of each image's diagonal, rounded to whole pixels, at least
 Boundary IoU is the IoU of those pixels of a class that have another class, an ignored pixel or the
 image's edge within that distance (the larger of rows and columns); it is summed over the split.
 
-Boundary F1 asks for each contour pixel whether the other contour of that class has a pixel within
+Boundary F1 counts the contour pixels that have a pixel of the other contour of their class within
 that distance (Euclidean); contours lie between classes only. It is computed by image and class, and
 averaged over the images that have a contour of the class, labelled or predicted.
 
@@ -96,16 +96,16 @@ class Boundary(Measure):
 
 
 class Counts(NamedTuple):
-    """What an image adds; each int32 [N, classes].
+    """The counts of a batch, each int32 [N, classes].
 
     Attributes:
       labelled: Pixels of the label's boundary region.
       predicted: Pixels of the prediction's boundary region.
       hits: Pixels in both.
       label_contour: Contour pixels of the labels.
-      label_found: Those that the prediction's contour is near.
+      label_found: Those near the prediction's contour.
       predicted_contour: Contour pixels of the prediction.
-      predicted_right: Those that the labels' contour is near.
+      predicted_right: Those near the labels' contour.
     """
 
     labelled: tf.Tensor
@@ -175,7 +175,7 @@ def _by_class(ids, mask, num_classes):
 
 
 def _edges(ids, num_classes):
-    """Returns where a pixel has any other neighbour, and where it has one of another class."""
+    """Returns where a pixel has a different neighbour, and where it has one of another class."""
     padded = tf.pad(ids, [[1, 1], [1, 1]], constant_values=-1)
     shape = tf.shape(ids)
     differs = other_class = tf.zeros_like(ids, tf.bool)
@@ -189,7 +189,7 @@ def _edges(ids, num_classes):
 
 
 def _grown(mask, radius):
-    """Returns where a square of the radius holds a pixel of the mask; as quick for any radius."""
+    """Returns where a square of the radius holds a pixel of the mask, in time independent of it."""
     for axis in range(2):
         sums = tf.cumsum(tf.cast(mask, tf.int32), axis=axis)
         sums = tf.pad(sums, [[1, 0], [0, 0]] if axis == 0 else [[0, 0], [1, 0]])

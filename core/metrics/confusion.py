@@ -171,7 +171,7 @@ def iou_per_class(confusion) -> list:
 def mean_iou(confusion) -> float | None:
     """Returns the mean IoU over classes with a nonzero union, None without any pixel.
 
-    Source: TensorFlow's `tf.metrics.mean_iou`, which answers 0 for no pixel at all.
+    Source: TensorFlow's `tf.metrics.mean_iou`, which returns 0 without any pixel.
     """
     return mean_of_known(iou_per_class(confusion))
 

@@ -1,17 +1,17 @@
-"""A check of predictions that say the same everywhere."""
+"""A check for predictions of one class everywhere."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# Share of all pixels that one class must have among the predictions to be called their only one.
+# Share of all predicted pixels from which a class counts as the only one.
 _PREDICTED = 0.99
-# With labels that are nearly all of that class the predictions may well be right.
+# If nearly all labels are of that class too, the predictions may be right.
 _LABELLED = 0.95
 
 
 def describe(confusion, class_names) -> str | None:
-    """Returns what is wrong where nearly all pixels are predicted as one class, else None.
+    """Returns a description if nearly all pixels are predicted as one class, else None.
 
     Args:
       confusion: Integers [classes, classes], rows are labels, columns predictions.
@@ -31,8 +31,8 @@ def describe(confusion, class_names) -> str | None:
         return None
     return (
         f"{100 * predicted[only]:.1f} % of the pixels are predicted as {class_names[only]}, which "
-        f"{100 * labelled[only]:.1f} % of the labels are: the network says the same everywhere. "
-        "Likely causes: moving averages of batch norm that are not those of the data (a "
+        f"{100 * labelled[only]:.1f} % of the labels are: the network predicts one class "
+        "everywhere. Likely causes: batch-norm moving averages that do not match the data (a "
         "--batch_norm_decay too close to 1 for so few steps, or small batches), a learning rate "
-        "that is too large, classes so rare that they need --label_weights, or too few steps yet."
+        "that is too large, rare classes that need --label_weights, or too few steps."
     )

@@ -175,7 +175,7 @@ def test_a_label_that_is_no_class_names_the_image(checkpoint):
 
 @pytest.mark.usefixtures("sees_sky_only")
 def test_a_split_that_is_shorter_than_stated_is_an_error(checkpoint):
-    with pytest.raises(UserError, match="split val of tiny should have 4 images, but 3"):
+    with pytest.raises(UserError, match="split val of tiny .* 4 images.* 3"):
         _run(checkpoint, _images(3), num_images=4)
 
 
@@ -183,7 +183,7 @@ def test_a_split_that_is_shorter_than_stated_is_an_error(checkpoint):
 def test_a_split_without_labels_cannot_be_measured(checkpoint):
     images = _images(2)
     images["label"][:] = 255
-    with pytest.raises(UserError, match="no pixel of the 2 images"):
+    with pytest.raises(UserError, match="2 images in split val"):
         _run(checkpoint, images)
 
 

@@ -30,7 +30,7 @@ def test_a_checkpoint_is_named_by_word_or_step(tmp_path):
     assert _steps(select.chosen(folder, "newest")) == [100]
     assert _steps(select.chosen(folder, "all")) == [5, 20, 100]
     assert _steps(select.chosen(folder, "20")) == [20]
-    with pytest.raises(UserError, match=r"no checkpoint of step 7; there are model.ckpt-5, "):
+    with pytest.raises(UserError, match=r"step 7.*model.ckpt-5, "):
         select.chosen(folder, "7")
     with pytest.raises(UserError, match="holds no best checkpoint"):
         select.chosen(folder, "best")

@@ -40,12 +40,12 @@ def test_padding_is_not_compared():
 
 
 def test_not_a_number_is_never_within_a_tolerance():
-    with pytest.raises(UserError, match="probability nan"):
+    with pytest.raises(UserError, match="nan"):
         check.examine(artifact(probabilities=PROBABILITIES * np.nan), [CASE])
 
 
 def test_another_size_is_an_error():
-    with pytest.raises(UserError, match=r"gives \(1, 2\) and \(2, 2, 2\), but the checkpoint"):
+    with pytest.raises(UserError, match=r"\(1, 2\) and \(2, 2, 2\)"):
         check.examine(artifact(labels=LABELS[:1]), [CASE])
 
 

@@ -119,9 +119,7 @@ def test_classes_are_those_named_saved_usual_or_numbered(tmp_path):
     "image", [np.zeros([4, 5], np.uint8), np.zeros([4, 5, 3]), np.zeros([0, 5, 3], np.uint8)]
 )
 def test_what_is_no_photo_is_refused(tmp_path, image):
-    with segmenter.load(_frozen(tmp_path)) as network, pytest.raises(
-        ValueError, match="a photo is uint8"
-    ):
+    with segmenter.load(_frozen(tmp_path)) as network, pytest.raises(ValueError, match="uint8"):
         network.segment(image)
 
 
@@ -134,7 +132,7 @@ def test_a_graph_without_probabilities_gives_labels_only(tmp_path):
     path.write_bytes(graph.as_graph_def().SerializeToString())
     with segmenter.load(str(path)) as network:
         assert network.segment(_image(60, 60)).labels.shape == (60, 60)
-        with pytest.raises(UserError, match="gives labels but no probabilities"):
+        with pytest.raises(UserError, match="SemanticProbabilities"):
             network.segment(_image(10, 10), probabilities=True)
 
 
@@ -145,10 +143,10 @@ def test_what_is_no_such_model_is_a_sentence(tmp_path):
     other.write_bytes(graph.as_graph_def().SerializeToString())
     empty.write_bytes(b"")
     text.write_text("this is no graph")
-    with pytest.raises(UserError, match=r"no node ImageTensor and no SemanticPred.*inputs are x"):
+    with pytest.raises(UserError, match=r"ImageTensor.*SemanticPred.*inputs are x"):
         segmenter.load(str(other))
     for path in (empty, text):
-        with pytest.raises(UserError, match="is no frozen graph that this TensorFlow can read"):
+        with pytest.raises(UserError, match=r"--model="):
             segmenter.load(str(path))
     with pytest.raises(UserError, match=r"nowhere.pb cannot be read: No such file"):
         segmenter.load(str(tmp_path / "nowhere.pb"))
@@ -158,13 +156,13 @@ def test_a_saved_model_that_cannot_be_used_is_a_sentence(tmp_path):
     folder = tmp_path / "broken"
     folder.mkdir()
     (folder / "saved_model.pb").write_text("no model")
-    with pytest.raises(UserError, match="is no SavedModel that this TensorFlow can read"):
+    with pytest.raises(UserError, match="--model=.*broken"):
         segmenter.load(str(folder))
     path = str(tmp_path / "other")
     with tf.Graph().as_default(), tf.Session() as session:
         x = tf.placeholder(tf.float32, [3])
         tf.saved_model.simple_save(session, path, {"x": x}, {"y": x + 1})
-    with pytest.raises(UserError, match=r"no signature from images.*serving_default"):
+    with pytest.raises(UserError, match=r"signature.*serving_default"):
         segmenter.load(path)
 
 

@@ -56,7 +56,7 @@ def test_a_bad_photo_does_not_stop_the_others():
     assert written == [1, 2, 4]
     assert [item for item, _ in outcome.failed] == [0, 3, 5, 6]
     assert outcome.failed[0][1] == "0 is bad"
-    assert "does not suffice for an image of 6x2 pixels" in outcome.failed[2][1]
+    assert "memory for an image of 6x2 pixels" in outcome.failed[2][1]
 
 
 def test_what_cannot_be_written_stops_the_run():

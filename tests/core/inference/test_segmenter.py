@@ -174,10 +174,10 @@ def test_averages_of_the_weights_are_taken_on_request(tmp_path, bare):
 
 def test_checkpoints_of_other_classes_or_sizes_are_not_averaged(tmp_path_factory, run):
     other = _folder(tmp_path_factory, run={**RUN, "class_names": ["sky", "car", "road"]})
-    with pytest.raises(UserError, match="cannot be averaged: their class_names are"):
+    with pytest.raises(UserError, match="class_names"):
         segmenter.load([run, other])
     other = _folder(tmp_path_factory, min_resize_value=33)
-    with pytest.raises(UserError, match="their min_resize_value are None and 33"):
+    with pytest.raises(UserError, match="min_resize_value.*None.*33"):
         segmenter.load([run, other])
 
 
