@@ -158,7 +158,7 @@ def _parts(records: str) -> dict:
     """Returns name -> function that makes a data set of what is measured."""
     from datasets.dataset import Dataset
     from datasets.pipeline import input_fn, preprocess
-    from datasets.records import tfrecord
+    from datasets.records import labels, tfrecord
     from options.config import Config
     from options.data import DATA_RECORDS
     from utils import image_ops
@@ -166,7 +166,7 @@ def _parts(records: str) -> dict:
 
     config = Config.create(DATA_RECORDS, {"dataset_dir": records})
     dataset = Dataset.open(config)
-    index = dataset.index("train")
+    index, stored = dataset.index("train"), labels.of(dataset.classes)
     contents = [tfrecord.deserialize(index.read(number)) for number in range(len(index))]
 
     def pipeline():
@@ -186,7 +186,7 @@ def _parts(records: str) -> dict:
     def label_of(serialized):
         parsed = tfrecord.parse(serialized)
         size = tfrecord.image_size(parsed["image"])
-        return parsed, size, tfrecord.decode_label(parsed["label"], size, 255, plain=True)
+        return parsed, size, tfrecord.decode_label(parsed["label"], size, stored, plain=True)
 
     def prepared(serialized, decodes_image: bool, border):
         parsed, size, label = label_of(serialized)

@@ -12,7 +12,7 @@ from absl import logging
 from datasets import opening, splits
 from datasets.description import DATASET_FILE, Description
 from datasets.pipeline import input_fn, preprocess
-from datasets.records import cache, checks, fingerprint, shards
+from datasets.records import cache, checks, fingerprint, labels, shards
 from options.config import Config
 from utils.classes import ClassSet
 from utils.compat import tf
@@ -38,6 +38,7 @@ class Dataset:
         self.config = config
         self._indexes = {}
         self._usable = {}
+        self._labels = labels.of(described.classes)
         records = config.data
         self._cache = cache.Cache(records.cache, records.cache_dir or folder)
 
@@ -222,7 +223,7 @@ class Dataset:
             samples,
             self.config.input,
             self.config.augmentation,
-            ignore_label=self.classes.ignore_label,
+            stored=self._labels,
             **arguments,
         )
 
@@ -240,7 +241,7 @@ class Dataset:
         return input_fn.eval_batches(
             self._samples(split, needs_label=False, by_window=False),
             self.config.input,
-            ignore_label=self.classes.ignore_label,
+            stored=self._labels,
             batch_size=batch_size,
             sizes=sizes,
             **arguments,
@@ -249,12 +250,14 @@ class Dataset:
     def _samples(self, split: str, *, needs_label: bool, by_window: bool) -> input_fn.Samples:
         """Returns the samples of a split: of the records, or of what is cached of them."""
         index = self._usable_index(split, needs_label=needs_label)
-        records = input_fn.of_records(index, self.classes.ignore_label, by_window=by_window)
+        records = input_fn.of_records(index, self._labels, by_window=by_window)
         if self.config.data.cache == "none":
             return records
 
         def decoded():
-            return input_fn.decoded(index, self.classes.ignore_label)
+            return input_fn.decoded(index, self._labels)
 
-        cached = self._cache.index(split, index, self.fingerprint(split), decoded)
-        return input_fn.of_cache(cached, by_window=by_window)
+        cached = self._cache.index(
+            split, index, self.fingerprint(split), decoded, self._labels.dtype.size
+        )
+        return input_fn.of_cache(cached, self._labels, by_window=by_window)

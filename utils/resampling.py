@@ -121,14 +121,20 @@ def _bilinear_rows(table: tf.Tensor, axis: Axis) -> tf.Tensor:
 
 
 def nearest(labels: tf.Tensor, rows: Axis, columns: Axis) -> tf.Tensor:
-    """Returns a window of labels, uint8 [rows.length, columns.length].
+    """Returns a window of labels, [rows.length, columns.length] of the same type.
 
     Args:
-      labels: uint8 [rows.count, columns.count].
+      labels: Integers [rows.count, columns.count].
       rows: Along the height.
       columns: Along the width.
     """
+    if labels.dtype != tf.uint8:
+        return _nearest(labels, rows, columns)
     # As bfloat16, since oneDNN reports an error for other types of 8 or 16 bits.
     wide = tf.bitcast(tf.cast(labels, tf.int16), tf.bfloat16)
-    across = tf.transpose(tf.gather(tf.transpose(wide), columns.nearest))
-    return tf.cast(tf.bitcast(tf.gather(across, rows.nearest), tf.int16), tf.uint8)
+    return tf.cast(tf.bitcast(_nearest(wide, rows, columns), tf.int16), tf.uint8)
+
+
+def _nearest(labels: tf.Tensor, rows: Axis, columns: Axis) -> tf.Tensor:
+    across = tf.transpose(tf.gather(tf.transpose(labels), columns.nearest))
+    return tf.gather(across, rows.nearest)

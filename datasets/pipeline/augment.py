@@ -113,7 +113,7 @@ def rotate(image, label, options: AugmentationOptions, random, *, pad_color, ign
 
     Args:
       image: float32 [h, w, 3]; interpolated, `pad_color` outside.
-      label: uint8 [h, w, 1]; the nearest pixel, `ignore_label` outside.
+      label: Integers [h, w, 1]; the nearest pixel, `ignore_label` outside.
       options: `max_rotation` in degrees.
       random: float32 [NUM_ROTATION] in [0, 1).
       pad_color: (r, g, b).

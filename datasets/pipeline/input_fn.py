@@ -51,33 +51,33 @@ class Samples(NamedTuple):
     read: Callable
 
 
-def of_records(index: shards.Index, ignore_label: int, *, by_window: bool) -> Samples:
+def of_records(index: shards.Index, stored, *, by_window: bool) -> Samples:
     """Returns the samples of records.
 
     Args:
       index: The records.
-      ignore_label: The label of images without a mask.
+      stored: How their labels are stored: `labels.IndexLabels` or `SetLabels`.
       by_window: Whether `read` gives the function that decodes a window of the image, in place of
         the image.
     """
     read = _read_window if by_window else _read_whole
     plain = _has_plain_masks(index)
-    return Samples(index, functools.partial(read, ignore_label=ignore_label, plain=plain))
+    return Samples(index, functools.partial(read, stored=stored, plain=plain))
 
 
-def of_cache(index: shards.Index, *, by_window: bool) -> Samples:
+def of_cache(index: shards.Index, stored, *, by_window: bool) -> Samples:
     """Returns the samples of a cache; see `of_records`."""
 
     def read(content):
-        image, label, name = cache.parse(content)
+        image, label, name = cache.parse(content, stored.dtype)
         return preprocess.reader(image) if by_window else image, label, name
 
     return Samples(index, read)
 
 
-def decoded(index: shards.Index, ignore_label: int) -> tf.data.Dataset:
+def decoded(index: shards.Index, stored) -> tf.data.Dataset:
     """Returns image, label and name of each record, in their order; what a cache holds."""
-    read = of_records(index, ignore_label, by_window=False).read
+    read = of_records(index, stored, by_window=False).read
 
     @tf.autograph.experimental.do_not_convert
     def read_one(serialized):
@@ -94,7 +94,7 @@ def train_batches(
     *,
     batch_size: int,
     pad_color,
-    ignore_label: int,
+    stored,
     seed: int = 0,
     start_step: int = 0,
     rank: int = 0,
@@ -109,7 +109,7 @@ def train_batches(
       augmentation: What is changed at random.
       batch_size: Images per step of this rank; the global batch is `batch_size * ranks`.
       pad_color: (r, g, b), 0..255, outside of an image smaller than the crop.
-      ignore_label: The label there.
+      stored: How labels are stored; see `of_records`. They are ignored there.
       seed: Of the order and the augmentation.
       start_step: Global batches to leave out: those before a checkpoint.
       rank: Number of this process.
@@ -117,7 +117,8 @@ def train_batches(
       with_names: Whether batches have names; devices that fetch batches themselves take no strings.
 
     Returns:
-      Dicts of `image` float32 [batch, h, w, 3] in 0..255, `label` int32 [batch, h, w, 1], `name`
+      Dicts of `image` float32 [batch, h, w, 3] in 0..255, `label` int32 [batch, h, w, 1] (or
+      [batch, h, w, classes] of 0, 1 and 255 for ignored, for labels of several classes), `name`
       string [batch], `height` and `width` int32 [batch] (the part that is not padding), `valid`
       float32 [batch], all 1.
     """
@@ -133,7 +134,7 @@ def train_batches(
             options,
             augmentation,
             pad_color=pad_color,
-            ignore_label=ignore_label,
+            ignore_label=stored.ignored,
             random=_uniform(preprocess.NUM_RANDOM, seed, sample, _AUGMENTATION),
             border=border,
         )
@@ -143,7 +144,7 @@ def train_batches(
     numbers = tf.data.Dataset.range(first + rank, np.iinfo(np.int64).max, ranks)
     order = _shuffled(len(samples.index), seed, first).shard(ranks, rank)
     dataset = tf.data.Dataset.zip((numbers, read_records(samples.index, order)))
-    return _batches(dataset, prepare, batch_size)
+    return _batches(dataset, prepare, batch_size, stored)
 
 
 def eval_batches(
@@ -152,7 +153,7 @@ def eval_batches(
     *,
     batch_size: int,
     pad_color,
-    ignore_label: int,
+    stored,
     sizes: np.ndarray | None = None,
     rank: int = 0,
     ranks: int = 1,
@@ -169,7 +170,7 @@ def eval_batches(
       options: The sizes.
       batch_size: Images per batch of this rank.
       pad_color: As in `train_batches`, like those below, and the result.
-      ignore_label: See there.
+      stored: See there.
       sizes: int64 [2, images], the heights and widths after resizing, where images keep their own
         sizes and batches hold several; else None.
       rank: See there.
@@ -182,12 +183,12 @@ def eval_batches(
     def prepare(valid, serialized):
         image, label, name = samples.read(serialized)
         image, label, height, width = preprocess.for_evaluation(
-            image, label, options, pad_color=pad_color, ignore_label=ignore_label
+            image, label, options, pad_color=pad_color, ignore_label=stored.ignored
         )
         size = options.eval_size or (None, None)
         image.set_shape([*size, 3])
         label.set_shape([*size, 1])
-        ignored = tf.fill(tf.shape(label), tf.constant(ignore_label, label.dtype))
+        ignored = tf.fill(tf.shape(label), tf.constant(stored.ignored, label.dtype))
         label = tf.where(valid > 0, label, ignored)
         name = tf.where(valid > 0, name, tf.constant(""))
         sample = _sample_dict(image, label, name, height, width, valid)
@@ -197,7 +198,7 @@ def eval_batches(
     dataset = tf.data.Dataset.zip(
         (tf.data.Dataset.from_tensor_slices(valid), read_records(samples.index, order))
     )
-    return _batches(dataset, prepare, batch_size)
+    return _batches(dataset, prepare, batch_size, stored)
 
 
 def _eval_order(number: int, sizes, batch_size: int, rank: int, ranks: int) -> tuple:
@@ -247,21 +248,21 @@ def _has_plain_masks(index: shards.Index) -> bool:
     return all(label_png.is_plain(mask) for mask in masks if mask)
 
 
-def _read_window(serialized: tf.Tensor, ignore_label: int, plain: bool) -> tuple:
+def _read_window(serialized: tf.Tensor, stored, plain: bool) -> tuple:
     """Returns the function that decodes a window of a record's image, its label and name."""
     parsed = tfrecord.parse(serialized)
     size = tfrecord.image_size(parsed["image"])
-    label = tfrecord.decode_label(parsed["label"], size, ignore_label, plain)
+    label = tfrecord.decode_label(parsed["label"], size, stored, plain)
     read_window = functools.partial(tfrecord.decode_window, parsed["image"], size)
     return read_window, _of_size(label, size, parsed["name"]), parsed["name"]
 
 
-def _read_whole(serialized: tf.Tensor, ignore_label: int, plain: bool) -> tuple:
+def _read_whole(serialized: tf.Tensor, stored, plain: bool) -> tuple:
     """Returns a record's image, label and name."""
     parsed = tfrecord.parse(serialized)
     image = tfrecord.decode_image(parsed["image"])
     size = tf.shape(image)[:2]
-    label = tfrecord.decode_label(parsed["label"], size, ignore_label, plain)
+    label = tfrecord.decode_label(parsed["label"], size, stored, plain)
     return image, _of_size(label, size, parsed["name"]), parsed["name"]
 
 
@@ -335,11 +336,11 @@ def _without_name(sample: dict) -> dict:
     return {key: value for key, value in sample.items() if key != "name"}
 
 
-def _batches(dataset: tf.data.Dataset, prepare, batch_size: int) -> tf.data.Dataset:
+def _batches(dataset: tf.data.Dataset, prepare, batch_size: int, stored) -> tf.data.Dataset:
     # Labels stay bytes until here: a quarter of the memory to write and to copy.
     @tf.autograph.experimental.do_not_convert
     def with_wide_labels(batch):
-        return dict(batch, label=tf.cast(batch["label"], tf.int32))
+        return dict(batch, label=stored.unpack(batch["label"]))
 
     return (
         dataset.map(prepare, num_parallel_calls=_PARALLEL_CALLS)

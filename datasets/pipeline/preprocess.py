@@ -51,7 +51,7 @@ def for_training(
     Args:
       read_image: From the offset [2] and the size [2] of a window, int32, to these pixels of the
         image, uint8 [.., .., 3]; see `reader`.
-      label: uint8 [h, w, 1], of the size of the image.
+      label: Integers [h, w, 1], of the size of the image.
       options: The sizes.
       augmentation: What is changed at random.
       pad_color: (r, g, b), 0..255, beside the image.
@@ -60,7 +60,7 @@ def for_training(
       border: The `image_ops.border` of the crop and that colour, where it is at hand.
 
     Returns:
-      The image, float32 [crop height, crop width, 3]; the label, uint8 [.., .., 1]; the height and
+      The image, float32 [crop height, crop width, 3]; the label, [.., .., 1]; the height and
       width of the part that is not padding, int32.
     """
     if options.min_resize_value is not None:
@@ -158,7 +158,7 @@ def reader(image: tf.Tensor):
 
 
 def _cut(read_image, label, window, mirrored) -> tuple:
-    """Returns a window of an image and its label, float32 and uint8, mirrored or not."""
+    """Returns a window of an image and its label, mirrored or not; the image as float32."""
     image, label = flip(read_image(*window), crop(label, *window), mirrored)
     return tf.cast(image, tf.float32), label
 
@@ -189,7 +189,7 @@ def _resample_image(read_image, axes, mirrored) -> tf.Tensor:
 
 
 def _resample_label(label, axes, mirrored) -> tf.Tensor:
-    """Returns a window of the resized label, uint8, mirrored or not."""
+    """Returns a window of the resized label, mirrored or not."""
     rows, columns = axes
     part = tf.stack([rows.first, columns.first]), tf.stack([rows.count, columns.count])
     labels = crop(label, *part)[..., 0]

@@ -49,7 +49,9 @@ class Cache:
         # Files without a name, which end when they are closed.
         self._in_memory = {}
 
-    def index(self, split: str, index: shards.Index, fingerprint: str, samples) -> shards.Index:
+    def index(
+        self, split: str, index: shards.Index, fingerprint: str, samples, label_bytes: int
+    ) -> shards.Index:
         """Returns the index of the decoded samples of a split; decodes it where it must.
 
         Args:
@@ -57,7 +59,8 @@ class Cache:
           index: Its records, without those that are skipped.
           fingerprint: Stands for all records of the split.
           samples: Function that returns a tf.data.Dataset of (image, label, name), uint8 [h, w, 3],
-            uint8 [h, w, 1] and string, in the order of the index.
+            integers [h, w, 1] and string, in the order of the index.
+          label_bytes: Bytes of a label's pixel.
 
         Returns:
           A `shards.Index` whose records `parse` understands.
@@ -66,7 +69,9 @@ class Cache:
           UserError: If there is not enough room, or it cannot be written.
         """
         sizes, names = checks.image_sizes(index)
-        lengths = _HEADER_BYTES + sizes.prod(axis=1) * 4 + [len(name.encode()) for name in names]
+        pixel_bytes = 3 + label_bytes
+        lengths = _HEADER_BYTES + sizes.prod(axis=1) * pixel_bytes
+        lengths += [len(name.encode()) for name in names]
         digest = hashlib.sha256(fingerprint.encode())
         digest.update(np.ascontiguousarray(index.offset, "<i8").tobytes())
         key = digest.hexdigest()[:16]
@@ -171,15 +176,20 @@ def _write(file, samples, number: int):
     progress.close()
 
 
-def parse(content: tf.Tensor) -> tuple:
+def parse(content: tf.Tensor, label_type: tf.DType) -> tuple:
     """Returns image, label and name of a cached sample.
 
-    They are uint8 [h, w, 3], uint8 [h, w, 1] and a scalar string.
+    They are uint8 [h, w, 3], [h, w, 1] of the given type, and a scalar string.
     """
     header = tf.decode_raw(tf.strings.substr(content, 0, 12), tf.int32)
     height, width, name_bytes = tf.unstack(header, 3)
     pixels, area = tf.decode_raw(content, tf.uint8), height * width
     end = _HEADER_BYTES + 3 * area
     image = tf.reshape(pixels[_HEADER_BYTES:end], tf.stack([height, width, 3]))
-    label = tf.reshape(pixels[end : end + area], tf.stack([height, width, 1]))
-    return image, label, tf.strings.substr(content, end + area, name_bytes)
+    name = end + label_type.size * area
+    shape = [height, width, 1]
+    if label_type.size > 1:
+        # Bytes that become one number lie on an axis of their own.
+        shape.append(label_type.size)
+    label = tf.bitcast(tf.reshape(pixels[end:name], tf.stack(shape)), label_type)
+    return image, label, tf.strings.substr(content, name, name_bytes)

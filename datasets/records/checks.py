@@ -10,8 +10,8 @@ from absl import logging
 from PIL import Image
 
 from datasets.files import defects
-from datasets.files.defects import Defect
-from datasets.records import shards, tfrecord
+from datasets.files.defects import BadFileError, Defect
+from datasets.records import labels, shards, tfrecord
 from utils import log
 from utils.classes import ClassSet
 from utils.errors import UserError
@@ -20,6 +20,7 @@ from utils.errors import UserError
 SAMPLE = 64
 # Records of one length that are compared with those of another split.
 _SAME_LENGTH = 4
+_SHOWN_LABELS = 10
 
 
 def check_sample(index: shards.Index, classes: ClassSet, *, needs_label: bool):
@@ -31,8 +32,8 @@ def check_sample(index: shards.Index, classes: ClassSet, *, needs_label: bool):
       UserError: If one cannot be used, or labels are needed and all of their pixels are ignored.
     """
     records = np.unique(np.linspace(0, len(index) - 1, SAMPLE).astype(int))
-    values = _check(index, classes, records, needs_label)
-    if needs_label and values <= {classes.ignore_label}:
+    counted = _check(index, classes, records, needs_label)
+    if needs_label and not counted:
         raise UserError(
             f"all pixels of the {len(records)} inspected labels are ignored (label "
             f"{classes.ignore_label}), for example in {index.name(records[0])}; run python -m "
@@ -96,9 +97,9 @@ def find_bad(index: shards.Index, classes: ClassSet, *, needs_label: bool, limit
     return bad
 
 
-def _check(index, classes, records, needs_label) -> set:
-    """Returns the values of all labels; raises UserError for the first record that is bad."""
-    values = set()
+def _check(index, classes, records, needs_label) -> int:
+    """Returns the number of pixels that count; raises UserError for the first bad record."""
+    counted, stored = 0, labels.of(classes)
     for number in records:
         seen = look_at(index, number, classes, needs_label=needs_label)
         if seen.defect:
@@ -107,8 +108,8 @@ def _check(index, classes, records, needs_label) -> set:
                 "or leave such records out with --on_bad_record=skip."
             )
         if seen.label is not None:
-            values.update(np.unique(seen.label).tolist())
-    return values
+            counted += stored.count(seen.label)[1]
+    return counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +119,8 @@ class Look:
     Attributes:
       name: The image's name; empty if the record cannot be read.
       image: The image; None if it is damaged.
-      label: The label, integers [h, w]; None if there is none that can be read.
+      label: The label, integers [h, w], as `labels.of` reads it; None if there is none that can be
+        read.
       defect: What is wrong, or None.
     """
 
@@ -146,25 +148,20 @@ def look(record: tfrecord.Record, classes: ClassSet, *, needs_label: bool) -> Lo
     if not record.label:
         defect = Defect(defects.NO_LABEL, f"image {record.name} has no label")
         return Look(record.name, image, defect=defect if needs_label else None)
-    label, error = _decode(record.label)
-    if error:
-        defect = Defect(defects.UNREADABLE, f"label of {record.name}: {error}")
-        return Look(record.name, image, defect=defect)
-    if label.mode not in ("L", "1") and not label.mode.startswith("I"):
+    stored = labels.of(classes)
+    try:
+        values = stored.read(record.label, f"label of {record.name}")
+    except BadFileError as error:
+        return Look(record.name, image, defect=Defect(error.kind, str(error)))
+    if values.shape != (image.height, image.width):
         text = (
-            f"label of {record.name} holds colours (mode {label.mode}), not class numbers; convert "
-            "the data again with python -m datasets.convert"
-        )
-        return Look(record.name, image, defect=Defect(defects.COLORS, text))
-    values = np.asarray(label)
-    if label.size != image.size:
-        text = (
-            f"image {record.name} is {_size(image)} (height x width), but its label is "
-            f"{_size(label)}"
+            f"image {record.name} is {image.height}x{image.width} (height x width), but its label "
+            f"is {values.shape[0]}x{values.shape[1]}"
         )
         return Look(record.name, image, values, Defect(defects.SIZES, text))
-    wrong = _wrong_values(record.name, values, classes)
-    return Look(record.name, image, values, Defect(defects.LABELS, wrong) if wrong else None)
+    unknown = stored.unknown(values)
+    defect = _unknown_labels(record.name, unknown, classes) if unknown else None
+    return Look(record.name, image, values, defect)
 
 
 def _decode(content: bytes, pixels: bool = True) -> tuple:
@@ -179,20 +176,13 @@ def _decode(content: bytes, pixels: bool = True) -> tuple:
     return image, None
 
 
-def _size(image) -> str:
-    return f"{image.height}x{image.width}"
-
-
-def _wrong_values(name: str, label: np.ndarray, classes: ClassSet) -> str | None:
-    values = np.unique(label)
-    wrong = values[(values >= classes.count) & (values != classes.ignore_label)]
-    if not wrong.size:
-        return None
-    return (
-        f"label of {name} holds {', '.join(str(value) for value in wrong[:10])}, but "
-        f"{classes.name} has {classes.count} classes (0 to {classes.count - 1}) and ignore label "
+def _unknown_labels(name: str, unknown: list, classes: ClassSet) -> Defect:
+    text = (
+        f"label of {name} holds {', '.join(map(str, unknown[:_SHOWN_LABELS]))}, but {classes.name} "
+        f"has {classes.count} classes (0 to {classes.count - 1}) and ignore label "
         f"{classes.ignore_label}; correct the number of classes, or convert the data again"
     )
+    return Defect(defects.LABELS, text)
 
 
 def image_sizes(index: shards.Index) -> tuple[np.ndarray, list]:

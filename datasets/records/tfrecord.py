@@ -37,7 +37,7 @@ class Record:
       image_format: "jpeg" or "png".
       height: Rows of the image.
       width: Columns of the image.
-      label: Content of an 8-bit grey PNG file that holds class numbers; empty: no label.
+      label: Content of a PNG file as `labels` describes it; empty: no label.
     """
 
     name: str
@@ -174,22 +174,21 @@ def _is_jpeg(content: tf.Tensor) -> tf.Tensor:
     return tf.equal(tf.strings.substr(content, 0, len(_JPEG)), _JPEG)
 
 
-def decode_label(
-    content: tf.Tensor, size: tf.Tensor, ignore_label: int, plain: bool = False
-) -> tf.Tensor:
-    """Returns uint8 [h, w, 1] of the content of a PNG file; all ignore_label if it is empty.
+def decode_label(content: tf.Tensor, size: tf.Tensor, stored, plain: bool = False) -> tf.Tensor:
+    """Returns the label [h, w, 1] of the content of a PNG file; all ignored if it is empty.
 
     Args:
       content: Scalar string.
       size: Height and width of the image, int32 [2]; that of the label if there is none.
-      ignore_label: 0..255.
+      stored: `labels.IndexLabels` or `SetLabels`.
       plain: Whether most files are `label_png.is_plain`; the result does not depend on it.
     """
-    decode = label_png.decode_plain if plain else label_png.decode
+    decode_grey = label_png.decode_plain if plain else label_png.decode
+    ignored = tf.constant(stored.ignored, stored.dtype)
     label = tf.cond(
         tf.equal(content, ""),
-        lambda: tf.fill(tf.concat([size, [1]], axis=0), tf.constant(ignore_label, tf.uint8)),
-        lambda: decode(content),
+        lambda: tf.fill(tf.concat([size, [1]], axis=0), ignored),
+        lambda: stored.decode(content, decode_grey),
     )
     label.set_shape([None, None, 1])
     return label
