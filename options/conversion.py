@@ -45,6 +45,14 @@ class ConvertOptions(Options):
         choices=("jpg", "jpeg", "png"),
     )
     label_format: str = option(flags.DEFINE_string, "png", "Format of the masks.", choices=("png",))
+    task: str | None = option(
+        flags.DEFINE_string,
+        None,
+        "multiclass: each pixel has one of several classes. binary: background or object, by "
+        "default what is not 0 in masks. multilabel: a pixel may have several classes, or none. "
+        "Unset: what the format gives first, mostly multiclass.",
+        choices=("multiclass", "binary", "multilabel"),
+    )
 
 
 class FormatOptions(Options):

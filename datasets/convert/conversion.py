@@ -36,7 +36,7 @@ def convert(format_name: str, config: Config):
     )
     with output.temporary() as temporary:
         tally = _write(temporary, planned, options)
-        if planned.classes.mask_values is None:
+        if planned.reads_values:
             _check_binary(tally.pixels, planned.classes.ignore_label)
         merged = output.put_in_place(temporary)
     _describe(options.output_dir, merged, tally, list(planned.found.splits))
@@ -81,10 +81,9 @@ def _describe(folder: str, written: Description, tally: writing.Tally, converted
     classes = written.classes
     images = ", ".join(f"{split}: {written.splits[split]}" for split in converted)
     print(f"{folder}: {classes.name}, {classes.count} classes, images of {images}.")
-    labelled = tally.pixels.sum()
-    if not labelled:
+    if not tally.area:
         return
-    shares = tally.pixels / labelled
+    shares = tally.pixels / tally.area
     for label, name in enumerate(classes.names):
         print(f"  {label:3d}  {name:20s} {shares[label]:8.3%} of the pixels")
     if classes.ignore_label >= classes.count:

@@ -9,11 +9,15 @@ from datasets import class_table, formats
 from datasets.class_table import ClassTable
 from datasets.description import Description
 from datasets.files import mask_files
+from datasets.records import label_bits, labels
+from datasets.records.label_bits import SetReader
 from options.config import Config
 from options.conversion import CONVERSION_RECORDS, ConvertOptions
 from utils import variants
-from utils.classes import ClassSet, default_names
+from utils.classes import BINARY, MULTICLASS, MULTILABEL, ClassSet, default_names
 from utils.errors import OptionError
+
+_BINARY_NAMES = ("background", "object")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +28,15 @@ class Plan:
       format: The format.
       found: Its samples.
       classes: The classes, and what masks hold.
-      has_colors: Whether the colours of the classes are those of RGB masks.
+      by_color: Whether the colours of the classes are those of RGB masks.
+      nonzero: Whether every mask value but 0 is class 1.
     """
 
     format: formats.Format
     found: formats.Found
     classes: ClassSet
-    has_colors: bool
+    by_color: bool
+    nonzero: bool
 
     @property
     def description(self) -> Description:
@@ -38,9 +44,17 @@ class Plan:
         splits = {split: len(samples) for split, samples in self.found.splits.items()}
         return Description(self.classes, splits)
 
-    def reader(self) -> mask_files.MaskReader:
+    @property
+    def reads_values(self) -> bool:
+        """Whether the values in masks are class numbers."""
+        is_exclusive = labels.of(self.classes).is_exclusive
+        return is_exclusive and not self.nonzero and self.classes.mask_values is None
+
+    def reader(self):
         """Returns the reader of the masks."""
-        return mask_files.MaskReader(self.classes, by_color=self.has_colors)
+        if not labels.of(self.classes).is_exclusive:
+            return SetReader(self.classes)
+        return mask_files.MaskReader(self.classes, by_color=self.by_color, nonzero=self.nonzero)
 
 
 def plan(format_name: str, config: Config) -> Plan:
@@ -56,14 +70,58 @@ def plan(format_name: str, config: Config) -> Plan:
     """
     chosen = variants.lookup(variants.collect(formats), format_name, "format")
     _check_flags(format_name, chosen, config.given)
+    task = config.conversion.task or chosen.tasks[0]
+    if task not in chosen.tasks:
+        raise OptionError(
+            f"--task={task}: the format {format_name} gives {' or '.join(chosen.tasks)} only."
+        )
     found = chosen.find(config)
-    table = _class_table(config, found.classes)
-    classes = dataclasses.replace(
-        table.classes,
-        name=config.conversion.dataset_name or table.classes.name,
-        ignore_label=_ignore_label(config, table),
-    )
-    return Plan(chosen, found, classes, table.has_colors)
+    table, nonzero = _OF_TASK[task](config, found.classes)
+    classes = table.classes
+    try:
+        classes = dataclasses.replace(
+            classes, task=task, name=config.conversion.dataset_name or classes.name or _name(config)
+        )
+    except ValueError as error:
+        raise OptionError(f"--task={task}: {error}") from error
+    # Refuses more classes than labels can hold.
+    labels.of(classes)
+    return Plan(chosen, found, classes, table.has_colors, nonzero)
+
+
+def _multiclass(config: Config, default: ClassSet | None) -> tuple:
+    """Returns the class table, and that mask values are class numbers."""
+    table = _class_table(config, default)
+    return _with_ignore_label(table, _ignore_label(config, table)), False
+
+
+def _binary(config: Config, default: ClassSet | None) -> tuple:
+    """Returns the class table, and whether every mask value but 0 is the object.
+
+    It is, unless the format or the user defines the values. Then the ignore label marks pixels in
+    masks only if it was stated: 255 is the usual value of the object.
+    """
+    options = config.classes
+    stated = (options.num_classes, options.class_table, options.mask_values)
+    if default is None and all(value is None for value in stated):
+        table = ClassTable(ClassSet(_BINARY_NAMES, name=_name(config)))
+    else:
+        table = _class_table(config, default)
+    ignore_label = _ignore_label(config, table)
+    nonzero = table.classes.mask_values is None and table.classes is not default
+    if nonzero and (options.ignore_label is not None or table.has_ignore_label):
+        classes = dataclasses.replace(table.classes, ignored_values=(ignore_label,))
+        table = table._replace(classes=classes)
+    return _with_ignore_label(table, ignore_label), nonzero
+
+
+def _multilabel(config: Config, default: ClassSet | None) -> tuple:
+    """Returns the class table; the masks are drawn, so that there are no values."""
+    table = _class_table(config, default)
+    return _with_ignore_label(table, label_bits.IGNORED), False
+
+
+_OF_TASK = {MULTICLASS: _multiclass, BINARY: _binary, MULTILABEL: _multilabel}
 
 
 def _check_flags(format_name: str, chosen: formats.Format, given: frozenset):
@@ -92,8 +150,7 @@ def _class_table(config: Config, default: ClassSet | None) -> ClassTable:
 
 
 def _stated_classes(config: Config, default: ClassSet | None) -> ClassTable:
-    options = config.classes
-    name = os.path.basename(os.path.abspath(config.conversion.output_dir))
+    options, name = config.classes, _name(config)
     table = None
     if options.mask_values and options.class_table:
         raise OptionError("--mask_values and --class_table both name classes; leave one out.")
@@ -106,12 +163,16 @@ def _stated_classes(config: Config, default: ClassSet | None) -> ClassTable:
         return table
     number = options.num_classes
     if default is not None and number in (None, default.count):
-        return ClassTable(default, has_colors=True, has_ignore_label=True)
+        return ClassTable(default, has_colors=True)
     if number is None:
         raise OptionError(
             "the classes are unknown: pass --num_classes, --class_table, or --mask_values."
         )
     return ClassTable(ClassSet(default_names(number), name=name))
+
+
+def _name(config: Config) -> str:
+    return os.path.basename(os.path.abspath(config.conversion.output_dir))
 
 
 def _check_number(config: Config, found: int):
@@ -135,3 +196,7 @@ def _ignore_label(config: Config, table: ClassTable) -> int:
             f"which says {stated}; leave the flag out."
         )
     return stated if wanted is None else wanted
+
+
+def _with_ignore_label(table: ClassTable, ignore_label: int) -> ClassTable:
+    return table._replace(classes=dataclasses.replace(table.classes, ignore_label=ignore_label))

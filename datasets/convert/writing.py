@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from datasets.convert import processes
-from datasets.files import defects, image_files, mask_files
+from datasets.files import defects, image_files
 from datasets.files.defects import BadFileError
 from datasets.files.pairs import Sample
 from datasets.records import tfrecord
@@ -43,23 +43,26 @@ class Shard:
 
 @dataclasses.dataclass
 class Tally:
-    """What was seen while reading.
+    """Counts of a conversion.
 
     Attributes:
       done: Samples read.
+      area: Pixels of all masks.
       pixels: Pixels of each label, int64 [256].
-      changes: What was converted, in words -> number of images.
+      changes: Description of a change to images -> number of images.
       problems: One sentence per file that cannot be used.
     """
 
     done: int = 0
+    area: int = 0
     pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))
     changes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     problems: list = dataclasses.field(default_factory=list)
 
     def add(self, other: Tally):
-        """Adds what another one has seen."""
+        """Adds other counts."""
         self.done += other.done
+        self.area += other.area
         self.pixels += other.pixels
         self.changes.update(other.changes)
         self.problems.extend(other.problems)
@@ -77,7 +80,7 @@ def shards_of(folder: str, splits: dict, num_shards: int) -> list:
     return found
 
 
-def write(shards: list, reader: mask_files.MaskReader, num_workers: int) -> Tally:
+def write(shards: list, reader, num_workers: int) -> Tally:
     """Writes shards, and shows how far it is.
 
     Raises:
@@ -115,7 +118,7 @@ def _unusable(problems: list) -> UserError:
     return UserError(f"nothing was converted: {number}{more} files cannot be used:{lines}")
 
 
-def _written(shard: Shard, reader: mask_files.MaskReader):
+def _written(shard: Shard, reader):
     """Writes a shard; yields what was seen since the last time, every moment."""
     tally, at = Tally(), time.monotonic()
     try:
@@ -135,7 +138,7 @@ def _written(shard: Shard, reader: mask_files.MaskReader):
     yield tally
 
 
-def _read(sample: Sample, reader: mask_files.MaskReader, tally: Tally) -> bytes | None:
+def _read(sample: Sample, reader, tally: Tally) -> bytes | None:
     """Returns the serialized record of a sample; None where its files cannot be used."""
     tally.done += 1
     try:
@@ -144,17 +147,22 @@ def _read(sample: Sample, reader: mask_files.MaskReader, tally: Tally) -> bytes 
         tally.problems.append(str(problem))
         return None
     tally.pixels += pixels
+    tally.area += image.height * image.width if label else 0
     if image.change:
         tally.changes[image.change] += 1
     return tfrecord.serialize(record_of(sample, image, label))
 
 
-def read_sample(sample: Sample, reader: mask_files.MaskReader) -> tuple:
+def read_sample(sample: Sample, reader) -> tuple:
     """Reads and checks the files of a sample.
 
+    Args:
+      sample: The sample.
+      reader: From `Plan.reader`.
+
     Returns:
-      The `image_files.ImageFile`; the mask as a grey PNG file, empty if there is none; the number
-      of pixels of each label, int64 [256].
+      The `image_files.ImageFile`; the mask as the PNG file of a record, empty if there is none; the
+      number of pixels of each label, int64 [256].
 
     Raises:
       BadFileError: If a file cannot be used.

@@ -44,23 +44,28 @@ class DrawnMask:
     name: str
 
     def draw(self):
-        """Returns the mask values, integers [h, w]; raises BadFileError where it cannot."""
+        """Returns the mask values, integers [h, w]; raises BadFileError where it cannot.
+
+        Where a pixel may have several classes, it returns which pixels have each one, bool
+        [h, w, classes], and which are ignored, bool [h, w] or None.
+        """
         raise NotImplementedError
 
 
 class MaskReader:
     """Reads masks and checks that every pixel is of a class, or ignored."""
 
-    def __init__(self, classes: ClassSet, *, by_color: bool = False):
+    def __init__(self, classes: ClassSet, *, by_color: bool = False, nonzero: bool = False):
         """Prepares the tables of labels.
 
         Args:
           classes: The classes that masks may hold.
           by_color: Whether the colours of the classes are those of RGB masks.
+          nonzero: Whether every value but 0 is class 1.
         """
         self._classes = classes
         self._by_color = by_color
-        self._label_of_value = label_of_value(classes)
+        self._label_of_value = label_of_value(classes, nonzero=nonzero)
         self._changed = self._label_of_value[:256] != np.arange(256)
         self._label_of_color = None
 
@@ -254,8 +259,18 @@ def _decoded(path: str, content: bytes) -> Image.Image:
     return image
 
 
-def label_of_value(classes: ClassSet) -> np.ndarray:
-    """Returns the label of each mask value, -1 where it has none: int16 [NUM_VALUES]."""
+def label_of_value(classes: ClassSet, *, nonzero: bool = False) -> np.ndarray:
+    """Returns the label of each mask value, -1 where it has none: int16 [NUM_VALUES].
+
+    Args:
+      classes: The classes.
+      nonzero: Whether every value but 0 and `classes.ignored_values` is class 1.
+    """
+    if nonzero:
+        table = np.ones(NUM_VALUES, np.int16)
+        table[0] = 0
+        table[list(classes.ignored_values)] = classes.ignore_label
+        return table
     table = np.full(NUM_VALUES, -1, np.int16)
     table[[classes.ignore_label, *classes.ignored_values]] = classes.ignore_label
     table[list(classes.values)] = np.arange(classes.count)

@@ -7,12 +7,16 @@ import os
 
 from absl import logging
 
+from datasets import splits
 from datasets.files import archives
 from options.config import Config
-from utils.errors import UserError
+from utils.errors import OptionError, UserError
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 MASK_EXTENSIONS = (".png", ".PNG")
+
+# The flags of `stated_splits`.
+SPLIT_FLAGS = ("list_folder", "val_fraction", "split_seed")
 
 # The split that may come without masks: benchmarks keep those of their test images secret.
 UNLABELLED_SPLIT = "test"
@@ -213,6 +217,26 @@ def from_subfolders(pairs: Pairs, only: tuple | None) -> dict:
         split: _samples(pairs, split, _from_folders(Pairs(*folder), split))
         for split, folder in chosen.items()
     }
+
+
+def stated_splits(pairs: Pairs, config: Config) -> tuple | None:
+    """Returns the samples of the splits that SPLIT_FLAGS state, and their origin; None for none.
+
+    Raises:
+      OptionError: If the flags contradict each other.
+      UserError: If a list or an image is missing.
+    """
+    folder, only, draw = config.pairs.list_folder, config.conversion.splits, config.draw
+    if draw.val_fraction is not None:
+        if "list_folder" in config.given:
+            raise OptionError("--val_fraction and --list_folder both make splits; leave one out.")
+        drawn = splits.hold_out(from_folder(pairs), draw.val_fraction, draw.split_seed)
+        return choose(drawn, only), {**pairs.origin, **draw.to_dict()}
+    if "split_seed" in config.given:
+        raise OptionError("--split_seed has no effect without --val_fraction.")
+    if "list_folder" in config.given:
+        return from_lists(pairs, folder, only), {**pairs.origin, "list_folder": folder}
+    return None
 
 
 def from_folder(pairs: Pairs, split: str = "all") -> list:

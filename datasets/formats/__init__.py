@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Callable
 
-from utils.classes import ClassSet
+from utils.classes import BINARY, MULTICLASS, ClassSet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +32,13 @@ class Format:
       find: From a `Config` of CONVERSION_RECORDS to `Found`. Raises UserError where something is
         missing.
       flags: The flags that it takes besides those of `ConvertOptions`; the others are refused.
+      tasks: The tasks that its masks can serve, the default first.
       num_shards: Files per split where --num_shards is not given.
     """
 
     find: Callable
     flags: tuple[str, ...]
+    tasks: tuple[str, ...] = (MULTICLASS, BINARY)
     num_shards: int = 4
 
 

@@ -1,13 +1,15 @@
 """COCO's JSON: objects (instances, stuff) drawn to one mask per image, or panoptic PNG files.
 
 Classes are background and the categories in the order of their ids, which have gaps: 81 for COCO;
-or with --coco_classes=voc the 21 of PASCAL VOC, found by name. Crowds never count, unless an object
-of its own lies on them. Source of the format: cocodataset.org, "Data format".
+or with --coco_classes=voc the 21 of PASCAL VOC, found by name. Crowds are ignored, except where a
+single object lies on them. With --task=multilabel a pixel has the classes of all objects on it, and
+there is no background. Source of the format: cocodataset.org, "Data format".
 """
 
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 import os
 
@@ -18,11 +20,16 @@ from datasets.files import archives, pairs
 from datasets.files.pairs import Sample
 from datasets.formats import Format, Found, coco_masks
 from options.config import Config
-from utils.classes import ClassSet
+from utils.classes import BINARY, MULTICLASS, MULTILABEL, ClassSet
 from utils.errors import OptionError, UserError
 
 _BACKGROUND = ("background", "_background_")
 _KINDS = ("instances_", "stuff_", "panoptic_")
+_DRAWN = {
+    MULTICLASS: coco_masks.Objects,
+    BINARY: coco_masks.Objects,
+    MULTILABEL: coco_masks.ObjectSets,
+}
 
 
 def find(config: Config) -> Found:
@@ -36,26 +43,57 @@ def find(config: Config) -> Found:
     if any(content["categories"] != first["categories"] for content in contents.values()):
         raise UserError("the files of --annotations have different categories; convert them apart.")
     panoptic = _is_panoptic(first)
-    if not panoptic and "semantic_segmentation_folder" in config.given:
-        raise OptionError("--semantic_segmentation_folder is for panoptic annotations only.")
-    label_of, classes = _classes(first["categories"], options.coco_classes, panoptic)
+    drawn = _DRAWN[config.conversion.task or MULTICLASS]
+    _check_flags(config, drawn, panoptic)
+    label_of, classes = _classes(
+        first["categories"], options.coco_classes, drawn.has_background, panoptic
+    )
+
+    def mask_of(image: dict, annotations: list):
+        if panoptic:
+            folder = config.pairs.semantic_segmentation_folder
+            return coco_masks.panoptic(folder, image, annotations, label_of)
+        return drawn(image, annotations, label_of, classes.count, options.overlap)
+
     splits = {}
     for split, content in contents.items():
         folder = _image_folder(config.pairs.image_folder, paths[split], content["images"])
-        objects = _by_image(content["annotations"])
-        images = _with_objects(content["images"], objects) if options.skip_empty else None
-        samples = [
-            Sample(
-                pairs.stem(image["file_name"]),
-                os.path.join(folder, image["file_name"]),
-                _mask(image, objects[image["id"]], label_of, config, panoptic),
-            )
-            for image in (content["images"] if images is None else images)
-        ]
-        _check_images(samples, folder)
-        pairs.check_names(samples, split)
-        splits[split] = samples
+        splits[split] = _samples(content, folder, mask_of, options.skip_empty)
+        pairs.check_names(splits[split], split)
     return Found(splits, _origin(config, panoptic), classes)
+
+
+def _samples(content: dict, folder: str, mask_of, skip_empty: bool) -> list:
+    """Returns the samples of an annotation file."""
+    objects = _by_image(content["annotations"])
+    images = _with_objects(content["images"], objects) if skip_empty else content["images"]
+    samples = [
+        Sample(
+            pairs.stem(image["file_name"]),
+            os.path.join(folder, image["file_name"]),
+            mask_of(image, objects[image["id"]]),
+        )
+        for image in images
+    ]
+    _check_images(samples, folder)
+    return samples
+
+
+def _check_flags(config: Config, drawn: type, panoptic: bool):
+    """Raises OptionError for flags that have no effect, or contradict the annotations."""
+    if not panoptic and "semantic_segmentation_folder" in config.given:
+        raise OptionError("--semantic_segmentation_folder is for panoptic annotations only.")
+    if drawn is coco_masks.ObjectSets:
+        if panoptic:
+            raise OptionError(
+                f"--task={config.conversion.task}: panoptic annotations give each pixel one "
+                "segment; pass those of the instances."
+            )
+        if "overlap" in config.given:
+            raise OptionError(
+                f"--overlap has no effect with --task={config.conversion.task}, where objects may "
+                "overlap."
+            )
 
 
 def _splits(paths: tuple, only: tuple | None) -> dict:
@@ -119,31 +157,49 @@ def _with_objects(images: list, objects: dict) -> list:
     return kept
 
 
-def _classes(categories: list, which: str, panoptic: bool) -> tuple:
-    """Returns category id -> label, and the classes."""
+def _classes(categories: list, which: str, has_background: bool, panoptic: bool) -> tuple:
+    """Returns category id -> label, and the classes.
+
+    Args:
+      categories: Of the annotation files.
+      which: --coco_classes.
+      has_background: Whether a class stands for pixels without an object, and for categories that
+        are not among the classes; else the latter have the label -1.
+      panoptic: Whether the annotations are panoptic.
+    """
     names = {category["id"]: category["name"] for category in categories}
     if which == "voc":
-        labels = {name: label for label, name in enumerate(known.PASCAL_VOC.names)}
-        found = {
-            id_: labels.get(known.VOC_NAME_OF_COCO.get(name, name), 0)
-            for id_, name in names.items()
-        }
-        if not any(found.values()):
-            raise UserError("--coco_classes=voc: no category has the name of a class of VOC.")
-        missing = set(range(1, len(labels))) - set(found.values())
-        if missing:
-            shown = ", ".join(known.PASCAL_VOC.names[label] for label in sorted(missing))
-            logging.warning("No category is called %s.", shown)
-        return found, known.PASCAL_VOC
+        return _voc_classes(names, has_background)
     real = {id_: name for id_, name in names.items() if name not in _BACKGROUND}
-    # Panoptic annotations name everything; what they do not name never counts.
-    first = 0 if panoptic else 1
-    label_of = {id_: first + place for place, id_ in enumerate(real)}
-    label_of.update({id_: 0 for id_ in names if id_ not in real})
-    everything = tuple(real.values()) if panoptic else ("background", *real.values())
+    # Panoptic annotations name everything; what they do not name is ignored.
+    first = int(has_background and not panoptic)
+    label_of = dict.fromkeys(names, int(has_background) - 1)
+    label_of.update({id_: first + place for place, id_ in enumerate(real)})
+    everything = (*("background",) * first, *real.values())
     if len(set(everything)) < len(everything) or len(everything) > 255:
         raise UserError("the categories have equal names, or are more than 254.")
     return label_of, ClassSet(everything, ignore_label=coco_masks.IGNORED, name="coco")
+
+
+def _voc_classes(names: dict, has_background: bool) -> tuple:
+    """Returns category id -> label, and the classes of PASCAL VOC."""
+    first = 0 if has_background else 1
+    classes = known.PASCAL_VOC
+    classes = dataclasses.replace(
+        classes, names=classes.names[first:], colors=classes.colors[first:]
+    )
+    labels = {name: label for label, name in enumerate(classes.names)}
+    label_of = {
+        id_: labels.get(known.VOC_NAME_OF_COCO.get(name, name), int(has_background) - 1)
+        for id_, name in names.items()
+    }
+    objects = known.PASCAL_VOC.names[1:]
+    missing = [name for name in objects if labels[name] not in label_of.values()]
+    if missing == list(objects):
+        raise UserError("--coco_classes=voc: no category has the name of a class of VOC.")
+    if missing:
+        logging.warning("No category is called %s.", ", ".join(missing))
+    return label_of, classes
 
 
 def _image_folder(image_folder: str, path: str, images: list) -> str:
@@ -164,13 +220,6 @@ def _image_folder(image_folder: str, path: str, images: list) -> str:
         f"{images[0]['file_name']} of {path} is not in --image_folder={image_folder}, nor "
         f"in {split} or {split}.zip there."
     )
-
-
-def _mask(image: dict, annotations: list, label_of: dict, config: Config, panoptic: bool):
-    if panoptic:
-        folder = config.pairs.semantic_segmentation_folder
-        return coco_masks.panoptic(folder, image, annotations, label_of)
-    return coco_masks.Objects(image, annotations, label_of, config.coco.overlap)
 
 
 def _check_images(samples: list, folder: str):
@@ -201,5 +250,6 @@ VARIANTS = {
             *("annotations", "image_folder", "coco_classes", "overlap", "skip_empty"),
             "semantic_segmentation_folder",
         ),
+        tasks=tuple(_DRAWN),
     )
 }

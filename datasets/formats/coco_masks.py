@@ -14,33 +14,36 @@ IGNORED = 255
 
 
 class Objects(DrawnMask):
-    """The objects of an image, drawn over each other."""
+    """The objects of an image, drawn over each other.
 
-    def __init__(self, image: dict, annotations: list, label_of: dict, overlap: str):
+    Attributes:
+      has_background: Whether a label stands for pixels without an object.
+    """
+
+    has_background = True
+
+    def __init__(self, image: dict, annotations: list, label_of: dict, count: int, overlap: str):
         """Takes the entries of the annotation file.
 
         Args:
           image: Its entry: file_name, height, width.
           annotations: Its objects: category_id, segmentation, iscrowd.
-          label_of: Category id -> label; 0 is background.
+          label_of: Category id -> label; that of background, or -1, is not drawn.
+          count: The number of classes.
           overlap: "area": the smaller object is on top; "ignore": pixels of two objects, and all of
-            crowds, never count.
+            crowds, are ignored.
         """
         self.name = f"(drawn of the annotations of {image['file_name']})"
         self._size = int(image["height"]), int(image["width"])
         self._annotations = annotations
         self._label_of = label_of
+        self._count = count
         self._overlap = overlap
 
     def draw(self) -> np.ndarray:
         """Returns the labels, uint8 [h, w]."""
         labels = np.zeros(self._size, np.uint8)
-        crowds, objects = [], []
-        for annotation in self._annotations:
-            label = self._label(annotation)
-            if label:
-                mask = self._pixels(annotation)
-                (crowds if annotation.get("iscrowd") else objects).append((mask, label))
+        crowds, objects = self._drawn(lowest=1)
         if self._overlap == "area":
             self._paint(labels, crowds, objects)
         else:
@@ -52,6 +55,16 @@ class Objects(DrawnMask):
             for mask, _ in crowds:
                 labels[mask] = IGNORED
         return labels
+
+    def _drawn(self, lowest: int) -> tuple:
+        """Returns the (pixels, label) of crowds, and of objects, from a label on."""
+        crowds, objects = [], []
+        for annotation in self._annotations:
+            label = self._label(annotation)
+            if label >= lowest:
+                mask = self._pixels(annotation)
+                (crowds if annotation.get("iscrowd") else objects).append((mask, label))
+        return crowds, objects
 
     def _paint(self, labels: np.ndarray, crowds: list, objects: list):
         for mask, _ in crowds:
@@ -97,6 +110,23 @@ class Objects(DrawnMask):
                 f"{pixels.shape}, but the image is {self._size}"
             )
         return pixels
+
+
+class ObjectSets(Objects):
+    """The objects of an image, where a pixel has the classes of all objects on it."""
+
+    has_background = False
+
+    def draw(self) -> tuple:
+        """Returns which pixels have each class, bool [h, w, classes], and which are ignored."""
+        crowds, objects = self._drawn(lowest=0)
+        members = np.zeros([*self._size, self._count], bool)
+        for mask, label in objects:
+            members[mask, label] = True
+        ignored = np.zeros(self._size, bool)
+        for mask, _ in crowds:
+            ignored |= mask
+        return members, ignored & ~members.any(axis=2)
 
 
 class Panoptic(DrawnMask):

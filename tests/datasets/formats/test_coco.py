@@ -8,6 +8,7 @@ from PIL import Image
 
 from datasets.files.defects import BadFileError
 from datasets.formats import coco_masks
+from datasets.records import label_bits
 from tests import small_trees
 from tests.converting import convert, dataset_json, labels_by_name, read_records
 from tests.resources import data_folder
@@ -55,6 +56,41 @@ def test_overlapping_pixels_can_be_ignored(coco, tmp_path):
     label = labels_by_name(tmp_path / "out", "train")["a"]
     assert (label[5:9, 5:9] == 255).all()
     assert (label == 2).sum() == 84
+
+
+def sets(folder, count, split="train"):
+    """Returns name -> label of several classes per pixel, uint8 [h, w, classes]."""
+    return {
+        record.name: label_bits.unpack(label_bits.decode(record.label, count), count)
+        for record in read_records(folder, split)
+    }
+
+
+def test_objects_may_overlap_where_a_pixel_has_several_classes(coco, tmp_path):
+    convert("coco", coco, task="multilabel")
+    info = dataset_json(tmp_path / "out")
+    assert (info["task"], info["ignore_label"]) == ("multilabel", 255)
+    assert info["class_names"] == ["person", "car", "kitten"]
+    label = sets(tmp_path / "out", 3)["a"]
+    person, car = label[..., 0] == 1, label[..., 1] == 1
+    assert person[5:9, 5:9].all()
+    assert (person.sum(), car.sum(), (person & car).sum()) == (16, 100, 16)
+    assert (label[:, 0] == 255).all()
+    assert (label == 255).sum() == 20 * 3
+    assert not sets(tmp_path / "out", 3)["b"].any()
+
+
+def test_voc_s_classes_may_overlap_without_background(coco, tmp_path):
+    convert("coco", coco, task="multilabel", coco_classes="voc")
+    info = dataset_json(tmp_path / "out")
+    assert (info["num_classes"], info["class_names"][0]) == (20, "aeroplane")
+    label = sets(tmp_path / "out", 20)["a"]
+    assert np.unique(np.nonzero(label == 1)[2]).tolist() == [6, 14]
+
+
+def test_flags_without_effect_on_sets_are_refused(coco):
+    with pytest.raises(OptionError, match="--overlap has no effect with --task=multilabel"):
+        convert("coco", coco, task="multilabel", overlap="ignore")
 
 
 def test_voc_s_classes_are_found_by_name(coco, tmp_path):
@@ -171,7 +207,7 @@ def test_drawn_areas_are_those_of_the_annotations(real):
     images = {image["id"]: image for image in content["images"]}
     for entry in content["annotations"]:
         image = images[entry["image_id"]]
-        objects = coco_masks.Objects(image, [], {}, "area")
+        objects = coco_masks.Objects(image, [], {}, 2, "area")
         # The area is that of the outline, of crowds that of a finer one: not of whole pixels.
         tolerance = {"rel": 0.2} if entry["iscrowd"] else {"rel": 0.05, "abs": 22}
         assert objects._pixels(entry).sum() == pytest.approx(entry["area"], **tolerance)
@@ -212,6 +248,6 @@ def test_labelme_s_export_is_converted(tmp_path):
 def test_an_object_of_another_size_than_its_image_is_refused():
     image = {"file_name": "a.jpg", "height": 20, "width": 30}
     outline = {"counts": [600], "size": [30, 20]}
-    objects = coco_masks.Objects(image, [annotation(4, 1, outline)], {1: 1}, "area")
+    objects = coco_masks.Objects(image, [annotation(4, 1, outline)], {1: 1}, 2, "area")
     with pytest.raises(BadFileError, match="annotation 4 has run lengths for the size"):
         objects.draw()

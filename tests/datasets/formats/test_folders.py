@@ -116,3 +116,55 @@ def test_flags_of_classes_that_contradict_each_other_are_refused(pairs):
     refused("both name classes", mask_values=["0:a"], class_table="x.txt")
     values = {"mask_values": ["0:a"], "num_classes": None, "reduce_zero_label": True}
     refused("say the same; leave one out", **values)
+
+
+# Binary masks.
+
+
+def write_masks(folder, dtype):
+    """Replaces masks by ones of 0 and the type's largest value; returns name -> where it is."""
+    expected = {}
+    for path in (folder / "Masks").iterdir():
+        size = Image.open(path).size[::-1]
+        expected[path.stem] = np.add.outer(*map(np.arange, size)) % 3 == 0
+        values = (expected[path.stem] * np.iinfo(dtype).max).astype(dtype)
+        Image.fromarray(values).save(path)
+    return expected
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_is_not_0_is_the_object_of_a_binary_task(pairs, tmp_path, dtype):
+    expected = write_masks(tmp_path, dtype)
+    convert("folders", pairs, val_fraction=0.3, task="binary", num_classes=None)
+    info = dataset_json(pairs["output_dir"])
+    assert (info["task"], info["class_names"]) == ("binary", ["background", "object"])
+    for name, label in labels_by_name(pairs["output_dir"], "train").items():
+        np.testing.assert_array_equal(label, expected[name])
+
+
+def test_the_values_of_a_binary_task_can_be_named(pairs, tmp_path):
+    expected = write_masks(tmp_path, np.uint16)
+    options = {**pairs, "num_classes": None, "splits": ["all"], "task": "binary"}
+    convert("folders", options, mask_values=["0:rock", "65535:salt"])
+    assert dataset_json(pairs["output_dir"])["class_names"] == ["rock", "salt"]
+    for name, label in labels_by_name(pairs["output_dir"], "all").items():
+        np.testing.assert_array_equal(label, expected[name])
+    with pytest.raises(UserError, match="holds 0, but there are 2 classes"):
+        convert("folders", options, mask_values=["7:rock", "65535:salt"])
+
+
+def test_a_stated_ignore_label_is_not_the_object_of_a_binary_task(pairs, tmp_path):
+    expected = write_masks(tmp_path, np.uint8)
+    convert("folders", pairs, splits=["all"], task="binary", num_classes=2, ignore_label=255)
+    for name, label in labels_by_name(pairs["output_dir"], "all").items():
+        np.testing.assert_array_equal(label == 255, expected[name])
+
+
+def test_a_binary_task_has_two_classes(pairs):
+    with pytest.raises(OptionError, match="--task=binary: a binary task has 2 classes, not 4"):
+        convert("folders", pairs, splits=["all"], task="binary")
+
+
+def test_a_task_that_a_format_cannot_serve_is_refused(pairs):
+    with pytest.raises(OptionError, match="--task=multilabel: .* multiclass or binary only"):
+        convert("folders", pairs, splits=["all"], task="multilabel")
