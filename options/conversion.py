@@ -268,5 +268,20 @@ class Ade20kOptions(FormatOptions):
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class BinaryMasksOptions(FormatOptions):
+    """Of the format binary_masks."""
+
+    SECTION = "binary_masks"
+
+    mask_folders: tuple[str, ...] | None = option(
+        flags.DEFINE_list,
+        None,
+        "Folders of masks, one per class and called like it, or one folder that holds them. A "
+        "pixel that is not 0 has the class; a missing mask means that no pixel has it.",
+        convert=str,
+    )
+
+
 # All that a conversion takes; a format refuses flags that are not its own.
 CONVERSION_RECORDS = (ConvertOptions, *FormatOptions.__subclasses__())

@@ -228,6 +228,21 @@ def _unfiltered(path: str, content: bytes) -> np.ndarray | None:
     return None if rows[:, 0].any() else rows
 
 
+def nonzero(path: str) -> np.ndarray:
+    """Returns which pixels of a PNG file are not 0, bool [h, w]; of colours, not black.
+
+    Raises:
+      BadFileError: If it is not a readable PNG file.
+    """
+    content = image_files.read(path)
+    values = np.asarray(_decoded(path, content))
+    if values.ndim == 3:
+        # Without alpha: transparency is not a class.
+        bands = {2: 1, 4: 3}.get(values.shape[2], values.shape[2])
+        return values[..., :bands].any(axis=2)
+    return values != 0
+
+
 def index_png(path: str) -> bytes:
     """Returns the grey PNG file of a mask of indices, whatever these mean.
 
