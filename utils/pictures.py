@@ -95,7 +95,8 @@ def overlay(image, labels, *, colors, ignore_label: int, longest_side: int) -> t
 
     Args:
       image: uint8 [h, w, 3].
-      labels: Integers [h, w]; values that are not a class get red and white stripes.
+      labels: Integers: [h, w], where values that are not a class get red and white stripes; or
+        [h, w, classes] of 0, 1 or 255 (ignored) where a pixel may have several classes.
       colors: (red, green, blue) by class id.
       ignore_label: Label of pixels that do not count; they are bleached.
       longest_side: Both views are shrunk to at most this many pixels.
@@ -105,6 +106,8 @@ def overlay(image, labels, *, colors, ignore_label: int, longest_side: int) -> t
     """
     size = _fitting_size(image.shape[:2], longest_side)
     image = np.asarray(Image.fromarray(image).resize(size, Image.BILINEAR), np.float32)
+    if np.ndim(labels) == 3:
+        return _jpeg(image), _jpeg(_overlay_of_sets(image, labels, colors))
     # The last two are for ignored pixels, and for values that are not a class.
     palette = np.array([*colors, (255, 255, 255), _WRONG], np.float32)
     labels = np.asarray(labels)
@@ -117,6 +120,19 @@ def overlay(image, labels, *, colors, ignore_label: int, longest_side: int) -> t
     stripes = (rows + columns) // _STRIPE % 2 == 1
     ids[(ids == classes + 1) & stripes] = classes
     return _jpeg(image), _jpeg(_blend(image, palette[ids]))
+
+
+def _overlay_of_sets(image, labels, colors):
+    """Returns an image with the colours of its labels [h, w, classes], of any size."""
+    rows, columns = (
+        np.linspace(0, old - 1, new).round().astype(int)
+        for old, new in zip(labels.shape[:2], image.shape[:2])
+    )
+    labels = labels[rows][:, columns]
+    view = _blend(image, _painted(image, labels, colors))
+    ignored = np.all(labels == _IGNORED, axis=2)
+    view[ignored] = _blend(image, 255.0)[ignored]
+    return view
 
 
 def _fitting_size(shape, longest_side):

@@ -9,7 +9,9 @@ import numpy as np
 
 from datasets.audit import near_duplicates, readers
 from datasets.convert import processes
+from datasets.files import defects
 from datasets.files.defects import Defect
+from datasets.records import labels
 from utils import log
 
 # So few that progress is smooth, so many that sending costs nothing.
@@ -26,8 +28,11 @@ class Item:
       number: Its place in it.
       name: Its name; empty if it cannot be read.
       size: Height and width; None if it cannot be read.
-      values: The values of its label, sorted uint8; None if there is no label that can be counted.
+      values: The labels that it shows, sorted uint8; None if there is no label to count.
       pixels: Pixels of each of them, int64.
+      counted: Pixels that count: those that are not ignored.
+      area: All pixels of its label.
+      together: Pixels of each pair of classes; None where a pixel has one class.
       fingerprint: Of its decoded pixels: equal pixels, equal fingerprints; None if unreadable.
       look: 64 bits of how it looks, see `near_duplicates`; None if unreadable.
       blank: Whether all of its pixels have one colour.
@@ -41,21 +46,24 @@ class Item:
     size: tuple | None = None
     values: np.ndarray | None = None
     pixels: np.ndarray | None = None
+    counted: int = 0
+    area: int = 0
+    together: np.ndarray | None = None
     fingerprint: bytes | None = None
     look: int | None = None
     blank: bool = False
     change: str = ""
     defect: Defect | None = None
 
-    def is_one_value(self) -> bool:
-        """Returns whether all pixels of its label have the same value."""
-        return self.values is not None and len(self.values) == 1
+    def is_only(self, value: int) -> bool:
+        """Returns whether all pixels of its label have one value."""
+        return self.values is not None and self.share(value) == 1.0
 
     def share(self, value: int) -> float:
         """Returns the share of its pixels that have a value."""
-        if self.values is None or not self.pixels.sum():
+        if self.values is None or not self.area:
             return 0.0
-        return float(self.pixels[self.values == value].sum() / self.pixels.sum())
+        return float(self.pixels[self.values == value].sum() / self.area)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,22 +82,29 @@ class Split:
     Attributes:
       images: Images that were looked at.
       labelled: Of them with a label that was counted.
+      area: Pixels of all labels.
+      counted: Pixels that count: those that are not ignored.
       pixels: Pixels of each value, int64 [256].
       images_with: Images that show each value, int64 [256].
-      pixels_of_images: Counted (not ignored) pixels of those images, int64 [256].
+      pixels_of_images: Pixels of those images that count, int64 [256].
+      together: Pixels of each pair of classes, int64 [classes, classes]; None where a pixel has one
+        class.
       sizes: (height, width) -> number of images.
     """
 
     images: int = 0
     labelled: int = 0
+    area: int = 0
+    counted: int = 0
     pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))
     images_with: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))
     pixels_of_images: np.ndarray = dataclasses.field(
         default_factory=lambda: np.zeros(256, np.int64)
     )
+    together: np.ndarray | None = None
     sizes: dict = dataclasses.field(default_factory=dict)
 
-    def add(self, item: Item, ignore_label: int):
+    def add(self, item: Item):
         """Adds an image."""
         self.images += 1
         if item.size:
@@ -99,7 +114,11 @@ class Split:
         self.labelled += 1
         self.pixels[item.values] += item.pixels
         self.images_with[item.values] += 1
-        self.pixels_of_images[item.values] += item.pixels[item.values != ignore_label].sum()
+        self.pixels_of_images[item.values] += item.counted
+        self.area += item.area
+        self.counted += item.counted
+        if item.together is not None:
+            self.together = item.together + (0 if self.together is None else self.together)
 
 
 @dataclasses.dataclass
@@ -140,7 +159,7 @@ def count(data, num_workers: int | None) -> Counts:
 def _sums(items: list, data) -> dict:
     splits = {split: Split() for split in data.sizes}
     for item in items:
-        splits[item.split].add(item, data.classes.ignore_label)
+        splits[item.split].add(item)
     return splits
 
 
@@ -165,29 +184,42 @@ def _work(data, split: str, first, end):
 
 def _item(data, split: str, number: int) -> Item:
     seen = data.see(split, number)
-    look, values, pixels, fingerprint, bits, blank = seen.look, None, None, None, None, False
-    counted = readers.pixels_of(look)
-    if counted is not None:
-        values = np.flatnonzero(counted).astype(np.uint8)
-        pixels = counted[values]
-    if look.image is not None:
-        colors = look.image.convert("RGB")
-        fingerprint = _fingerprint(colors)
-        bits = near_duplicates.look_hash(colors)
-        blank = all(low == high for low, high in colors.getextrema())
+    image = seen.look.image
     return Item(
         split=split,
         number=number,
-        name=look.name,
-        size=(look.image.height, look.image.width) if look.image is not None else None,
-        values=values,
-        pixels=pixels,
-        fingerprint=fingerprint,
-        look=bits,
-        blank=blank,
+        name=seen.look.name,
+        size=None if image is None else (image.height, image.width),
         change=seen.change,
-        defect=look.defect,
+        defect=seen.look.defect,
+        **_of_label(data, seen.look),
+        **({} if image is None else _of_image(image.convert("RGB"))),
     )
+
+
+def _of_image(image) -> dict:
+    """Returns what an RGB image is compared by."""
+    return {
+        "fingerprint": _fingerprint(image),
+        "look": near_duplicates.look_hash(image),
+        "blank": all(low == high for low, high in image.getextrema()),
+    }
+
+
+def _of_label(data, look) -> dict:
+    """Returns the counts of a label; none where it cannot be counted."""
+    if look.label is None or (look.defect and look.defect.kind != defects.LABELS):
+        return {}
+    values, stored = np.asarray(look.label), labels.of(data.classes)
+    pixels, counted = stored.count(values)
+    found = np.flatnonzero(pixels).astype(np.uint8)
+    return {
+        "values": found,
+        "pixels": pixels[found],
+        "counted": counted,
+        "area": values.size,
+        "together": stored.together(values),
+    }
 
 
 def _fingerprint(image) -> bytes:

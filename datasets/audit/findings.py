@@ -13,6 +13,7 @@ from datasets import splits as split_rules
 from datasets.audit import near_duplicates
 from datasets.audit.counts import Counts, Item, Split
 from datasets.files import defects, mask_files
+from datasets.records import labels
 
 PROBLEM = "problem"
 WARNING = "warning"
@@ -109,6 +110,8 @@ def _labels_missing(data, counts: Counts):
 
 
 def _binary(data, counts: Counts):
+    if not labels.of(data.classes).is_exclusive:
+        return
     pixels = sum(sums.pixels for sums in counts.splits.values())
     if data.classes.count > 1 and mask_files.only_0_and_255(pixels, data.classes.ignore_label):
         text = (
@@ -128,7 +131,8 @@ def _few_classes(data, split: str, sums: Split, counts: Counts):
     # Labels that cannot be used are missing here, and have been named.
     bad = any(item.defect and item.split == split for item in counts.items)
     if not present and not bad:
-        text = f"every pixel of split {split} is ignored; look at the masks and the ignore label."
+        what = "has no class" if sums.counted else "is ignored"
+        text = f"every pixel of split {split} {what}; look at the masks and the ignore label."
         yield Finding(PROBLEM, "all_ignored", text)
     if len(present) == 1 and len(counted) > 1 and not bad:
         text = f"split {split} shows the class {names[present[0]]} only; look at its masks."
@@ -145,13 +149,9 @@ def _few_classes(data, split: str, sums: Split, counts: Counts):
 
 
 def _images_alike(data, split: str, sums: Split, counts: Counts):
-    ignored, empty = [], []
-    for item in counts.items:
-        if item.split == split and item.defect is None and item.is_one_value():
-            if item.values[0] == data.classes.ignore_label:
-                ignored.append(item)
-            elif item.values[0] == 0:
-                empty.append(item)
+    items = [item for item in counts.items if item.split == split and item.defect is None]
+    ignored = [item for item in items if item.is_only(data.classes.ignore_label)]
+    empty = [item for item in items if labels.of(data.classes).is_exclusive and item.is_only(0)]
     if ignored:
         text = f"ignored pixels only: {_number(ignored, 'image')} of split {split}."
         examples = [data.place(split, item.number) for item in ignored]

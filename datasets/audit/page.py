@@ -11,7 +11,14 @@ import numpy as np
 from datasets import class_weights
 from datasets.audit.counts import Counts, Item
 from datasets.audit.findings import PROBLEM, SHOWN, training_split
-from datasets.audit.report import ignored_share, shares, size_range, suggested_weights
+from datasets.audit.report import (
+    ignored_share,
+    pairs_of_classes,
+    shares,
+    size_range,
+    suggested_weights,
+)
+from datasets.records import labels as label_kinds
 from utils import pictures, report
 from utils.classes import ClassSet
 
@@ -82,6 +89,7 @@ def render(data, counts: Counts, findings: list, num_samples: int) -> str:
         splits=[_split_row(data.classes, *entry) for entry in counts.splits.items()],
         labelled=_labelled(counts),
         classes=_class_rows(data.classes, counts, weights),
+        pairs=_pairs(data.classes, counts),
         trained=trained,
         weights={name: class_weights.as_flags(values) for name, values in weights.items()},
         samples=list(_samples(data, counts, findings, num_samples)),
@@ -159,6 +167,12 @@ def _class_rows(classes: ClassSet, counts: Counts, weights: dict) -> list:
     ]
 
 
+def _pairs(classes: ClassSet, counts: Counts) -> dict:
+    """Returns split -> the most frequent pairs of classes on the same pixels."""
+    found = {split: pairs_of_classes(classes, sums) for split, sums in counts.splits.items()}
+    return {split: pairs[:SHOWN] for split, pairs in found.items() if pairs}
+
+
 def _bar(share: float) -> float:
     return 1.0 - math.log(max(share, _LEAST_SHARE)) / math.log(_LEAST_SHARE)
 
@@ -173,6 +187,8 @@ def _samples(data, counts: Counts, findings: list, number: int):
         labels = look.label
         if labels is None or labels.shape != image.shape[:2]:
             labels = np.full(image.shape[:2], data.classes.ignore_label)
+        else:
+            labels = label_kinds.of(data.classes).shown(labels)
         views = pictures.overlay(
             image,
             labels,

@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import os
 
-import numpy as np
-
 from datasets import splits as split_rules
 from datasets.convert import writing
 from datasets.convert.plan import Plan
@@ -204,12 +202,3 @@ def wrong_checksum(path: str) -> int | None:
 
 def _without_stop(error: Exception) -> str:
     return str(error).rstrip(".")
-
-
-def pixels_of(look: Look) -> np.ndarray | None:
-    """Returns the pixels of each value of a label, int64 [256]; None if there is no such label."""
-    if look.label is None or (look.defect and look.defect.kind != defects.LABELS):
-        return None
-    values = np.asarray(look.label)
-    known = values[(values >= 0) & (values < 256)]
-    return np.bincount(known.ravel(), minlength=256).astype(np.int64)

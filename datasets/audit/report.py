@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from datasets import class_weights
@@ -46,10 +48,38 @@ def size_range(sums: Split) -> tuple | None:
 
 def shares(classes: ClassSet, sums: Split) -> np.ndarray:
     """Returns each class's share of the pixels that count, [num_classes]."""
-    labels = list(classes.counted)
+    counted = list(classes.counted)
     pixels = np.zeros(classes.count)
-    pixels[labels] = sums.pixels[labels]
-    return pixels / max(1.0, pixels.sum())
+    pixels[counted] = sums.pixels[counted]
+    return pixels / max(1, sums.counted)
+
+
+class Pair(NamedTuple):
+    """Two classes on the same pixels, and these pixels' share of each class."""
+
+    first: str
+    second: str
+    pixels: int
+    of_first: float
+    of_second: float
+
+
+def pairs_of_classes(classes: ClassSet, sums: Split) -> list:
+    """Returns the pairs of classes that share pixels, those with the most first."""
+    if sums.together is None:
+        return []
+    found = [
+        Pair(
+            classes.names[first],
+            classes.names[second],
+            int(sums.together[first, second]),
+            float(sums.together[first, second] / sums.pixels[first]),
+            float(sums.together[first, second] / sums.pixels[second]),
+        )
+        for first, second in zip(*np.triu_indices(classes.count, 1))
+        if sums.together[first, second]
+    ]
+    return sorted(found, key=lambda pair: -pair.pixels)
 
 
 def as_text(data, counts: Counts, findings: list) -> str:
@@ -61,6 +91,7 @@ def as_text(data, counts: Counts, findings: list) -> str:
     ]
     if any(sums.labelled for sums in counts.splits.values()):
         parts.append(_class_table(data.classes, counts))
+        parts += _pair_tables(data.classes, counts)
         parts.append(_weights(data.classes, counts))
     parts += [_finding_text(finding) for finding in findings]
     parts.append(verdict(findings))
@@ -89,7 +120,7 @@ def _split_table(classes: ClassSet, counts: Counts) -> str:
 
 def ignored_share(classes: ClassSet, sums: Split) -> float:
     """Returns the share of a split's labelled pixels that are ignored."""
-    return sums.pixels[classes.ignore_label] / max(1, sums.pixels.sum())
+    return sums.pixels[classes.ignore_label] / max(1, sums.area)
 
 
 def _sides(sums: Split) -> list:
@@ -117,6 +148,18 @@ def _class_table(classes: ClassSet, counts: Counts) -> str:
             share = shares(classes, sums)[label]
             rows[-1] += [f"{sums.pixels[label]:,}", _percent(share), f"{sums.images_with[label]:,}"]
     return _aligned(rows, left=(1,))
+
+
+def _pair_tables(classes: ClassSet, counts: Counts):
+    for split, sums in counts.splits.items():
+        pairs = pairs_of_classes(classes, sums)
+        if pairs:
+            rows = [["classes on the same pixels", "", f"{split} pixels", "of first", "of second"]]
+            for pair in pairs[:SHOWN]:
+                names = [name[:_LONGEST_NAME] for name in (pair.first, pair.second)]
+                shares_of = [_percent(share) for share in (pair.of_first, pair.of_second)]
+                rows.append([*names, f"{pair.pixels:,}", *shares_of])
+            yield _aligned(rows, left=(1,))
 
 
 def _weights(classes: ClassSet, counts: Counts) -> str:
@@ -159,6 +202,7 @@ def as_json(data, counts: Counts, findings: list) -> dict:
         "name": data.classes.name,
         "num_classes": data.classes.count,
         "class_names": list(data.classes.names),
+        "task": data.classes.task,
         "ignore_label": data.classes.ignore_label,
         "splits": {split: _split_json(data.classes, sums) for split, sums in counts.splits.items()},
         "findings": [
@@ -186,7 +230,9 @@ def as_json(data, counts: Counts, findings: list) -> dict:
 
 def _split_json(classes: ClassSet, sums: Split) -> dict:
     limits = size_range(sums)
+    pairs = {} if sums.together is None else {"pixels_of_pairs": sums.together.tolist()}
     return {
+        **pairs,
         "images": sums.images,
         "labelled": sums.labelled,
         "smallest_median_largest_size": [[int(side) for side in size] for size in limits or ()],

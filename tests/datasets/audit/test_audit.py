@@ -348,3 +348,61 @@ def test_pixels_of_voc_are_those_of_its_palette_indices(tmp_path):
     assert len(masks) == content["splits"]["train"]["images"] == 3
     assert content["splits"]["train"]["pixels"] == expected[:21].tolist()
     assert content["splits"]["train"]["ignored_pixels"] == expected[255]
+
+
+# Several classes per pixel.
+
+
+@pytest.fixture
+def two_folders(tmp_path):
+    """Images with masks of the classes road and wet, which overlap."""
+    road, wet = np.zeros([2, 10, 12], bool)
+    road[:6], wet[4:, :3] = True, True
+    for number in range(4):
+        save_image(tmp_path / "images" / f"{number}.png", pixels(number, 10, 12))
+        save_mask(tmp_path / "masks" / "road" / f"{number}.png", road.astype(np.uint8))
+        save_mask(tmp_path / "masks" / "wet" / f"{number}.png", wet.astype(np.uint8) * 255)
+    return {
+        "image_folder": str(tmp_path / "images"),
+        "mask_folders": [str(tmp_path / "masks")],
+        "output_dir": str(tmp_path / "out"),
+        "val_fraction": 0.25,
+    }
+
+
+def test_classes_that_share_pixels_are_counted(two_folders, capsys):
+    found, content = run("binary_masks", **two_folders)
+    assert found == {}
+    assert content["task"] == "multilabel"
+    train = content["splits"]["train"]
+    assert train["pixels"] == [3 * 72, 3 * 18]
+    assert train["ignored_pixels"] == 0
+    assert train["pixels_of_pairs"] == [[3 * 72, 3 * 6], [3 * 6, 3 * 18]]
+    shown = capsys.readouterr().out
+    assert "classes on the same pixels" in shown
+    with open(os.path.join(two_folders["output_dir"], audit.PAGE_FILE), encoding="utf-8") as file:
+        assert "Classes on the same pixels, split train" in file.read()
+    convert("binary_masks", two_folders)
+    _, of_records = run(two_folders["output_dir"])
+    assert of_records["splits"] == content["splits"]
+
+
+def test_a_split_without_any_class_is_a_problem(two_folders, tmp_path):
+    for path in (tmp_path / "masks").glob("*/*.png"):
+        save_mask(path, np.zeros([10, 12], np.uint8))
+    found, _ = run("binary_masks", **two_folders)
+    assert problems(found) == ["all_ignored"]
+    assert "has no class" in found["all_ignored"].text
+
+
+def test_records_of_other_sets_are_named(two_folders, tmp_path):
+    convert("binary_masks", two_folders)
+    path = os.path.join(two_folders["output_dir"], "dataset.json")
+    with open(path, encoding="utf-8") as file:
+        content = json.load(file)
+    content.update(num_classes=1, class_names=["road"], colors=[[1, 2, 3]])
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(content, file)
+    found, _ = run(two_folders["output_dir"])
+    assert problems(found) == ["unknown_labels"]
+    assert "holds 1, but" in found["unknown_labels"].examples[0]
