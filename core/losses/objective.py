@@ -54,7 +54,7 @@ def build(outputs: dict, labels: tf.Tensor, classes: ClassSet, context: Context)
 
     Args:
       outputs: Name -> (float32 logits [N, h, w, channels], weight).
-      labels: The labels of the batch, int32 [N, H, W, channels of labels].
+      labels: The labels of the batch, integers [N, H, W, channels of labels].
       classes: The classes of the data.
       context: See `Context`.
     """

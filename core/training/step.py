@@ -29,7 +29,7 @@ class TrainStep:
       reg_loss: float32 scalar, weight decay as a part of the loss.
       total_loss: float32 scalar, what is minimized.
       images: float32 [N, h, w, 3], the batches of the step.
-      labels: int32, the batches of the step.
+      labels: The batches of the step, integers.
       logits: float32 [N, h, w, channels], the answer of the network.
       gradients: (gradient, variable) pairs of total_loss before clipping and multipliers.
       gradient_norm: float32 scalar, their norm.
@@ -73,7 +73,7 @@ def build(
 
     Args:
       images: float32 [N, h, w, 3], 0..255, static shape; N holds all batches of a step.
-      labels: The labels, int32; [N, h, w, 1], class ids or the ignore label, in exclusive tasks.
+      labels: The labels, as `core.task` describes them for each task.
       config: The network and its training.
       classes: The classes of the data, with their task.
       backend: The device; it averages gradients over ranks.
