@@ -163,6 +163,7 @@ def _parts(records: str) -> dict:
     from options.data import DATA_RECORDS
     from utils import image_ops
     from utils.compat import tf
+    from utils.imaging import tensors
 
     config = Config.create(DATA_RECORDS, {"dataset_dir": records})
     dataset = Dataset.open(config)
@@ -185,12 +186,12 @@ def _parts(records: str) -> dict:
 
     def label_of(serialized):
         parsed = tfrecord.parse(serialized)
-        size = tfrecord.image_size(parsed["image"])
+        size = tensors.image_size(parsed["image"])
         return parsed, size, tfrecord.decode_label(parsed["label"], size, stored, plain=True)
 
     def prepared(serialized, decodes_image: bool, border):
         parsed, size, label = label_of(serialized)
-        read_image = functools.partial(tfrecord.decode_window, parsed["image"], size)
+        read_image = functools.partial(tensors.decode_window, parsed["image"], size)
         if not decodes_image:
             read_image = _grey_pixels
         return preprocess.for_training(

@@ -13,6 +13,10 @@ class OptionError(UserError, ValueError):
     """An option has a value that cannot be used."""
 
 
+class BadImageError(Exception):
+    """An image cannot be used; the message says why, and begins with its name."""
+
+
 class Interrupted(Exception):
     """The process received SIGTERM or SIGINT.
 

@@ -22,7 +22,7 @@ from deployment import backend as backends
 from options import saved as saved_options
 from options.config import Config
 from utils.classes import ClassSet, default_names
-from utils.errors import UserError
+from utils.errors import BadImageError, UserError
 
 
 def main(config: Config) -> dict:
@@ -161,7 +161,7 @@ def _given_images(flag: str, folder: str | None, count: int):
         for index in _spread(len(names), count):
             try:
                 found.append(reader.read(os.path.join(folder, names[index])))
-            except photos.BadFileError as error:
+            except BadImageError as error:
                 raise UserError(f"{flag}: {error}; leave it out.") from error
     return exporter.Samples(found, f"folder {folder}")
 
@@ -178,7 +178,7 @@ def _of_split(dataset, split: str, count: int):
             try:
                 record = tfrecord.deserialize(index.read(number))
                 found.append(reader.decode(record.image, name, upright=False))
-            except (ValueError, photos.BadFileError) as error:
+            except (ValueError, BadImageError) as error:
                 raise UserError(f"{name} cannot be used: {error}.") from error
     return exporter.Samples(found, f"split {split} of {dataset.config.data.dataset_dir}")
 

@@ -14,7 +14,6 @@ from core.inference.writers import PredictionFiles
 from core.runs import folder as run_folder
 from datasets.dataset import Dataset
 from datasets.files import photo_listing
-from datasets.files.defects import BadFileError
 from datasets.files.photos import PhotoReader
 from datasets.known import CITYSCAPES_LABEL_IDS, KNOWN
 from deployment import backend as backends
@@ -22,7 +21,7 @@ from options.config import Config
 from utils import files as output_files
 from utils import log, variants
 from utils.classes import ClassSet, default_names
-from utils.errors import OptionError, UserError
+from utils.errors import BadImageError, OptionError, UserError
 
 SUMMARY_FILE = "predictions.json"
 _SHOWN_FILES = 3
@@ -148,7 +147,7 @@ def _run(photos, network, files):
             read=lambda photo: reader.read(photo.path),
             segment=lambda image: network.segment(image, probabilities=files.needs_probabilities),
             write=lambda photo, image, result: files.write(photo.name, image, *result),
-            bad_photo=(BadFileError,),
+            bad_photo=(BadImageError,),
         )
 
 

@@ -19,7 +19,7 @@ from deployment import backend as backends
 from options.config import Config
 from utils import colormap, log
 from utils.classes import ClassSet
-from utils.errors import OptionError, UserError
+from utils.errors import BadImageError, OptionError, UserError
 
 
 def main(config: Config):
@@ -120,7 +120,7 @@ def _draw(paths, load, index, files):
             read=read,
             segment=network.segment,
             write=write,
-            bad_photo=(photos.BadFileError, ValueError),
+            bad_photo=(BadImageError, ValueError),
         )
     log.message(f"Drew {len(outcome.done)} images of {shown} in {files.folder}.")
     for _, reason in outcome.failed:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from utils.errors import BadImageError
+
 UNREADABLE = "unreadable"
 CHECKSUM = "checksum"
 NO_LABEL = "no_label"
@@ -41,7 +43,7 @@ class Defect:
     text: str
 
 
-class BadFileError(Exception):
+class BadFileError(BadImageError):
     """A file cannot be used; the message says why, and begins with its path.
 
     Attributes:

@@ -1,29 +1,23 @@
-"""Reads image files: keeps good bytes, converts some, refuses what would be learned wrongly.
+"""Reads image files: keeps good bytes, converts some, refuses files whose colours are unknown.
 
-Kept: JPEG and PNG files of 8 bits or less, of colours, grey or with a palette; TensorFlow decodes
-all of them to the colours that are shown. Converted, without loss, to RGB PNG files: files that are
-shown turned (EXIF orientation), since decoders ignore that, and CMYK files. Refused: 16-bit images,
-whose range is not known, and images with transparent pixels, whose background is not.
+Kept: JPEG and PNG files of 8 bits or less, RGB, grey or with a palette; TensorFlow decodes all of
+them to the colours that viewers show. Converted to RGB PNG files, without loss: files with an EXIF
+orientation, which decoders ignore, and CMYK files. Refused: 16-bit images, whose range is unknown,
+and images with transparent pixels, whose background is unknown.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import io
-import struct
-import zlib
 
 from PIL import Image, ImageOps
 
 from datasets.files import archives
 from datasets.files.defects import BadFileError
+from utils.errors import BadImageError
+from utils.imaging import jpeg, pillow, png
 
-_ORIENTATION = 0x0112
-_JPEG_BEGIN = b"\xff\xd8"
-_JPEG_END = b"\xff\xd9"
-# Markers of JPEG segments: start of scan, application data 1, frames of the usual methods
-# (baseline, extended and progressive, Huffman coded).
-_SCAN, _APP1, _FRAMES = 0xDA, 0xE1, (0xC0, 0xC1, 0xC2)
 _PNG_DEPTH = 24
 
 
@@ -36,7 +30,7 @@ class ImageFile:
       format: "jpeg" or "png".
       height: Rows.
       width: Columns.
-      change: What was converted, in words; empty where the bytes are the file's own.
+      change: Description of the conversion; empty where the bytes are the file's own.
     """
 
     content: bytes
@@ -50,22 +44,21 @@ def read_image(path: str) -> ImageFile:
     """Reads an image; its pixels are decoded only where they must be, its structure is checked.
 
     Raises:
-      BadFileError: If it is missing, truncated, no JPEG or PNG file, or of a kind whose colours are
-        not known.
+      BadFileError: If it is missing, truncated, not a JPEG or PNG file, or of a kind whose colours
+        are unknown.
     """
     content = read(path)
-    plain = _plain_jpeg(content)
+    plain = jpeg.plain_header(content)
     if plain is not None:
-        height, width, scan = plain
-        _check_jpeg(path, content, scan)
-        return ImageFile(content, "jpeg", height, width)
+        _check_jpeg(path, content, plain.scan)
+        return ImageFile(content, "jpeg", plain.height, plain.width)
     image = open_image(path, content)
     # Cameras put several pictures into one file (MPO), of which every decoder takes the first.
     kind = "JPEG" if image.format == "MPO" else image.format
     if kind not in ("JPEG", "PNG"):
         raise BadFileError(f"{path} is a {kind} file; save it as JPEG or PNG")
     if kind == "JPEG":
-        _check_jpeg(path, content, _start_of_scan(content))
+        _check_jpeg(path, content, jpeg.start_of_scan(content))
     else:
         check_png(path, content)
         _check_pixels(path, content, image)
@@ -76,7 +69,7 @@ def read_image(path: str) -> ImageFile:
 
 
 def _check_pixels(path: str, content: bytes, image: Image.Image):
-    """Raises BadFileError for PNG files that do not say what their colours are."""
+    """Raises BadFileError for PNG files whose colours are unknown."""
     if content[_PNG_DEPTH] == 16:
         raise BadFileError(
             f"{path} is a 16-bit image; scale its values to 0..255 and save it as 8-bit PNG"
@@ -91,7 +84,7 @@ def _check_pixels(path: str, content: bytes, image: Image.Image):
 
 
 def _needed_change(image: Image.Image) -> str:
-    if image.getexif().get(_ORIENTATION, 1) not in (0, 1):
+    if image.getexif().get(pillow.ORIENTATION, 1) not in (0, 1):
         return "turned upright (EXIF orientation)"
     return "CMYK to RGB" if image.mode == "CMYK" else ""
 
@@ -99,7 +92,7 @@ def _needed_change(image: Image.Image) -> str:
 def _converted(path: str, image: Image.Image, change: str) -> ImageFile:
     upright = _decoded(path, lambda: ImageOps.exif_transpose(image).convert("RGB"))
     buffer = io.BytesIO()
-    # The pixels only: not the orientation, which is true no more.
+    # The pixels only: the orientation no longer applies.
     Image.frombytes("RGB", upright.size, upright.tobytes()).save(buffer, "PNG")
     return ImageFile(buffer.getvalue(), "png", upright.height, upright.width, change)
 
@@ -123,84 +116,21 @@ def read(path: str) -> bytes:
 
 
 def open_image(path: str, content: bytes) -> Image.Image:
-    """Returns an image whose pixels are not decoded yet; raises BadFileError if it is none."""
+    """Returns an image whose pixels are not decoded yet; raises BadFileError if it is not one."""
     try:
-        return Image.open(io.BytesIO(content))
-    # Pillow raises many kinds of errors for damaged files (OSError, SyntaxError, ValueError...).
-    except Exception as error:
-        raise BadFileError(f"{path} is no image that can be read") from error
+        return pillow.open_image(content, path)
+    except BadImageError as error:
+        raise BadFileError(str(error)) from error
+
+
+def check_png(path: str, content: bytes):
+    """Raises BadFileError if a PNG file is truncated, or a checksum in it is wrong."""
+    try:
+        png.chunks(content)
+    except ValueError as error:
+        raise BadFileError(f"{path} {error}") from error
 
 
 def _check_jpeg(path: str, content: bytes, scan: int):
-    # The end marker cannot occur inside of the compressed pixels, but in a thumbnail before them.
-    if content.rfind(_JPEG_END) < scan:
+    if not jpeg.is_complete(content, scan):
         raise BadFileError(f"{path} is truncated")
-
-
-def _start_of_scan(content: bytes) -> int:
-    """Returns where a JPEG file's compressed pixels begin; its length if they are missing."""
-    for marker, _, end in _segments(content):
-        if marker == _SCAN:
-            return end
-    return len(content)
-
-
-def _plain_jpeg(content: bytes) -> tuple | None:
-    """Returns height, width and start of the scan of the most common kind of JPEG file, else None.
-
-    That is grey or three channels of 8 bits, without Exif: it needs no closer look by Pillow, which
-    takes several times as long.
-    """
-    size = None
-    if content[:2] != _JPEG_BEGIN:
-        return None
-    for marker, begin, end in _segments(content):
-        if marker == _SCAN:
-            return None if size is None else (*size, end)
-        if marker == _APP1 and content[begin : begin + 4] == b"Exif":
-            return None
-        if marker in _FRAMES and end - begin >= 6:
-            bits, height, width, channels = struct.unpack(">BHHB", content[begin : begin + 6])
-            if bits != 8 or channels not in (1, 3) or not height or not width:
-                return None
-            size = height, width
-    return None
-
-
-def _segments(content: bytes):
-    """Yields the segments of a JPEG file's header: marker, first byte of the data, byte after."""
-    position = 2
-    while position + 4 <= len(content) and content[position] == 0xFF:
-        marker = content[position + 1]
-        if marker == 0xFF:
-            # A fill byte.
-            position += 1
-            continue
-        end = position + 2 + int.from_bytes(content[position + 2 : position + 4], "big")
-        yield marker, position + 4, end
-        if marker == _SCAN:
-            return
-        position = end
-
-
-def check_png(path: str, content: bytes) -> list:
-    """Returns the chunks of a PNG file: (name, first byte of the data, byte after them).
-
-    Raises:
-      BadFileError: If the file is truncated, or a checksum in it is wrong.
-    """
-    position, end = 8, len(content)
-    name = b""
-    chunks = []
-    while position + 12 <= end and name != b"IEND":
-        length = int.from_bytes(content[position : position + 4], "big")
-        after = position + 8 + length
-        name = content[position + 4 : position + 8]
-        stored = int.from_bytes(content[after : after + 4], "big")
-        if after + 4 <= end and zlib.crc32(content[position + 4 : after]) != stored:
-            raise BadFileError(f"{path} is damaged: a wrong checksum in {name!r}")
-        chunks.append((name, position + 8, after))
-        position = after + 4
-    if name != b"IEND" or position > end:
-        raise BadFileError(f"{path} is truncated")
-    return chunks

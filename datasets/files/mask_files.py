@@ -7,7 +7,6 @@ source (COCO's polygons).
 from __future__ import annotations
 
 import io
-import struct
 import zlib
 
 import numpy as np
@@ -16,6 +15,7 @@ from PIL import Image
 from datasets.files import defects, image_files
 from datasets.files.defects import BadFileError
 from utils.classes import ClassSet
+from utils.imaging import png
 
 try:
     # Optional: several times faster at masks, see docs/decisions/0015-zlib-ng-for-masks.md.
@@ -23,12 +23,7 @@ try:
 except ImportError:
     inflating = zlib
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Where a PNG file says of what kind it is: bits per channel, then grey, colours or palette.
-_KIND = slice(24, 26)
 _BITS = 24
-_GREY_8 = b"\x08\x00"
-_PALETTE_8 = b"\x08\x03"
 _SHOWN_VALUES = 10
 # Masks hold 8 or 16 bits.
 NUM_VALUES = 1 << 16
@@ -99,7 +94,7 @@ class MaskReader:
         if image.mode in ("RGB", "RGBA"):
             labels = self._labels_of(path, np.asarray(image)[..., :3])
             return _encode(labels), labels.shape, count(labels)
-        if content[_KIND] in (_GREY_8, _PALETTE_8):
+        if content[png.KIND] in (png.GREY_8, png.PALETTE_8):
             # Of a palette image these are the indices, never the colours.
             values = np.asarray(image)
             return self._from_indices(path, content, values, count(values))
@@ -109,8 +104,8 @@ class MaskReader:
         """Returns what `read` does, of a PNG file of 8 bits, its values and how many of each."""
         if (self._changed & (pixels > 0)).any():
             return self._from_values(path, values)
-        if content[_KIND] == _PALETTE_8:
-            content = _without_palette(content)
+        if content[png.KIND] == png.PALETTE_8:
+            content = png.without_palette(content)
         return content, values.shape, pixels
 
     def _from_values(self, path: str, values: np.ndarray) -> tuple:
@@ -206,25 +201,23 @@ def _unfiltered(path: str, content: bytes) -> np.ndarray | None:
     """Returns the rows of a PNG file of 8 bits that are stored as they are, uint8 [h, 1 + w].
 
     Each begins with the number of its filter, 0. Palette masks nearly always are such files, and
-    need no more than inflating then, which is faster than a decoder for everything. None for any
-    other file, a damaged one too.
+    need only be inflated then, which is faster than a decoder for everything. None for any other
+    file, a damaged one too.
     """
-    if content[:8] != _SIGNATURE or content[_KIND] not in (_GREY_8, _PALETTE_8):
+    if content[:8] != png.SIGNATURE or content[png.KIND] not in (png.GREY_8, png.PALETTE_8):
         return None
-    chunks = image_files.check_png(path, content)
-    width, height = struct.unpack(">II", content[16:24])
-    # Compression, filter method and interlacing.
-    if content[26:29] != b"\0\0\0":
+    image_files.check_png(path, content)
+    header = png.header(content)
+    if header.is_interlaced:
         return None
-    data = b"".join(content[begin:end] for name, begin, end in chunks if name == b"IDAT")
-    size = height * (width + 1)
+    size = header.height * (header.width + 1)
     try:
-        rows = inflating.decompressobj().decompress(data, size + 1)
+        rows = inflating.decompressobj().decompress(png.compressed(content), size + 1)
     except inflating.error:
         return None
     if len(rows) != size:
         return None
-    rows = np.frombuffer(rows, np.uint8).reshape(height, width + 1)
+    rows = np.frombuffer(rows, np.uint8).reshape(header.height, header.width + 1)
     return None if rows[:, 0].any() else rows
 
 
@@ -251,11 +244,11 @@ def index_png(path: str) -> bytes:
     """
     content = image_files.read(path)
     image = _decoded(path, content)
-    kind = content[_KIND]
-    if kind == _GREY_8:
+    kind = content[png.KIND]
+    if kind == png.GREY_8:
         return content
-    if kind == _PALETTE_8:
-        return _without_palette(content)
+    if kind == png.PALETTE_8:
+        return png.without_palette(content)
     if image.mode in ("RGB", "RGBA") or image.mode.startswith("I"):
         raise BadFileError(f"{path} is of mode {image.mode}, not a mask of indices")
     return _encode(_values(path, image, content[_BITS]))
@@ -339,35 +332,12 @@ def _packed(colors: np.ndarray) -> np.ndarray:
     return red << 16 | green << 8 | blue
 
 
-def _without_palette(content: bytes) -> bytes:
-    """Returns a PNG file with 8-bit palette indices as a grey one, its compressed pixels untouched.
-
-    Both kinds store the same bytes; only the header says what they mean. Pixels that are in several
-    parts come into one.
-    """
-    parts = {b"IHDR": b"", b"IDAT": b"", b"IEND": b""}
-    position = 8
-    while position < len(content):
-        length = int.from_bytes(content[position : position + 4], "big")
-        name = content[position + 4 : position + 8]
-        if name in parts:
-            parts[name] += content[position + 8 : position + 8 + length]
-        position += length + 12
-    parts[b"IHDR"] = parts[b"IHDR"][:8] + _GREY_8 + parts[b"IHDR"][10:]
-    return content[:8] + b"".join(_chunk(name, data) for name, data in parts.items())
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    checksum = zlib.crc32(name + data).to_bytes(4, "big")
-    return len(data).to_bytes(4, "big") + name + data + checksum
-
-
 def _encode(labels: np.ndarray) -> bytes:
-    """Returns a grey PNG file, its rows without filters: what `label_png` decodes fastest."""
+    """Returns a grey PNG file, its rows without filters: `png.is_plain_grey`."""
     # Pillow filters the rows of grey images, not those of a palette.
     height, width = labels.shape
     image = Image.frombytes("P", (width, height), np.ascontiguousarray(labels).tobytes())
     image.putpalette(bytes(range(256)) * 3)
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    return _without_palette(buffer.getvalue())
+    return png.without_palette(buffer.getvalue())

@@ -21,13 +21,13 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from datasets.files import label_png
 from datasets.pipeline import preprocess
 from datasets.records import cache, shards, tfrecord
 from options.augmentation import AugmentationOptions
 from options.data import InputOptions
 from utils import image_ops
 from utils.compat import tf
+from utils.imaging import png, tensors
 
 # What a random number is for: orders and augmentations of a seed never share a key.
 _ORDER, _AUGMENTATION = range(2)
@@ -245,22 +245,22 @@ def _has_plain_masks(index: shards.Index) -> bool:
     except ValueError:
         # A damaged record is named when it is read.
         return False
-    return all(label_png.is_plain(mask) for mask in masks if mask)
+    return all(png.is_plain_grey(mask) for mask in masks if mask)
 
 
 def _read_window(serialized: tf.Tensor, stored, plain: bool) -> tuple:
     """Returns the function that decodes a window of a record's image, its label and name."""
     parsed = tfrecord.parse(serialized)
-    size = tfrecord.image_size(parsed["image"])
+    size = tensors.image_size(parsed["image"])
     label = tfrecord.decode_label(parsed["label"], size, stored, plain)
-    read_window = functools.partial(tfrecord.decode_window, parsed["image"], size)
+    read_window = functools.partial(tensors.decode_window, parsed["image"], size)
     return read_window, _of_size(label, size, parsed["name"]), parsed["name"]
 
 
 def _read_whole(serialized: tf.Tensor, stored, plain: bool) -> tuple:
     """Returns a record's image, label and name."""
     parsed = tfrecord.parse(serialized)
-    image = tfrecord.decode_image(parsed["image"])
+    image = tensors.decode_image(parsed["image"])
     size = tf.shape(image)[:2]
     label = tfrecord.decode_label(parsed["label"], size, stored, plain)
     return image, _of_size(label, size, parsed["name"]), parsed["name"]

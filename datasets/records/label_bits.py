@@ -5,34 +5,23 @@ grey for 15, 16-bit RGB for 47, 16-bit RGBA for 63. Class c is bit c % 16 of cha
 bits there is one channel); the top bit of the last channel marks a pixel that is ignored. In the
 input pipeline a pixel's bits are one integer [h, w, 1], so that cropping, flipping, padding and
 resizing by nearest neighbour treat it like a class number.
-
-Files are written and read here, since Pillow reads 16-bit colours as 8-bit ones.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import struct
-import zlib
 
 import numpy as np
 
-from datasets.files import image_files
 from datasets.files.defects import BadFileError
 from utils.classes import ClassSet
 from utils.compat import tf
 from utils.errors import UserError
+from utils.imaging import png
 
 # In a batch, and as ignore label of the classes: every class of the pixel is ignored.
 IGNORED = 255
 MOST_CLASSES = 63
-
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Number of channels -> kind of PNG file.
-_GREY, _RGB, _RGBA = 0, 2, 6
-_COLOR_TYPES = {1: _GREY, 3: _RGB, 4: _RGBA}
-# Bytes of compressed pixels for each file; more take longer and save little.
-_COMPRESSION = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,19 +90,7 @@ def encode(members: np.ndarray, ignored: np.ndarray | None = None) -> bytes:
         bits[ignored] = np.uint64(1) << np.uint64(layout.bits - 1)
     shifts = np.arange(layout.channels, dtype=np.uint64) * np.uint64(layout.depth)
     samples = bits[..., np.newaxis] >> shifts & np.uint64((1 << layout.depth) - 1)
-    rows = samples.astype(">u2" if layout.depth == 16 else np.uint8).tobytes()
-    stride = width * layout.channels * layout.depth // 8
-    # Each row begins with its filter, 0 for none: what `label_png` decodes fastest.
-    data = b"".join(b"\0" + rows[at : at + stride] for at in range(0, len(rows), stride))
-    color_type = _COLOR_TYPES[layout.channels]
-    header = struct.pack(">IIBBBBB", width, height, layout.depth, color_type, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(data, _COMPRESSION)), (b"IEND", b""))
-    return _SIGNATURE + b"".join(_chunk(name, content) for name, content in chunks)
-
-
-def _chunk(name: bytes, content: bytes) -> bytes:
-    checksum = zlib.crc32(name + content)
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+    return png.encode(samples.astype(np.uint16 if layout.depth == 16 else np.uint8))
 
 
 def decode(content: bytes, count: int) -> np.ndarray:
@@ -126,71 +103,17 @@ def decode(content: bytes, count: int) -> np.ndarray:
     Raises:
       ValueError: If the file is damaged, or not of the kind that holds so many classes.
     """
-    layout = layout_of(count)
-    if content[:8] != _SIGNATURE:
-        raise ValueError("it is not a PNG file")
-    try:
-        chunks = image_files.check_png("it", content)
-    except BadFileError as error:
-        raise ValueError(str(error)) from error
-    width, height, depth, color_type, *rest = struct.unpack(">IIBBBBB", content[16:29])
-    if (depth, color_type, rest) != (layout.depth, _COLOR_TYPES[layout.channels], [0, 0, 0]):
+    layout, header = layout_of(count), png.header(content)
+    if (header.depth, header.channels) != (layout.depth, layout.channels):
         raise ValueError(
-            f"it is a PNG file of {depth} bits and colour type {color_type}, but sets of {count} "
-            f"classes need {layout.depth} bits and colour type {_COLOR_TYPES[layout.channels]}"
+            f"has {header.channels or 'palette'} x {header.depth} bits per pixel, but sets of "
+            f"{count} classes need {layout.channels} x {layout.depth}"
         )
-    data = b"".join(content[begin:end] for name, begin, end in chunks if name == b"IDAT")
-    pixel_bytes = layout.channels * layout.depth // 8
-    try:
-        rows = np.frombuffer(zlib.decompress(data), np.uint8).reshape(height, -1)
-    except (zlib.error, ValueError) as error:
-        raise ValueError(f"its pixels are damaged ({error})") from error
-    if rows.shape[1] != 1 + width * pixel_bytes:
-        raise ValueError("its pixels are damaged")
-    samples = _without_filters(rows, pixel_bytes).reshape(height, width, pixel_bytes)
-    bits = np.zeros([height, width], np.uint64)
-    for byte in range(pixel_bytes):
-        # Of a channel's two bytes the first is the higher one.
-        place = byte ^ 1 if layout.depth == 16 else byte
-        bits |= samples[..., byte].astype(np.uint64) << np.uint64(8 * place)
+    samples = png.decode(content)
+    bits = np.zeros(samples.shape[:2], np.uint64)
+    for channel in range(layout.channels):
+        bits |= samples[..., channel].astype(np.uint64) << np.uint64(layout.depth * channel)
     return bits.view(np.int64)
-
-
-def _without_filters(rows: np.ndarray, pixel_bytes: int) -> np.ndarray:
-    """Returns rows of bytes [h, 1 + n] without the filters that each begins with, [h, n].
-
-    Source: the PNG specification, section 9. `encode` uses no filter; other writers do.
-    """
-    filters, values = rows[:, 0], rows[:, 1:].copy()
-    above = np.zeros(values.shape[1], np.uint8)
-    for filter_type, row in zip(filters, values):
-        if filter_type == 1:
-            row[:] = np.cumsum(row.reshape(-1, pixel_bytes), axis=0, dtype=np.uint8).ravel()
-        elif filter_type == 2:
-            row += above
-        elif filter_type in (3, 4):
-            _undo_prediction(row, above, pixel_bytes, _mean if filter_type == 3 else _paeth)
-        elif filter_type:
-            raise ValueError(f"its pixels are damaged (filter {filter_type})")
-        above = row
-    return values
-
-
-def _undo_prediction(row, above, pixel_bytes: int, predict):
-    """Adds to each byte of a row what is predicted from the bytes left, above, and above left."""
-    for place in range(len(row)):
-        left = int(row[place - pixel_bytes]) if place >= pixel_bytes else 0
-        corner = int(above[place - pixel_bytes]) if place >= pixel_bytes else 0
-        row[place] = (int(row[place]) + predict(left, int(above[place]), corner)) & 255
-
-
-def _mean(left: int, above: int, unused_corner: int) -> int:
-    return (left + above) // 2
-
-
-def _paeth(left: int, above: int, corner: int) -> int:
-    estimate = left + above - corner
-    return min((left, above, corner), key=lambda value: abs(estimate - value))
 
 
 def unpack(bits: np.ndarray, count: int) -> np.ndarray:
@@ -273,7 +196,7 @@ class SetLabels:
         try:
             return decode(content, self._count)
         except ValueError as error:
-            raise BadFileError(f"{name}: {error}; convert the data again") from error
+            raise BadFileError(f"{name} {error}; convert the data again") from error
 
     def unknown(self, values: np.ndarray) -> list:
         """Returns the classes in a label that do not exist, sorted."""

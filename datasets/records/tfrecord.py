@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from datasets.files import label_png
 from datasets.records import shards
 from utils.compat import tf
+from utils.imaging import tensors
 
 IMAGE = "image/encoded"
 NAME = "image/filename"
@@ -20,11 +20,6 @@ WIDTH = "image/width"
 CHANNELS = "image/channels"
 LABEL = "image/segmentation/class/encoded"
 LABEL_FORMAT = "image/segmentation/class/format"
-
-# What a JPEG file begins with.
-_JPEG = b"\xff\xd8\xff"
-# One pixel is enough for every subsampling of colours; tests compare.
-_MARGIN = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,60 +115,6 @@ def parse(serialized: tf.Tensor) -> dict:
     return {"image": features[IMAGE], "label": features[LABEL], "name": features[NAME]}
 
 
-def decode_image(content: tf.Tensor) -> tf.Tensor:
-    """Returns uint8 [h, w, 3] of the content of a JPEG or PNG file.
-
-    The kernel goes by the content, not by its name, so that both formats take one operation.
-    """
-    image = tf.image.decode_jpeg(content, channels=3)
-    image.set_shape([None, None, 3])
-    return image
-
-
-def image_size(content: tf.Tensor) -> tf.Tensor:
-    """Returns height and width, int32 [2], of the content of a JPEG or PNG file, by its header."""
-
-    def of_png():
-        # Width and height, as big-endian numbers.
-        numbers = tf.decode_raw(tf.strings.substr(content, 16, 8), tf.int32, little_endian=False)
-        return tf.reverse(numbers, [0])
-
-    size = tf.cond(_is_jpeg(content), lambda: tf.image.extract_jpeg_shape(content)[:2], of_png)
-    size.set_shape([2])
-    return size
-
-
-def decode_window(content: tf.Tensor, whole, offset, size) -> tf.Tensor:
-    """Returns uint8 [height, width, 3], the pixels of `decode_image` in a window.
-
-    Of a JPEG file only the window is decoded, and a margin: pixels at its border are interpolated
-    with those beside them.
-
-    Args:
-      content: Scalar string.
-      whole: Height and width of the image, int32 [2].
-      offset: First row and column of the window, int32 [2].
-      size: Its height and width, int32 [2].
-    """
-
-    def from_jpeg():
-        begin = tf.maximum(offset - _MARGIN, 0)
-        end = tf.minimum(offset + size + _MARGIN, whole)
-        part = tf.image.decode_and_crop_jpeg(
-            content, tf.concat([begin, end - begin], 0), channels=3
-        )
-        return part, offset - begin
-
-    image, offset = tf.cond(_is_jpeg(content), from_jpeg, lambda: (decode_image(content), offset))
-    image = tf.slice(image, tf.concat([offset, [0]], axis=0), tf.concat([size, [3]], axis=0))
-    image.set_shape([None, None, 3])
-    return image
-
-
-def _is_jpeg(content: tf.Tensor) -> tf.Tensor:
-    return tf.equal(tf.strings.substr(content, 0, len(_JPEG)), _JPEG)
-
-
 def decode_label(content: tf.Tensor, size: tf.Tensor, stored, plain: bool = False) -> tf.Tensor:
     """Returns the label [h, w, 1] of the content of a PNG file; all ignored if it is empty.
 
@@ -181,9 +122,9 @@ def decode_label(content: tf.Tensor, size: tf.Tensor, stored, plain: bool = Fals
       content: Scalar string.
       size: Height and width of the image, int32 [2]; that of the label if there is none.
       stored: `labels.IndexLabels` or `SetLabels`.
-      plain: Whether most files are `label_png.is_plain`; the result does not depend on it.
+      plain: Whether most files are `png.is_plain_grey`; the result does not depend on it.
     """
-    decode_grey = label_png.decode_plain if plain else label_png.decode
+    decode_grey = tensors.decode_plain_grey if plain else tensors.decode_grey
     ignored = tf.constant(stored.ignored, stored.dtype)
     label = tf.cond(
         tf.equal(content, ""),

@@ -1,1 +1,1 @@
-"""Decoding of images and masks, run lengths and colours."""
+"""Images, masks and run lengths as bytes, arrays and tensors."""

@@ -9,6 +9,7 @@ from PIL import Image
 from datasets.files import image_files
 from datasets.files.defects import BadFileError
 from tests.small_data import pixels, save_image
+from utils.imaging import jpeg
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_what_is_no_image_is_named(tmp_path):
     path.write_bytes(b"")
     assert refused_image(path) == f"{path} is empty"
     path.write_text("text")
-    assert refused_image(path) == f"{path} is no image that can be read"
+    assert refused_image(path) == f"{path} is not a readable image"
     Image.fromarray(pixels(0, 20, 30)).save(path, "BMP")
     assert refused_image(path) == f"{path} is a BMP file; save it as JPEG or PNG"
     path.unlink()
@@ -149,8 +150,8 @@ def test_headers_are_read_as_pillow_reads_them(tmp_path, mode, settings):
     path = tmp_path / "image.jpg"
     Image.fromarray(pixels(0, 21, 34)).convert(mode).save(path, **settings)
     content = path.read_bytes()
-    found = image_files._plain_jpeg(content)
-    scan = image_files._start_of_scan(content)
+    found = jpeg.plain_header(content)
+    scan = jpeg.start_of_scan(content)
     assert found == (None if mode == "CMYK" else (21, 34, scan))
     read = image_files.read_image(str(path))
     assert (read.height, read.width) == (21, 34)
@@ -161,11 +162,11 @@ def test_what_is_no_plain_jpeg_file_is_left_to_pillow(tmp_path, image):
     exif = Image.Exif()
     exif[0x0112] = 1
     Image.fromarray(pixels(0, 20, 30)).save(tmp_path / "exif.jpg", exif=exif)
-    assert image_files._plain_jpeg((tmp_path / "exif.jpg").read_bytes()) is None
+    assert jpeg.plain_header((tmp_path / "exif.jpg").read_bytes()) is None
     assert image_files.read_image(str(tmp_path / "exif.jpg")).format == "jpeg"
     for end in (0, 1, 2, 3, 20, 160):
-        assert image_files._plain_jpeg(content[:end]) is None
-    assert image_files._plain_jpeg(b"\xff\xd8" + content) is None
+        assert jpeg.plain_header(content[:end]) is None
+    assert jpeg.plain_header(b"\xff\xd8" + content) is None
 
 
 def test_several_pictures_in_one_file_are_one_jpeg_image(tmp_path):

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from datasets.files import photos
-from datasets.files.defects import BadFileError
-from datasets.records import tfrecord
 from tests.small_data import pixels
 from utils.compat import tf
+from utils.errors import BadImageError
+from utils.imaging import tensors
 
 
 def _content(array, file_format, mode=None, **settings):
@@ -28,7 +28,7 @@ def _decoded(content):
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
 def test_records_and_files_decode_to_the_same_pixels(file_format):
     content = _content(pixels(1, 37, 51), file_format)
-    image = tfrecord.decode_image(tf.constant(content))
+    image = tensors.decode_image(tf.constant(content))
     with tf.Session() as session:
         np.testing.assert_array_equal(_decoded(content), session.run(image))
 
@@ -80,15 +80,17 @@ def test_a_truncated_file_is_a_sentence(file_format, share, tmp_path):
     content = _content(noise, file_format)
     path = tmp_path / "photo"
     path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(BadFileError, match=r"photo.* is (empty|no image|truncated or damaged)"):
+    with pytest.raises(
+        BadImageError, match=r"photo.* is (empty|not a readable image|truncated or damaged)"
+    ):
         photos.read(str(path))
 
 
 def test_what_is_no_image_or_not_there_is_a_sentence(tmp_path):
     (tmp_path / "text.jpg").write_text("not an image")
-    with pytest.raises(BadFileError, match="is no image that can be read"):
+    with pytest.raises(BadImageError, match="is not a readable image"):
         photos.read(str(tmp_path / "text.jpg"))
-    with pytest.raises(BadFileError, match="cannot be read: No such file"):
+    with pytest.raises(BadImageError, match="cannot be read: No such file"):
         photos.read(str(tmp_path / "missing.jpg"))
-    with pytest.raises(BadFileError, match=r"32-bit values \(mode F\)"):
+    with pytest.raises(BadImageError, match=r"32-bit values \(mode F\)"):
         _decoded(_content(np.ones([4, 4], np.float32), "TIFF"))

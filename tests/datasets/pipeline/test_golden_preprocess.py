@@ -7,7 +7,6 @@ import pytest
 
 from datasets.dataset import Dataset
 from datasets.pipeline import preprocess
-from datasets.records import tfrecord
 from options.augmentation import AugmentationOptions
 from options.data import InputOptions
 from tests.golden import rules
@@ -15,6 +14,7 @@ from tests.resources import golden_folder, golden_json
 from tests.small_data import data_config
 from utils import image_ops
 from utils.compat import tf
+from utils.imaging import tensors
 
 PLAIN_MEAN = (123.15, 115.9, 103.06)
 
@@ -241,7 +241,7 @@ def test_images_decode_to_the_bytes_of_the_reference():
     folder = golden_folder() / "tiny_voc" / "JPEGImages"
     expected = golden_json("tiny_voc.json")["jpeg_decoding"]
     names = sorted(expected)
-    images = run([tfrecord.decode_image(tf.constant((folder / n).read_bytes())) for n in names])
+    images = run([tensors.decode_image(tf.constant((folder / n).read_bytes())) for n in names])
     for name, image in zip(names, images):
         assert hashlib.sha256(image.tobytes()).hexdigest() == expected[name]["decoded_sha256"]
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.files import label_png
 from datasets.records import label_bits
 from datasets.records.labels import of
 from utils.classes import MULTILABEL, ClassSet, default_names
 from utils.compat import tf
 from utils.errors import UserError
+from utils.imaging import png, tensors
 
 # As many classes as fit, one more, and one.
 COUNTS = (1, 7, 8, 15, 16, 47, 48, 63)
@@ -56,7 +56,7 @@ def test_the_smallest_kind_of_file_is_taken(count, mode):
 
 
 def test_8_bit_files_are_those_that_are_decoded_fastest():
-    assert label_png.is_plain(label_bits.encode(*random_sets(7)))
+    assert png.is_plain_grey(label_bits.encode(*random_sets(7)))
 
 
 def test_more_classes_than_bits_are_refused():
@@ -70,7 +70,7 @@ def test_the_graph_sees_the_same(count):
     content = label_bits.encode(members, ignored)
     labels = stored(count)
     with tf.Graph().as_default(), tf.Session() as session:
-        decoded = labels.decode(tf.constant(content), label_png.decode)
+        decoded = labels.decode(tf.constant(content), tensors.decode_grey)
         assert decoded.dtype == labels.dtype
         # Padding, as the pipeline does it.
         padded = tf.pad(decoded, [[0, 1], [0, 0], [0, 0]], constant_values=labels.ignored)
@@ -86,7 +86,7 @@ def test_channels_of_16_bits_keep_their_lower_bits():
     members[0] = np.eye(63, dtype=bool)
     labels = stored(63)
     with tf.Graph().as_default(), tf.Session() as session:
-        decoded = labels.decode(tf.constant(label_bits.encode(members)), label_png.decode)
+        decoded = labels.decode(tf.constant(label_bits.encode(members)), tensors.decode_grey)
         found = session.run(labels.unpack(decoded[tf.newaxis]))[0, 0]
     np.testing.assert_array_equal(found, np.eye(63))
 
@@ -139,7 +139,7 @@ def test_damaged_files_are_refused(spoil, message):
 
 
 def test_a_file_for_another_number_of_classes_is_refused():
-    with pytest.raises(ValueError, match="8 bits and colour type 0, but sets of 9 classes need 16"):
+    with pytest.raises(ValueError, match="1 x 8 bits per pixel, but sets of 9 classes need 1 x 16"):
         label_bits.decode(label_bits.encode(*random_sets(5)), 9)
 
 

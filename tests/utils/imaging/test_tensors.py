@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.records import tfrecord
 from utils.compat import tf
+from utils.imaging import tensors
 
 KINDS = {
     "4:2:0": {"quality": 75},
@@ -30,11 +30,11 @@ def encoded(mode="RGB", format="JPEG", **arguments):
 def test_a_window_has_the_pixels_of_the_whole_image(kind):
     content = tf.constant(encoded(**KINDS[kind]))
     window = tf.placeholder(tf.int32, [2, 2])
-    size = tfrecord.image_size(content)
-    part = tfrecord.decode_window(content, size, window[0], window[1])
+    size = tensors.image_size(content)
+    part = tensors.decode_window(content, size, window[0], window[1])
     random = np.random.RandomState(1)
     with tf.Session() as session:
-        image, found = session.run([tfrecord.decode_image(content), size])
+        image, found = session.run([tensors.decode_image(content), size])
         assert image.shape == (*found, 3)
         for _ in range(40):
             top, left = random.randint(0, 90), random.randint(0, 118)

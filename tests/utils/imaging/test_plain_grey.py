@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.files import label_png, mask_files
 from utils.compat import tf
+from utils.imaging import png, tensors
 
 VALUES = np.arange(35, dtype=np.uint8).reshape(5, 7) % 3
 
@@ -21,8 +21,8 @@ def filtered(values):
 
 def chunks_of(content, data):
     """Returns a grey file of the size of another one whose compressed bytes come in such chunks."""
-    parts = [mask_files._chunk(b"IDAT", part) for part in data]
-    return content[:33] + b"".join(parts) + mask_files._chunk(b"IEND", b"")
+    parts = [png.chunk(b"IDAT", part) for part in data]
+    return content[:33] + b"".join(parts) + png.chunk(b"IEND", b"")
 
 
 def decoded(content, decode):
@@ -30,7 +30,7 @@ def decoded(content, decode):
         return session.run(decode(tf.constant(content)))
 
 
-PLAIN = mask_files._encode(VALUES)
+PLAIN = png.encode(VALUES[..., np.newaxis])
 STREAM = PLAIN[41:-16]
 
 
@@ -40,15 +40,15 @@ STREAM = PLAIN[41:-16]
         (PLAIN, True),
         (filtered(VALUES.repeat(9, 0).repeat(9, 1)), False),
         (chunks_of(PLAIN, [STREAM[:4], STREAM[4:]]), False),
-        (PLAIN[:33] + mask_files._chunk(b"tEXt", b"a\0b") + PLAIN[33:], False),
+        (PLAIN[:33] + png.chunk(b"tEXt", b"a\0b") + PLAIN[33:], False),
         (filtered(np.zeros([1, 1], np.uint8)), None),
     ],
 )
 def test_every_file_decodes_to_its_values(content, plain):
     expected = np.asarray(Image.open(io.BytesIO(content)))
     if plain is not None:
-        assert label_png.is_plain(content) is plain
-    for decode in (label_png.decode, label_png.decode_plain):
+        assert png.is_plain_grey(content) is plain
+    for decode in (tensors.decode_grey, tensors.decode_plain_grey):
         np.testing.assert_array_equal(decoded(content, decode)[..., 0], expected)
 
 
@@ -63,12 +63,12 @@ def test_every_file_decodes_to_its_values(content, plain):
     ],
 )
 def test_damaged_files_are_not_plain_and_do_not_decode(content):
-    assert not label_png.is_plain(content)
-    for decode in (label_png.decode, label_png.decode_plain):
+    assert not png.is_plain_grey(content)
+    for decode in (tensors.decode_grey, tensors.decode_plain_grey):
         with pytest.raises(tf.errors.OpError):
             decoded(content, decode)
 
 
 def test_too_few_rows_are_no_plain_file():
     short = chunks_of(PLAIN, [zlib.compress(zlib.decompress(STREAM)[:16])])
-    assert not label_png.is_plain(short)
+    assert not png.is_plain_grey(short)
