@@ -1,4 +1,4 @@
-"""A launcher over a small training that runs beside a test."""
+"""A launcher of a small training that runs during a test."""
 
 import os
 import pathlib
@@ -17,7 +17,7 @@ NETWORK = (
 
 
 class Launch:
-    """A launcher over a training that runs."""
+    """A launcher of a running training."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Launch:
             time.sleep(0.2)
 
     def pid(self, rank):
-        """Returns the process of a rank, by the variables that it was given."""
+        """Returns the process id of a rank, found by its environment variables."""
         for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
             try:
                 variables = path.read_bytes().split(b"\0")

@@ -1,6 +1,6 @@
-"""Training by several ranks through the launcher, and what becomes of it when a rank fails.
+"""Training by several ranks through the launcher, also when a rank fails.
 
-What each test waits for at most is what docs/distributed.md promises, besides the start.
+The tests wait at most as long as docs/distributed.md promises, plus the start.
 """
 
 import os
@@ -40,7 +40,7 @@ def test_a_killed_rank_ends_all_within_seconds(tmp_path, records):
     assert time.monotonic() - begin < 20
 
 
-def test_a_rank_that_hangs_ends_all_after_the_stated_time(tmp_path, records):
+def test_a_rank_that_hangs_ends_all_after_the_timeout(tmp_path, records):
     launch = Launch(tmp_path, records, *steps(100000, 10), "--rank_timeout_secs=5")
     launch.wait_for_checkpoint()
     begin = time.monotonic()
@@ -48,11 +48,11 @@ def test_a_rank_that_hangs_ends_all_after_the_stated_time(tmp_path, records):
     status, errors = launch.finish(60)
     assert status != 0
     assert re.search(r"rank 1\b.* within 5 s|rank 1\b.*heartbeat", errors), errors
-    # The time without a sign, that to end, and that of the launcher to kill what is stopped.
+    # The timeout, the time to end, and that of the launcher to kill stopped processes.
     assert time.monotonic() - begin < 5 + 25
 
 
-def test_a_restart_goes_on_from_the_last_checkpoint(tmp_path, records):
+def test_a_restart_resumes_from_the_last_checkpoint(tmp_path, records):
     launch = Launch(
         tmp_path, records, *steps(200, 10), launcher=("--devices=2", "--max_restarts=1")
     )
@@ -66,7 +66,7 @@ def test_a_restart_goes_on_from_the_last_checkpoint(tmp_path, records):
     assert (launch.run / "model.ckpt-200.index").exists()
 
 
-# A training whose rank 1 gets images that are no numbers.
+# A training whose rank 1 gets images of NaN.
 SPOILED = f"""
 import runpy, sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -83,7 +83,7 @@ runpy.run_path({str(ROOT / "train_npu.py")!r}, run_name="__main__")
 """
 
 
-def test_a_step_that_is_not_finite_ends_all_with_the_rank_that_it_came_from(tmp_path, records):
+def test_a_step_that_is_not_finite_ends_all_and_names_the_rank(tmp_path, records):
     program = tmp_path / "spoiled.py"
     program.write_text(SPOILED)
     launch = Launch(tmp_path / "launch", records, *steps(8, 2), program=program)
@@ -94,7 +94,7 @@ def test_a_step_that_is_not_finite_ends_all_with_the_rank_that_it_came_from(tmp_
     ), errors
 
 
-def test_another_number_of_ranks_than_stated_is_a_wrong_flag(tmp_path, records):
+def test_another_number_of_ranks_than_expected_is_a_wrong_flag(tmp_path, records):
     launch = Launch(tmp_path, records, *steps(4), "--rank=3")
     status, errors = launch.finish()
     assert status == 2
@@ -104,7 +104,7 @@ def test_another_number_of_ranks_than_stated_is_a_wrong_flag(tmp_path, records):
 HOSTS = ("--hosts=127.0.0.1:1,127.0.0.2:1", "--port=29711")
 
 
-def test_a_rank_that_never_comes_is_named(tmp_path, records):
+def test_a_rank_that_never_connects_is_named(tmp_path, records):
     arguments = (*steps(4), "--join_timeout_secs=5")
     launch = Launch(tmp_path, records, *arguments, launcher=(*HOSTS, "--host_index=0"))
     status, errors = launch.finish()

@@ -1,4 +1,4 @@
-"""Two ranks take the steps of one process that has the batches of both, and count the same."""
+"""Two ranks take the same steps as one process with the batches of both, and evaluate the same."""
 
 import json
 import pathlib
@@ -15,19 +15,19 @@ from utils.compat import uses_onednn
 pytestmark = pytest.mark.slow
 
 _STEPS = 50
-# What losses may differ by, relative: sums in another order.
+# Relative difference of losses by sums in another order.
 _ROUNDING = 1e-5
 
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    # An odd number of images to evaluate: one of two ranks has more.
+    # An odd number of images to evaluate: one of two ranks has one more.
     return small_data.make_records(tmp_path_factory.mktemp("data"), train=8, val=5)
 
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory, records):
-    """A checkpoint: graphs of one and of two ranks draw other weights from the same seed."""
+    """A checkpoint, since the same seed gives graphs of one and of two ranks different weights."""
     folder = tmp_path_factory.mktemp("start")
     _losses(folder, records, 1, "--training_number_of_steps=1")
     return f"--tf_initial_checkpoint={folder / 'run' / 'model.ckpt-1'}"
@@ -54,7 +54,7 @@ def test_with_frozen_batch_norm(tmp_path, records, start):
     options = (start, "--fine_tune_batch_norm=false", "--base_learning_rate=0.002")
     one = _losses(tmp_path / "one", records, 1, *options)
     two = _losses(tmp_path / "two", records, 2, *options)
-    # They learn; losses that stay the same would show nothing.
+    # The loss decreases; a constant loss would prove nothing.
     assert np.mean(one[-5:]) < (1 - 100 * _ROUNDING) * np.mean(one[:5])
     np.testing.assert_allclose(two, one, rtol=_ROUNDING)
 
@@ -76,7 +76,7 @@ def test_with_batch_norm_of_all_ranks(tmp_path, records, start, monkeypatch):
         assert differences.max() < 10 * np.abs(other_kernels / one - 1).max()
 
 
-def test_a_run_goes_on_with_another_number_of_ranks(tmp_path, records, start):
+def test_a_run_resumes_with_another_number_of_ranks(tmp_path, records, start):
     options = (start, "--fine_tune_batch_norm=false", "--base_learning_rate=0.002")
     whole = _losses(tmp_path / "whole", records, 1, *options, "--training_number_of_steps=6")
     parts = tmp_path / "parts"

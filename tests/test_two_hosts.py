@@ -1,4 +1,4 @@
-"""Training on two hosts: network namespaces of this machine, joined by a virtual cable."""
+"""Training on two hosts: network namespaces of this machine with a virtual link."""
 
 import os
 import shutil
@@ -144,7 +144,7 @@ def test_two_hosts_train_together(hosts, tmp_path, records, cable):
         assert hosts.relay.lost
 
 
-def test_a_cut_cable_ends_both_after_the_stated_time(hosts, tmp_path, records):
+def test_a_link_that_goes_down_ends_both_after_the_timeout(hosts, tmp_path, records):
     _join(hosts)
     both = _both(hosts, tmp_path, records, *steps(100000, 10), "--rank_timeout_secs=5")
     both[0].wait_for_checkpoint()

@@ -1,5 +1,5 @@
-"""A stand-in for the Ascend adapter: its packages, written from what is known of them, on a CPU.
+"""A stand-in for the Ascend adapter that runs on CPU, written from public information about it.
 
-`bridge/` and `device/` hold the two layouts (npu_bridge, and npu_device with compat.v1); put one of
-them on PYTHONPATH. Where the real adapter keeps silent about a mistake, this one fails.
+`bridge/` and `device/` have the two layouts (npu_bridge, and npu_device with compat.v1); put one of
+them on PYTHONPATH. Where the real adapter ignores a mistake, this one raises an error.
 """

@@ -1,6 +1,6 @@
-"""HCCL of the stand-in: real sums and broadcasts between processes, over a local socket.
+"""HCCL of the stand-in: sums and broadcasts between processes, over a local socket.
 
-Rank 0 collects what all ranks bring for an operation's name and turn, and answers them.
+Rank 0 collects the arrays of all ranks for each run of an operation, and sends them the result.
 """
 
 import multiprocessing.connection
@@ -24,12 +24,12 @@ def ranks():
 
 
 def rank():
-    # Without a rank table the launcher's own variable says it.
+    # Without a rank table it is in the launcher's own variable.
     return int(os.environ.get("RANK_ID", os.environ.get("DEVICE_INDEX", "0")))
 
 
 def start():
-    """Starts the meeting point in rank 0."""
+    """Starts the server in rank 0."""
     global _server
     if ranks() > 1 and rank() == 0 and _server is None:
         _server = _Server(os.environ[_ADDRESS_VARIABLE])
@@ -81,8 +81,7 @@ def _exchange(name, reduction, root, array):
 
 def _operation(tensor, reduction, root, kind):
     tensor = tf.convert_to_tensor(tensor)
-    # One after the other in the order in which the graph was built: the same for all ranks, or they
-    # would wait for each other crosswise.
+    # In the order in which the graph was built, the same for all ranks, to avoid deadlocks.
     before = tf.get_collection_ref(kind)
     with tf.name_scope(kind) as name, tf.control_dependencies(before[-1:]):
         result = tf.py_func(
@@ -106,7 +105,7 @@ def allreduce(tensor, reduction, fusion=1, fusion_id=-1, group="hccl_world_group
 
 
 def broadcast(tensor, root_rank, fusion=2, fusion_id=0, group="hccl_world_group"):
-    """Returns what the root has, for each of a list of tensors."""
+    """Returns the root's value of each of a list of tensors."""
     assert isinstance(tensor, list)
     assert fusion in (0, 2)
     return [_operation(one, "broadcast", root_rank, "HcclBroadcast") for one in tensor]

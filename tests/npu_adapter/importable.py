@@ -1,4 +1,4 @@
-"""Makes the stand-in importable in the process of a test, and takes it back."""
+"""Makes the stand-in importable in the process of a test, and removes it again."""
 
 import contextlib
 import os
@@ -13,13 +13,13 @@ _VARIABLES = ("JOB_ID", "RANK_", "DEVICE_", "CM_", "ASCEND_")
 
 
 def clean(environment):
-    """Returns the variables that say nothing of NPUs."""
+    """Returns the variables that have nothing to do with NPUs."""
     return {name: value for name, value in environment.items() if not name.startswith(_VARIABLES)}
 
 
 @contextlib.contextmanager
 def adapter(package, monkeypatch):
-    """Makes one layout importable, on a device that nothing was done with."""
+    """Makes one layout importable, with a device in its initial state."""
     for name in set(os.environ) - set(clean(os.environ)):
         monkeypatch.delenv(name)
     monkeypatch.syspath_prepend(str(pathlib.Path(__file__).parent / LAYOUTS[package]))

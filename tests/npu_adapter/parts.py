@@ -1,4 +1,4 @@
-"""Hooks, optimizers and operations of the stand-in, by the names and arguments of the adapter's."""
+"""Hooks, optimizers and operations of the stand-in, with the adapter's names and arguments."""
 
 import os
 
@@ -21,14 +21,14 @@ def shutdown_system(name=None):
 
 
 def get_ranksize():
-    """Returns how many processes there are, as text; versions before 2022 have no such function."""
+    """Returns the number of processes as text; versions before 2022 lack this function."""
     if "RANK_SIZE" in os.environ and "CM_WORKER_SIZE" in os.environ:
         raise ValueError("RANK_SIZE and CM_WORKER_SIZE")
     return str(collectives.ranks())
 
 
 def dropout(x, keep_prob, noise_shape=None, seed=None, name=None):
-    """Returns x with elements left out; a graph operation without the random numbers of TF."""
+    """Returns x with dropped elements."""
     with tf.name_scope(name, "NpuDropout"):
         kept = tf.random.uniform(tf.shape(x), seed=seed) < keep_prob
         return tf.where(kept, x / keep_prob, tf.zeros_like(x))
@@ -66,7 +66,7 @@ def _loop_variable(name):
 
 
 class NPUBroadcastGlobalVariablesHook(tf.train.SessionRunHook):
-    """Gives all ranks the root's trainable variables; the others stay as they are."""
+    """Gives all ranks the root's trainable variables; other variables stay unchanged."""
 
     def __init__(self, root_rank=None, index=None):
         assert root_rank == 0
@@ -107,7 +107,7 @@ class NPUDistributedOptimizer(tf.train.Optimizer):
 
 
 class NPUOptimizer(tf.train.Optimizer):
-    """Scales the loss, reads the overflow flag and averages gradients, as it is asked to."""
+    """Scales the loss, reads the overflow flag and averages gradients, as requested."""
 
     def __init__(
         self,

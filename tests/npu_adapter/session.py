@@ -1,8 +1,8 @@
-"""The device of the stand-in: what it does with a session, and what it cannot take.
+"""The device of the stand-in: how it runs sessions, and what it does not support.
 
 `install` wraps TensorFlow's session: every configuration is checked, the run of an IterationOp is
-repeated as the device would repeat it, and every operation of a training step is held against the
-device's limits.
+repeated as on the device, and every operation of a training step is checked against the device's
+limits.
 """
 
 import json
@@ -18,8 +18,7 @@ OPTIMIZER = "NpuOptimizer"
 INITIALIZE, SHUT_DOWN = "InitializeSystem", "ShutdownSystem"
 LOOP_VARIABLES = ("iterations_per_loop", "loop_cond", "zero", "one")
 
-# Key -> field, as the real adapter's source reads them; own list, so that a mistake in the
-# project's list shows.
+# Key -> field, as in the real adapter's source; a separate list, to find mistakes in the project's.
 _BOOLEANS = [
     "use_off_line",
     "mix_compile_mode",
@@ -120,7 +119,7 @@ _HOST_OPERATIONS = {"IteratorV2", "Iterator", "IteratorGetNext", "MakeIterator"}
 
 
 class AdapterError(Exception):
-    """What the real adapter would do wrong, or not at all, without a word."""
+    """Something that the real adapter would silently do wrong or not at all."""
 
 
 class System:
@@ -306,7 +305,7 @@ def _check_loop_variables(session, original_run, steps):
 
 
 def check_operations(operations):
-    """Raises AdapterError for an operation that the device cannot take."""
+    """Raises AdapterError for an operation that the device does not support."""
     for operation in operations:
         if operation.type in _HOST_OPERATIONS:
             _check_iterator(operation)
@@ -331,7 +330,7 @@ def check_operations(operations):
 
 
 def _is_folded(operation):
-    """Whether a shape is unknown only until TensorFlow 1 folds what broadcasting did to it."""
+    """Whether a shape is unknown only until TensorFlow 1 folds the shapes of broadcasting."""
     sources = [operation, *(tensor.op for tensor in operation.inputs)]
     return any(source.type == "BroadcastGradientArgs" for source in sources)
 
@@ -347,7 +346,7 @@ def _check_iterator(operation):
 
 
 def _is_on_host(operation):
-    """Whether an operation is one of this stand-in's own, which are Python functions."""
+    """Whether an operation is one of this stand-in's, which are Python functions."""
     return "Hccl" in operation.name
 
 
@@ -356,7 +355,7 @@ def _updates_weights(operation):
 
 
 def _flat(fetches):
-    """Yields what a session is asked for; its dicts have keys of many types."""
+    """Yields the fetches of a session run; dicts have keys of many types."""
     if isinstance(fetches, dict):
         fetches = list(fetches.values())
     if isinstance(fetches, (list, tuple)):
