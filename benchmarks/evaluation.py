@@ -38,11 +38,19 @@ import common
 from benchmarks import runner
 from benchmarks.runner import BenchmarkOptions
 from common import option
+from core import layers, network
+from core.checkpoints import restore as checkpoint
+from core.evaluation import evaluator
+from core.layers import convolution
+from datasets.dataset import Dataset
+from datasets.records import shards, tfrecord
+from deployment import backend as backends
 from options.config import Config
 from options.data import DATA_RECORDS
 from options.device import DeviceOptions
 from options.evaluation import EvalOptions
 from options.network import NETWORK_RECORDS, NetworkSpec
+from utils.compat import tf
 
 _CLASSES = 21
 _PROCESSOR = "processor s per image"
@@ -83,8 +91,6 @@ def main(flag_values):
 
 
 def _measure(options, spec, device_options, folder) -> tuple:
-    from deployment import backend as backends
-
     backend = backends.create(device_options)
     crop = (options.size, options.size)
     prefix = _save_weights(os.path.join(folder, "model.ckpt-1"), spec, crop)
@@ -153,9 +159,6 @@ def _arithmetic(options: EvalOptions) -> float:
 
 
 def _save_weights(prefix, spec, crop) -> str:
-    from core import network
-    from utils.compat import tf
-
     with tf.Graph().as_default():
         network.build(tf.zeros([1, *crop, 3]), spec, _CLASSES, crop_size=crop)
         with tf.Session() as session:
@@ -166,9 +169,6 @@ def _save_weights(prefix, spec, crop) -> str:
 
 def _write_records(folder, count, size) -> Config:
     """Writes split val: blurred noise as JPEG, masks of few regions as PNG."""
-    from datasets.records import shards, tfrecord
-    from utils.compat import tf
-
     os.makedirs(folder)
     random = np.random.RandomState(0)
     with tf.io.TFRecordWriter(os.path.join(folder, shards.shard_name("val", 0, 1))) as writer:
@@ -194,10 +194,6 @@ def _encoded(image, kind) -> bytes:
 @contextlib.contextmanager
 def _bare(prefix, spec, crop, backend):
     """Yields a function that runs the network once."""
-    from core import network
-    from core.checkpoints import restore as checkpoint
-    from utils.compat import tf
-
     with tf.Graph().as_default():
         # A variable, since TensorFlow would fold operations on constants.
         images = tf.Variable(tf.random.uniform([1, *crop, 3], 0, 255, seed=0), trainable=False)
@@ -212,10 +208,6 @@ def _bare(prefix, spec, crop, backend):
 
 def _ours(prefix, spec, options, config, crop, backend) -> tuple:
     """Evaluates once; returns seconds and CPU seconds without building and restoring."""
-    from core import network
-    from core.evaluation import evaluator
-    from datasets.dataset import Dataset
-
     dataset = Dataset.open(config)
     result = evaluator.run(
         lambda: dataset.eval_batches(
@@ -235,11 +227,6 @@ def _ours(prefix, spec, options, config, crop, backend) -> tuple:
 
 def _usual(prefix, spec, options, config, crop, backend) -> tuple:
     """Evaluates in the DeepLab family's formulation; returns seconds and CPU seconds."""
-    from core import network
-    from core.checkpoints import restore as checkpoint
-    from datasets.dataset import Dataset
-    from utils.compat import tf
-
     dataset = Dataset.open(config)
     with tf.Graph().as_default(), _space_to_batch():
         batches = dataset.eval_batches(split="val", batch_size=1, pad_color=network.pad_color(spec))
@@ -261,9 +248,6 @@ def _usual(prefix, spec, options, config, crop, backend) -> tuple:
 
 
 def _mean_of_all_runs(images, spec, options, crop):
-    from core import layers, network
-    from utils.compat import tf
-
     parts = []
     for scale in options.eval_scales:
         scaled = spec.replace(image_pyramid=(scale,))
@@ -278,8 +262,6 @@ def _mean_of_all_runs(images, spec, options, crop):
 @contextlib.contextmanager
 def _space_to_batch():
     """Replaces atrous convolutions by tf-slim's, which on TF 1.15 use SpaceToBatch."""
-    from core.layers import convolution
-    from utils.compat import tf
 
     def convolve(inputs, weights, stride=1, rate=1, *, padding="SAME", **unused_formulation):
         return tf.nn.convolution(

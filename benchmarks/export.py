@@ -33,11 +33,18 @@ import common
 from benchmarks import runner
 from benchmarks.runner import BenchmarkOptions, Row
 from common import option
+from core import network
+from core.checkpoints import restore as checkpoint
+from core.export import graph, onnx_model, saved_model, tflite
+from core.export.artifact import Network
+from datasets import synthetic_scenes
+from deployment import backend as backends
 from options import saved as saved_options
 from options.config import Config
 from options.device import DeviceOptions
 from options.network import NETWORK_OPTIONS
 from utils.classes import ClassSet
+from utils.compat import tf
 from utils.errors import OptionError, UserError
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -83,8 +90,6 @@ def main(flag_values):
 
 def _openers() -> dict:
     """Returns the function that opens each kind of file."""
-    from core.export import graph, onnx_model, saved_model, tflite
-
     return {
         "frozen": graph.opened,
         "savedmodel": saved_model.opened,
@@ -97,8 +102,6 @@ def _openers() -> dict:
 
 def _export(options: ExportLatencyOptions, folder: str) -> tuple:
     """Exports; returns the metadata of the files, and why others are missing."""
-    from core.export import onnx_model
-
     formats, missing = ["frozen", "savedmodel", "tflite"], {}
     try:
         onnx_model.check_available(None)
@@ -126,8 +129,6 @@ def _export(options: ExportLatencyOptions, folder: str) -> tuple:
 
 def _draw(folder: str, size: int) -> str:
     """Writes drawn scenes, which calibrate int8."""
-    from datasets import synthetic_scenes
-
     os.makedirs(folder)
     random = np.random.RandomState(0)
     for number in range(_CALIBRATION_IMAGES):
@@ -174,12 +175,6 @@ def _repeated(run, times: int):
 @contextlib.contextmanager
 def _checkpoint(options: ExportLatencyOptions, image: np.ndarray):
     """Yields functions that run the checkpoint: to logits only, and from image to labels."""
-    from core import network
-    from core.checkpoints import restore as checkpoint
-    from core.export import graph
-    from deployment import backend as backends
-    from utils.compat import tf
-
     exported = _network(options)
     prefix = checkpoint.find_all(options.checkpoint_dir)[-1]
     config = backends.create(DeviceOptions(device="cpu")).session_config()
@@ -206,9 +201,6 @@ def _checkpoint(options: ExportLatencyOptions, image: np.ndarray):
 
 def _network(options: ExportLatencyOptions):
     """Returns the network of the checkpoint as it was exported."""
-    from core import network
-    from core.export.artifact import Network
-
     saved = saved_options.load(options.checkpoint_dir)
     spec = saved_options.join(Config.create(NETWORK_OPTIONS, {}), saved).spec
     return Network(

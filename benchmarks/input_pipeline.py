@@ -31,9 +31,19 @@ import common
 from benchmarks import runner
 from benchmarks.runner import BenchmarkOptions, Row
 from common import option
-from utils import colormap
+from datasets import synthetic_scenes
+from datasets.convert import conversion
+from datasets.dataset import Dataset
+from datasets.pipeline import input_fn, preprocess
+from datasets.records import labels, tfrecord
+from options.config import Config
+from options.conversion import CONVERSION_RECORDS
+from options.data import DATA_RECORDS
+from utils import colormap, image_ops
+from utils.compat import tf
 from utils.errors import UserError
 from utils.files import write_text
+from utils.imaging import tensors
 
 _JPEG_BYTES = 71000
 _BATCH = 8
@@ -117,11 +127,6 @@ def _measure(options: PipelineOptions, cores: int) -> dict:
 
 def make_records(folder: str, number: int) -> str:
     """Writes images and masks of PASCAL VOC's size, always the same; returns their records."""
-    from datasets import synthetic_scenes
-    from datasets.convert import conversion
-    from options.config import Config
-    from options.conversion import CONVERSION_RECORDS
-
     folders = [os.path.join(folder, name) for name in ("images", "masks", "lists", "records")]
     for name in folders[:3]:
         os.makedirs(name)
@@ -156,15 +161,6 @@ def _jpeg(image: np.ndarray) -> bytes:
 
 def _parts(records: str) -> dict:
     """Returns name -> function that makes a data set of what is measured."""
-    from datasets.dataset import Dataset
-    from datasets.pipeline import input_fn, preprocess
-    from datasets.records import labels, tfrecord
-    from options.config import Config
-    from options.data import DATA_RECORDS
-    from utils import image_ops
-    from utils.compat import tf
-    from utils.imaging import tensors
-
     config = Config.create(DATA_RECORDS, {"dataset_dir": records})
     dataset = Dataset.open(config)
     index, stored = dataset.index("train"), labels.of(dataset.classes)
@@ -221,8 +217,6 @@ def _parts(records: str) -> dict:
 
 
 def _grey_pixels(unused_offset, size):
-    from utils.compat import tf
-
     return tf.fill(tf.concat([size, [3]], axis=0), tf.constant(127, tf.uint8))
 
 
@@ -232,7 +226,6 @@ def _mapped(dataset, function):
     The number depends on a pixel: TensorFlow would prune a computation of which only the shape is
     needed.
     """
-    from utils.compat import tf
 
     @tf.autograph.experimental.do_not_convert
     def small(*element):
@@ -249,8 +242,6 @@ def _mapped(dataset, function):
 
 def _runner(make_dataset, cores: int):
     """Returns a function that takes a number of batches of a data set, not copied anywhere."""
-    from utils.compat import tf
-
     graph = tf.Graph()
     with graph.as_default():
         iterator = tf.data.make_initializable_iterator(make_dataset())

@@ -25,11 +25,15 @@ import common
 from benchmarks import runner
 from benchmarks.runner import BenchmarkOptions, Row
 from common import option
+from core import network
+from core.training import step as train
+from deployment import backend
 from options.config import Config
 from options.device import DeviceOptions
 from options.network import NETWORK_RECORDS, NetworkSpec
 from options.training import TRAINING_RECORDS
 from utils.classes import ClassSet, default_names
+from utils.compat import tf
 from utils.errors import UserError
 
 
@@ -79,8 +83,6 @@ def main(flag_values):
 
 
 def _all_variants() -> list:
-    from core import network
-
     return sorted(network.BACKBONES)
 
 
@@ -97,10 +99,6 @@ def _in_own_process(variant: str) -> dict:
 
 
 def _measure(options: NetworksOptions, spec: NetworkSpec) -> dict:
-    from core import network
-    from core.training import step as train
-    from utils.compat import tf
-
     network.check(spec, options.crop_size)
     found = {"variant": spec.options.model_variant}
     images = [1, *options.crop_size, 3]
@@ -128,8 +126,6 @@ def _measure(options: NetworksOptions, spec: NetworkSpec) -> dict:
 
 
 def _backend():
-    from deployment import backend
-
     return backend.create(DeviceOptions(device="cpu"))
 
 
@@ -145,8 +141,6 @@ def operations_of(operation) -> int:
 
 def _memory_of(fetch) -> float:
     """Returns the peak growth of the process in MB while it runs a tensor or operation."""
-    from utils.compat import tf
-
     with tf.Session(config=_backend().session_config()) as session:
         session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
         before = _resident_mb()

@@ -18,6 +18,7 @@ import time
 from absl import flags
 
 from common import Options, option
+from core.runs import folder
 from utils.errors import OptionError, UserError
 from utils.files import write_text
 
@@ -269,8 +270,6 @@ def _differences(before: dict, now: dict) -> list:
 
 def _conditions() -> dict:
     """Returns what affects the figures: machine, versions and commit."""
-    from core.runs import folder
-
     return {
         "machine": {
             "processor": _processor(),

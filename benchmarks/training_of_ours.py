@@ -12,11 +12,15 @@ from absl import flags
 import common
 from benchmarks import networks, worker
 from common import Options, option
+from core import network
+from core.training import step
+from deployment import backend as backends
 from options.config import Config
 from options.device import DeviceOptions
 from options.network import NETWORK_RECORDS, NetworkSpec
 from options.training import TRAINING_RECORDS, TrainOptions
 from utils.classes import ClassSet, default_names
+from utils.compat import tf
 
 NUM_CLASSES = 21
 
@@ -39,9 +43,6 @@ OPTION_CLASSES = (StepOptions, *NETWORK_RECORDS, *TRAINING_RECORDS, DeviceOption
 
 def main(flag_values):
     """Builds the step and runs it on request."""
-    from deployment import backend as backends
-    from utils.compat import tf
-
     options = common.from_flags(StepOptions, flag_values)
     backend = backends.create(common.from_flags(DeviceOptions, flag_values))
     with tf.Graph().as_default():
@@ -62,9 +63,6 @@ def main(flag_values):
 
 
 def _training_step(options, flag_values, backend):
-    from core.training import step
-    from utils.compat import tf
-
     spec = NetworkSpec.from_flags(flag_values)
     training = [common.from_flags(record, flag_values) for record in TRAINING_RECORDS]
     config = Config.of(*spec.records, *training)
@@ -86,9 +84,6 @@ def _training_step(options, flag_values, backend):
 
 def _training_gflop(options, flag_values) -> float:
     """Returns the operations of a step: 3 times the forward pass, 2 times for the first layer."""
-    from core import network
-    from utils.compat import tf
-
     size = (options.crop, options.crop)
     batch_size = common.from_flags(TrainOptions, flag_values).train_batch_size
     with tf.Graph().as_default() as graph:
@@ -101,8 +96,6 @@ def _training_gflop(options, flag_values) -> float:
 
 
 def _matrix_product():
-    from utils.compat import tf
-
     left, right = [tf.Variable(tf.random.normal([2048, 2048])) for _ in range(2)]
     return tf.matmul(left, right).op
 
