@@ -1,9 +1,13 @@
 """Small networks with rule-made weights, saved to a folder."""
 
+import functools
 import os
+import pathlib
+import tempfile
 
 import common
 from core import network
+from core.backbones import mobilenet_v2
 from core.inference import segmenter
 from core.training import ema
 from options.config import Config
@@ -13,6 +17,7 @@ from tests.golden.logits import load_weights
 from utils.compat import tf
 
 SMALL = NetworkSpec.of(depth_multiplier=0.25, aspp_convs_filters=8)
+CHECKPOINT = "model.ckpt-1"
 
 
 def config_of(spec, **data):
@@ -25,17 +30,31 @@ def save_checkpoint(folder, num_classes, options=SMALL, factor=1.0, averages=Fal
 
     With averages, the averages of the last layer are what it would be with factor 1.
     """
-    prefix = str(folder / "model.ckpt-1")
-    with tf.Graph().as_default(), tf.Session() as session:
-        network.build(tf.zeros([1, 33, 33, 3]), options, num_classes)
-        load_weights(session)
-        logits = [item for item in tf.global_variables() if item.op.name.startswith("logits/")]
-        if averages:
-            values = ema.create(logits)
-            session.run([tf.assign(value, item) for value, item in zip(values, logits)])
-        session.run([tf.assign(item, item * factor) for item in logits])
-        tf.train.Saver().save(session, prefix, write_meta_graph=False)
-    return prefix
+    depth = len(mobilenet_v2.BLOCKS)
+    for name, content in _checkpoint(num_classes, options, factor, averages, depth).items():
+        (folder / name).write_bytes(content)
+    return str(folder / CHECKPOINT)
+
+
+@functools.lru_cache(maxsize=None)
+def _checkpoint(num_classes, options, factor, averages, unused_depth):
+    """Returns the files of a checkpoint, made once for all tests: name -> content."""
+    with tempfile.TemporaryDirectory() as folder:
+        with tf.Graph().as_default(), tf.Session() as session:
+            _fill(session, num_classes, options, factor, averages)
+            saver = tf.train.Saver(save_relative_paths=True)
+            saver.save(session, os.path.join(folder, CHECKPOINT), write_meta_graph=False)
+        return {path.name: path.read_bytes() for path in pathlib.Path(folder).iterdir()}
+
+
+def _fill(session, num_classes, options, factor, averages):
+    network.build(tf.zeros([1, 33, 33, 3]), options, num_classes)
+    load_weights(session)
+    logits = [item for item in tf.global_variables() if item.op.name.startswith("logits/")]
+    if averages:
+        values = ema.create(logits)
+        session.run([tf.assign(value, item) for value, item in zip(values, logits)])
+    session.run([tf.assign(item, item * factor) for item in logits])
 
 
 def save_run(folder, options, crop_size, class_names, steps, **run):

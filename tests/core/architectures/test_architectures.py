@@ -54,11 +54,11 @@ def _matching(patterns, names):
 
 
 @functools.lru_cache(maxsize=None)
-def _facts(name, backbone, channels=_CHANNELS):
+def _facts(name, backbone):
     """Builds a training graph, once for all tests, and returns what they ask about it."""
     spec = _spec(name, backbone)
     with tf.Graph().as_default():
-        outputs = _build(spec, channels, _TRAINS)
+        outputs = _build(spec, mode=_TRAINS)
         losses = [weight * tf.reduce_sum(logits) for logits, weight in outputs.supervised.values()]
         trainable = tf.trainable_variables()
         gradients = tf.gradients(losses, trainable)
@@ -69,6 +69,14 @@ def _facts(name, backbone, channels=_CHANNELS):
             tf.model_variables(),
             [v.op.name for v, gradient in zip(trainable, gradients) if gradient is None],
         )
+
+
+@functools.lru_cache(maxsize=None)
+def _shapes_of_other_classes(name, backbone):
+    """Returns variable -> shape of the same network with two more classes."""
+    with tf.Graph().as_default():
+        _build(_spec(name, backbone), _CHANNELS + 2)
+        return {variable.op.name: variable.shape.as_list() for variable in tf.model_variables()}
 
 
 class _Facts(NamedTuple):
@@ -129,8 +137,8 @@ def test_every_variable_belongs_to_the_backbone_or_the_head(name, backbone):
 
 @pytest.mark.parametrize(("name", "backbone"), CASES)
 def test_only_the_classifiers_depend_on_the_number_of_classes(name, backbone):
-    facts, other = _facts(name, backbone), _facts(name, backbone, _CHANNELS + 2)
-    shapes, others = facts.shapes, other.shapes
+    facts, others = _facts(name, backbone), _shapes_of_other_classes(name, backbone)
+    shapes = facts.shapes
     different = [name for name in shapes if shapes[name] != others[name]]
     assert sorted(different) == sorted(_matching(facts.record.classifier_scopes, shapes))
     assert f"{facts.record.classifier}/weights" in different
@@ -138,8 +146,8 @@ def test_only_the_classifiers_depend_on_the_number_of_classes(name, backbone):
 
 @pytest.mark.parametrize(("name", "backbone"), CASES)
 def test_a_training_starts_from_a_checkpoint_of_other_classes(name, backbone, monkeypatch):
-    facts, other = _facts(name, backbone), _facts(name, backbone, _CHANNELS + 2)
-    monkeypatch.setattr(restore, "shapes", lambda unused_path: other.shapes)
+    facts, others = _facts(name, backbone), _shapes_of_other_classes(name, backbone)
+    monkeypatch.setattr(restore, "shapes", lambda unused_path: others)
     record = facts.record
     assert restore.num_outputs("checkpoint", record.classifier) == _CHANNELS + 2
     matched = restore.match_initial(

@@ -12,6 +12,8 @@ from utils.compat import tf
 from utils.errors import OptionError
 
 VARIANTS = ("mobilenet_v3_large_seg", "mobilenet_v3_small_seg")
+# The large one is a longer table of the same blocks.
+SLOW_LARGE = [pytest.param(VARIANTS[0], marks=pytest.mark.slow), VARIANTS[1]]
 
 
 def _features(variant, images, **flags):
@@ -38,7 +40,7 @@ def test_hard_swish_is_zero_below_minus_3_and_the_identity_above_3():
 @pytest.mark.parametrize(
     ("variant", "coarse"),
     # The small network at stride 32 lacks a shortcut that it has where that block is atrous.
-    [("mobilenet_v3_large_seg", 32), ("mobilenet_v3_small_seg", 16)],
+    [pytest.param(VARIANTS[0], 32, marks=pytest.mark.slow), (VARIANTS[1], 16)],
 )
 def test_dense_features_agree_with_strided_ones_but_for_the_image_mean(variant, coarse):
     # The mean over dense features is another one than over strided ones; the corner is the same.
@@ -51,7 +53,7 @@ def test_dense_features_agree_with_strided_ones_but_for_the_image_mean(variant, 
     np.testing.assert_allclose(dense[:, ::step, ::step], strided, atol=1e-4 * np.abs(strided).max())
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", SLOW_LARGE)
 @pytest.mark.parametrize("multiplier", [0.1, 0.75])
 def test_channels_are_multiples_of_8_at_every_width(variant, multiplier):
     images = tf.placeholder(tf.float32, [1, 33, 33, 3])

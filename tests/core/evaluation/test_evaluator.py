@@ -25,6 +25,8 @@ from utils.classes import ClassSet
 from utils.compat import slim, tf
 from utils.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("shallow_mobilenet")
+
 MODEL = NetworkSpec.of(depth_multiplier=0.25, aspp_convs_filters=16)
 CROP = (33, 49)
 CLASSES = 4
@@ -345,7 +347,8 @@ def sure_checkpoint(tmp_path_factory):
     prefix = str(tmp_path_factory.mktemp("sure") / "model.ckpt-7")
     with tf.Graph().as_default(), tf.Session() as session:
         network.build(tf.zeros([1, *CROP, 3]), MODEL, CLASSES, crop_size=CROP)
-        load_weights(session)
+        # With these weights three classes are predicted.
+        load_weights(session, "a")
         tf.train.Saver().save(session, prefix, write_meta_graph=False)
     return prefix
 

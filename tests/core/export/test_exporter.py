@@ -20,6 +20,8 @@ from tests.small_networks import SMALL, save_checkpoint
 from utils.classes import ClassSet
 from utils.compat import has_new_tflite_converter
 
+pytestmark = pytest.mark.usefixtures("shallow_mobilenet")
+
 CROP = (33, 33)
 NAMES = {"binary": ("rock", "salt"), "multilabel": ("cat", "dog", "tree")}
 SHAPE = {"binary": [], "multilabel": [3]}

@@ -36,26 +36,30 @@ def _image(height, width, seed=0):
     return np.random.RandomState(seed).randint(0, 256, [height, width, 3]).astype(np.uint8)
 
 
-def _in_graph(member, image, **settings):
+def _in_graph(member, *images, **settings):
+    """Returns the probabilities of each image, from one graph."""
     with tf.Graph().as_default(), tf.Session() as session:
-        images = tf.constant(image[np.newaxis].astype(np.float32))
-        outputs = tta.predict(images, member.spec, CLASSES, **settings).probabilities
+        outputs = [
+            tta.predict(
+                tf.constant(image[np.newaxis].astype(np.float32)), member.spec, CLASSES, **settings
+            ).probabilities[0]
+            for image in images
+        ]
         tf.train.Saver().restore(session, member.checkpoint_path)
-        return session.run(outputs)[0]
+        return session.run(outputs)
 
 
 @pytest.mark.parametrize("settings", [{}, {"scales": (0.5, 1.25), "flip": True}])
 def test_an_image_of_any_size_is_predicted_as_in_a_graph(members, settings):
+    images = [_image(*size) for size in ((40, 53), (61, 20))]
     with Predictor(members[:1], num_classes=CLASSES, **settings) as predicted:
-        for size in ((40, 53), (33, 33), (61, 20)):
-            image = _image(*size)
+        for image, expected in zip(images, _in_graph(members[0], *images, **settings)):
             probabilities = predicted.probabilities(image)
             assert probabilities.dtype == np.float32
-            expected = _in_graph(members[0], image, **settings)
             np.testing.assert_allclose(probabilities, expected, atol=1e-5)
             labels = predicted.labels(image)
             assert labels.dtype == np.int32
-            assert labels.shape == size
+            assert labels.shape == image.shape[:2]
             assert np.mean(labels == expected.argmax(2)) > 0.999
 
 
@@ -68,15 +72,15 @@ def test_a_smaller_image_is_padded_to_the_crop_with_the_networks_color(members):
         actual = predicted.probabilities(image)
         with pytest.raises(UserError, match="50x30 .* 49x57"):
             predicted.labels(_image(50, 30))
-    expected = _in_graph(members[2], padded, crop_size=(49, 57))[:30, :41]
-    np.testing.assert_allclose(actual, expected, atol=1e-5)
+    (expected,) = _in_graph(members[2], padded, crop_size=(49, 57))
+    np.testing.assert_allclose(actual, expected[:30, :41], atol=1e-5)
 
 
 def test_several_checkpoints_are_averaged_also_of_other_architectures(members):
     image = _image(35, 44)
     with Predictor(members, num_classes=CLASSES, flip=True) as predicted:
         probabilities, labels = predicted.probabilities(image), predicted.labels(image)
-    alone = [_in_graph(member, image, flip=True) for member in members]
+    alone = [_in_graph(member, image, flip=True)[0] for member in members]
     np.testing.assert_allclose(probabilities, np.mean(alone, axis=0), atol=1e-5)
     np.testing.assert_array_equal(labels, probabilities.argmax(2))
     assert np.any(labels != alone[0].argmax(2))
@@ -88,16 +92,10 @@ def test_an_image_above_the_budget_is_the_blend_of_its_windows(members):
     with Predictor(members[:2], num_classes=CLASSES, windows=cut) as predicted:
         probabilities, labels = predicted.probabilities(image), predicted.labels(image)
         small = predicted.probabilities(image[:, :30])
-    alone = [
-        np.mean(
-            [
-                _in_graph(member, image[:, left : left + 49], crop_size=(33, 49))
-                for member in members[:2]
-            ],
-            axis=0,
-        )
-        for left in (0, 17)
-    ]
+    halves = [image[:, left : left + 49] for left in (0, 17)]
+    alone = np.mean(
+        [_in_graph(member, *halves, crop_size=(33, 49)) for member in members[:2]], axis=0
+    )
     np.testing.assert_allclose(probabilities[:, :17], alone[0][:, :17], atol=1e-5)
     np.testing.assert_allclose(probabilities[:, 49:], alone[1][:, 32:], atol=1e-5)
     between = probabilities[:, 17:49]
@@ -109,7 +107,7 @@ def test_an_image_above_the_budget_is_the_blend_of_its_windows(members):
     np.testing.assert_allclose(probabilities.sum(2), 1.0, atol=1e-5)
     np.testing.assert_array_equal(labels, probabilities.argmax(2))
     # Within the budget an image is seen whole.
-    whole = np.mean([_in_graph(member, image[:, :30]) for member in members[:2]], axis=0)
+    whole = np.mean([_in_graph(member, image[:, :30])[0] for member in members[:2]], axis=0)
     np.testing.assert_allclose(small, whole, atol=1e-5)
 
 
