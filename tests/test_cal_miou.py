@@ -10,6 +10,8 @@ from commands.engines import score
 from tests.resources import golden_json
 from utils.errors import UserError
 
+pytestmark = pytest.mark.once
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 

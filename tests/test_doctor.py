@@ -51,6 +51,7 @@ def test_a_machine_data_and_checkpoint_in_order_are_all_well(tmp_path):
     assert output.endswith("All checks passed.\n")
 
 
+@pytest.mark.once
 def test_what_is_wrong_is_told_all_at_once(tmp_path):
     arguments = (f"--dataset_dir={tmp_path}", f"--tf_initial_checkpoint={tmp_path}/none.ckpt")
     status, output = run("--device=npu", "--num_classes=3", *arguments, RANK_SIZE="8")
@@ -104,6 +105,7 @@ def test_variables_of_cann_are_held_to_their_bounds(monkeypatch, variables, reme
     assert remedy is None or remedy in remedies[0]
 
 
+@pytest.mark.once
 def test_what_a_gpu_needs_is_told():
     status, output = run("--device=gpu", PATH="/nowhere", CUDA_VISIBLE_DEVICES="")
     assert status == 1

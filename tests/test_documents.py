@@ -11,6 +11,8 @@ import common
 from commands import running
 from scripts import document_flags
 
+pytestmark = pytest.mark.once
+
 ROOT = pathlib.Path(common.__file__).parent
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]

@@ -149,6 +149,7 @@ def _command(*arguments):
     )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -191,6 +192,7 @@ def test_the_command_evaluates_and_both_entry_points_agree(records, run, tmp_pat
     assert second["iou_per_class"] == first["iou_per_class"]
 
 
+@pytest.mark.once
 def test_a_failure_exits_with_1(run, tmp_path):
     done = _command(f"--checkpoint_dir={run}", f"--dataset_dir={tmp_path}")
     assert done.returncode == 1

@@ -19,6 +19,8 @@ from tests import example_project
 from tests.warm_python import WarmPython
 from utils import compat
 
+pytestmark = pytest.mark.once
+
 ROOT = pathlib.Path(common.__file__).parent
 PAGES = sorted(
     path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]

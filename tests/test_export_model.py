@@ -339,6 +339,7 @@ def fake_atc(tmp_path, monkeypatch):
     return install
 
 
+@pytest.mark.once
 def test_atc_is_run_where_it_is_installed(run, tmp_path, fake_atc):
     fake_atc("cp arguments.txt net.om; mkdir kernel_meta")
     described = export(run, tmp_path / "out" / "net.pb", format=["om"], soc_version="Ascend910")
@@ -361,6 +362,7 @@ def test_atc_is_run_where_it_is_installed(run, tmp_path, fake_atc):
     assert described["artifacts"]["om"]["check"]["done"] is False
 
 
+@pytest.mark.once
 def test_a_failure_of_atc_is_an_error_with_what_it_said(run, tmp_path, fake_atc):
     fake_atc("echo E10001 no such soc; exit 3")
     with pytest.raises(UserError, match=r"atc failed with status 3(.|\n)*E10001 no such soc"):
@@ -538,6 +540,7 @@ def test_the_command_accepts_the_flags_of_the_reference():
     assert set(reference) - set(accepted_flags("export")) == {"label_weights"}
 
 
+@pytest.mark.once
 def test_the_command_ends_with_status_2_for_a_refused_value(tmp_path):
     result = subprocess.run(
         [sys.executable, "export_model.py", "--crop_size=0", f"--export_path={tmp_path}/a.pb"],

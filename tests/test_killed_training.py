@@ -14,6 +14,8 @@ import pytest
 from core.checkpoints import restore
 from tests import small_data
 
+pytestmark = pytest.mark.once
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STEPS = 12
 

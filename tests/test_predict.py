@@ -300,6 +300,7 @@ def _command(*arguments, **settings):
     )
 
 
+@pytest.mark.once
 def test_the_command_reads_paths_from_standard_input_and_its_status_tells(frozen, photos, tmp_path):
     results = tmp_path / "results"
     done = _command(

@@ -2,7 +2,11 @@
 
 import pathlib
 
+import pytest
+
 import common
+
+pytestmark = pytest.mark.once
 
 FOLDER = pathlib.Path(common.__file__).parent / "requirements"
 

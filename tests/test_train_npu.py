@@ -243,6 +243,7 @@ def _command(*arguments):
     return [sys.executable, os.path.join(ROOT, "train_npu.py"), *arguments]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -280,8 +281,11 @@ def _flags(records, folder, steps):
     )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"]
+    ("number", "status"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+    ids=["SIGTERM", "SIGINT"],
 )
 def test_a_signal_saves_and_the_same_command_goes_on(records, tmp_path, number, status):
     process = subprocess.Popen(

@@ -9,6 +9,8 @@ from options.refused import IGNORED, REFUSED
 from tests.commands.call_graph import ROOT, CallGraph
 from utils.errors import OptionError
 
+pytestmark = pytest.mark.once
+
 VERBS = running.verbs()
 GRAPH = CallGraph(ROOT)
 # Flags that their own check reads alone, and why they exist.

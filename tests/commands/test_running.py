@@ -11,6 +11,8 @@ from commands.command import PURPOSES
 from tests import in_process
 from utils.errors import OptionError
 
+pytestmark = pytest.mark.once
+
 VERBS = running.verbs()
 
 

@@ -11,6 +11,8 @@ from datasets import downloads, fetch
 from options.data_tools import FetchOptions
 from utils.errors import OptionError, UserError
 
+pytestmark = pytest.mark.once
+
 CONTENT = bytes(range(256)) * 12000
 
 

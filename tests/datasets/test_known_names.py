@@ -18,6 +18,8 @@ from tests.resources import golden_json
 from tests.small_data import labels, make_voc, save_mask
 from utils.errors import UserError
 
+pytestmark = pytest.mark.once
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 

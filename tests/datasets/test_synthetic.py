@@ -11,6 +11,8 @@ from options.data_tools import SyntheticOptions
 from tests.converting import convert
 from utils.errors import UserError
 
+pytestmark = pytest.mark.once
+
 SCENES = 60
 
 

@@ -9,6 +9,8 @@ from scripts import check_release
 from utils.errors import UserError
 from utils.version import VERSION
 
+pytestmark = pytest.mark.once
+
 TODAY = datetime.date(2026, 3, 4)
 RELEASED = "# Changelog\n\n## Unreleased\n\n## 1.2.0, 2026-03-04\n\n### Added\n\n- A line.\n"
 

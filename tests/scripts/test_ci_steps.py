@@ -7,6 +7,8 @@ import pytest
 
 import common
 
+pytestmark = pytest.mark.once
+
 ROOT = pathlib.Path(common.__file__).resolve().parent
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from scripts import document_flags
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def rows():

@@ -21,6 +21,8 @@ from options.training import TrainOptions
 from tests import resources, small_data
 from tests.in_process import PROGRAMS
 
+pytestmark = pytest.mark.once
+
 ROOT = pathlib.Path(common.__file__).parent
 PACKAGES = ("commands", "core", "datasets", "deployment", "options", "utils")
 RUN = sorted(path.name for path in (ROOT / "scripts").glob("run_*.sh"))

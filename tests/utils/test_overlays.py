@@ -1,9 +1,12 @@
 """Overlays and legends."""
 
 import numpy as np
+import pytest
 
 from tests.small_data import pixels
 from utils import overlays
+
+pytestmark = pytest.mark.once
 
 
 def test_an_overlay_mixes_colours_in_and_leaves_black_classes_out():

@@ -3,9 +3,12 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from utils import pictures
+
+pytestmark = pytest.mark.once
 
 
 def test_noise_can_be_drawn_though_its_files_are_large():

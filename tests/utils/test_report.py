@@ -11,6 +11,8 @@ from PIL import Image
 from utils import charts, pictures, report
 from utils.errors import UserError
 
+pytestmark = pytest.mark.once
+
 COLUMNS = (report.Column("IoU"), report.Column("recall"), report.Column("pixels", is_share=True))
 
 

@@ -3,9 +3,12 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from datasets.audit import near_duplicates
+
+pytestmark = pytest.mark.once
 
 
 def scene(seed, size=(120, 90)):

@@ -76,7 +76,10 @@ def test_a_turned_image_with_a_mask_of_the_unturned_one_is_named(tmp_path):
     assert (record.height, record.width, record.image_format) == (31, 20, "png")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_an_ended_command_leaves_nothing_that_looks_complete(tmp_path, number):
     options = make_voc(tmp_path, train=14, val=14, a=14, b=14, c=14)
     code = (

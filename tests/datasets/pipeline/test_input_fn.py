@@ -133,7 +133,9 @@ def test_the_same_seed_gives_the_same_data_and_another_seed_other_data(records):
     assert not np.array_equal(first[0]["image"], other[0]["image"])
 
 
-@pytest.mark.parametrize("start", [1, 4, 9])
+@pytest.mark.parametrize(
+    "start", [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(9, marks=pytest.mark.slow)]
+)
 def test_a_run_that_starts_at_a_step_gets_what_an_uninterrupted_one_gets(records, start):
     uninterrupted = train_batches(records, steps=11)
     assert_equal(train_batches(records, steps=11 - start, start_step=start), uninterrupted[start:])
@@ -152,7 +154,7 @@ def test_ranks_resume_alike(records):
     assert_equal(train_batches(records, steps=3, start_step=3, rank=1, ranks=2), whole[3:])
 
 
-@pytest.mark.parametrize("calls", [1, 5])
+@pytest.mark.parametrize("calls", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_the_data_do_not_depend_on_the_number_of_parallel_calls(records, calls, monkeypatch):
     expected = train_batches(records, steps=6)
     monkeypatch.setattr(input_fn, "_PARALLEL_CALLS", calls)
