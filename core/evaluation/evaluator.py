@@ -66,7 +66,7 @@ class Result:
         for measure in self.measures:
             found.update(measure.scores())
         for measure in MEASURES.values():
-            found = {**measure.without(), **found}
+            found = {**found, **{name: None for name in measure.entries if name not in found}}
         return found
 
     def headlines(self) -> tuple:

@@ -247,6 +247,8 @@ def _of_checkpoints(found, classes, **settings):
         "network": found[0].member.spec.to_dict(),
         "eval_scales": list(settings["scales"]),
         "add_flipped_images": settings["flip"],
+        "task": classes.task,
+        "threshold": threshold,
         "crop_size": networks.crop_size and list(networks.crop_size),
         "windows": settings["windows"] and dataclasses.asdict(settings["windows"]),
     }

@@ -88,6 +88,7 @@ class Measure(abc.ABC):
       name: Its name among VARIANTS.
       needs_probabilities: Whether predictions need probabilities beside labels.
       keys: Names of the single numbers among its entries of `metrics.json`.
+      entries: Names of its entries of `metrics.json` that are None where it is not measured.
       files: Names of the files that it may write.
       sums: The accumulated array.
     """
@@ -95,6 +96,7 @@ class Measure(abc.ABC):
     name: str
     needs_probabilities = False
     keys: tuple = ()
+    entries: tuple = ()
     files: tuple = ()
     sums: np.ndarray
 
@@ -136,11 +138,6 @@ class Measure(abc.ABC):
     @abc.abstractmethod
     def scores(self) -> dict:
         """Returns all scores as plain values, the entries of `metrics.json`."""
-
-    @classmethod
-    def without(cls) -> dict:
-        """Returns its entries of `metrics.json` where it was not measured."""
-        return {}
 
     def headlines(self) -> tuple:
         """Returns the `Score`s to show first."""

@@ -31,6 +31,7 @@ class Boundary(Measure):
     """Boundary IoU and boundary F1 of exclusive classes; measured with `--boundary_width`."""
 
     name = "boundary"
+    entries = ("boundary",)
 
     def __init__(self, task, classes, options):
         """Starts at zero."""
@@ -74,11 +75,6 @@ class Boundary(Measure):
     def scores(self):
         """Returns the scores by class and their means."""
         return {"boundary": scores(self.sums, self._width)}
-
-    @classmethod
-    def without(cls):
-        """Returns its entry where it was not measured."""
-        return {"boundary": None}
 
     def headlines(self):
         """Returns the means over the classes."""

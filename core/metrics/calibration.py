@@ -19,6 +19,7 @@ class Calibration(Measure):
     """The expected calibration error and its diagram; measured with `--calibration_bins`."""
 
     name = "calibration"
+    entries = ("calibration",)
     needs_probabilities = True
 
     def __init__(self, task, classes, options):
@@ -48,11 +49,6 @@ class Calibration(Measure):
     def scores(self):
         """Returns the error and its bins."""
         return {"calibration": scores(self.sums)}
-
-    @classmethod
-    def without(cls):
-        """Returns its entry where it was not measured."""
-        return {"calibration": None}
 
     def headlines(self):
         """Returns the error."""

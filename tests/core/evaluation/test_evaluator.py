@@ -392,6 +392,36 @@ def test_windows_of_the_whole_image_see_what_the_whole_image_shows(sure_checkpoi
     assert np.any(_confusion(cut) != _confusion(whole))
 
 
+def test_several_labels_of_a_pixel_are_measured_either_way(sure_checkpoint, tmp_path):
+    """The four outputs of the network are four independent labels here."""
+    classes = ClassSet(CLASS_SET.names, task="multilabel", name="tiny")
+    images = _images(3)
+    one = images["label"] == np.arange(CLASSES)
+    # The first label is set beside the others; ignored pixels are ignored in all labels.
+    sets = (one | (np.arange(CLASSES) == 0)).astype(np.int32)
+    images["label"] = np.where(images["label"] == 255, 255, sets)
+    options = EvalOptions(eval_batch_size=2, calibration_bins=5)
+    settings = {"classes": classes, "threshold": 0.25, "options": options}
+    whole = _measured(sure_checkpoint, images, 2, **settings)
+    pair = _measured(
+        sure_checkpoint, images, 2, others=(Member(sure_checkpoint, MODEL),), **settings
+    )
+    scores = whole.scores()
+    assert 0 < scores["mean_iou_of_labels"] < 1
+    assert scores["classes"][0]["labelled"] == (images["label"] != 255)[..., 0].sum()
+    for name in ("mean_iou_of_labels", "label_accuracy", "ece"):
+        assert pair.score(name) == pytest.approx(whole.score(name), abs=5e-3)
+    assert {sample.score_name for _, group in whole.samples for sample in group} == {"mean IoU"}
+    summary = results.summary(whole, SETTINGS, "cpu")
+    page = report_page.page(whole, summary, classes, MODEL, saved_options.load(str(tmp_path)), ())
+    assert "mean IoU of labels" in page
+    assert 'id="confusion"' not in page
+    results.write(str(tmp_path), summary, whole, page, classes=classes, options=options)
+    assert "mean_iou_of_labels_1.0_overall" in (tmp_path / results.LOG_FILE).read_text()
+    assert not (tmp_path / results.CONFUSION_FILE).exists()
+    assert "label accuracy" in results.table(summary, whole, classes)
+
+
 def test_what_runs_side_by_side_is_complete_and_in_order():
     numbers, both = iter(range(7)), threading.Barrier(2, timeout=10)
     taking = threading.Lock()

@@ -83,7 +83,7 @@ def test_what_a_measure_returns_can_be_shown(task):
     count = COUNT[task.name]
     for measure, own in zip(found, values):
         scores = measure.scores()
-        assert set(measure.keys) | set(measure.without()) <= set(scores)
+        assert {*measure.keys, *measure.entries} <= set(scores)
         assert all(len(column.values) == count for column in measure.columns())
         assert set(measure.tables()) == set(measure.files)
         for score in measure.headlines():
