@@ -13,6 +13,8 @@ import shutil
 import sys
 import tarfile
 
+import numpy as np
+
 import common
 from core import network
 from options.data import InputOptions
@@ -105,6 +107,16 @@ def own_images(folder):
             f"/SegNet/CamVid/{split}/{name} /SegNet/CamVid/{split}annot/{name}\n" for name in names
         ]
         (camvid / f"{split}.txt").write_text("".join(lines))
+    salt(folder / "SALT")
+
+
+def salt(folder):
+    """Writes images with masks of 0 and 65535 in 16 bits."""
+    for number in range(6):
+        name = f"{number}.png"
+        small_data.save_image(folder / "images" / name, small_data.pixels(number, 40, 40))
+        mask = np.where(small_data.labels(number, 40, 40, 2) == 1, 65535, 0).astype(np.uint16)
+        small_data.save_mask(folder / "masks" / name, mask)
 
 
 def downloads(folder):

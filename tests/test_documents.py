@@ -9,7 +9,7 @@ from absl import flags
 
 import common
 from commands import running
-from scripts import document_flags
+from scripts import document_flags, document_modules
 
 pytestmark = pytest.mark.once
 
@@ -85,3 +85,8 @@ def test_links_to_files_lead_somewhere(document):
 def test_the_page_of_flags_is_what_the_option_records_say():
     is_current = document_flags.PAGE.read_text(encoding="utf-8") == document_flags.page()
     assert is_current, "docs/flags.md is out of date; run python -m scripts.document_flags."
+
+
+def test_the_page_of_modules_is_what_their_docstrings_are():
+    is_current = document_modules.PAGE.read_text(encoding="utf-8") == document_modules.page()
+    assert is_current, "docs/modules.md is out of date; run python -m scripts.document_modules."

@@ -46,6 +46,10 @@ EXCUSED = {
 SMALLER = {
     r"train_npu\.py .*runs/first": f"{TRAINING} {NETWORK}",
     r"train_npu\.py .*runs/camvid": f"{TRAINING} {NETWORK}",
+    r"seg\.py train .*runs/salt": (
+        f"{TRAINING} --depth_multiplier=0.25 --unet_decoder_filters=8,8,8,8,8 "
+        "--tf_initial_checkpoint= --eval_interval_steps=2 --save_checkpoints_steps=2"
+    ),
     r"train_npu\.py .*runs/a ": f"{TRAINING} {NETWORK} --eval_crop_size=65,65",
     r"train_npu\.py .*runs/two": f"{TRAINING} {NETWORK}",
     r"checkpoint_tool\.py": (
