@@ -204,7 +204,7 @@ def test_bad_photos_do_not_stop_the_others_and_are_reported(frozen, photos, tmp_
     reasons = [image["reason"] for image in summary["images"] if image["state"] == "failed"]
     assert "truncated or damaged (" in reasons[0]
     assert "Invalid JPEG data" in reasons[0]
-    assert "is no image" in reasons[1]
+    assert "text.png is not a readable image" in reasons[1]
 
 
 def test_photos_of_one_name_do_not_replace_each_other(frozen, photos, tmp_path):
