@@ -214,12 +214,6 @@ def _archive(names, unused_image, unused_labels, probabilities) -> bytes:
     return buffer.getvalue()
 
 
-def read_probabilities(path: str) -> np.ndarray:
-    """Returns the probabilities of a NAME_prob.npz file, float32 [h, w, channels]."""
-    with np.load(path) as archive:
-        return archive["probabilities"].astype(np.float32)
-
-
 class VisFiles:
     """Writes images and their predictions in colours under the DeepLab family's names.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.inference.writers import PredictionFiles, VisFiles, read_probabilities
+from core.inference.writers import PredictionFiles, VisFiles
 from options.prediction import KINDS
 from tests.small_data import pixels
 from utils import colormap
@@ -71,7 +71,7 @@ def test_label_ids_take_the_place_of_class_numbers_in_masks_only(tmp_path):
 
 def test_probabilities_come_back(tmp_path):
     _write(tmp_path, "a", kinds=["prob"])
-    read = read_probabilities(str(tmp_path / "a_prob.npz"))
+    read = np.load(str(tmp_path / "a_prob.npz"))["probabilities"]
     np.testing.assert_array_equal(read, np.eye(3)[LABELS])
     assert list(np.load(str(tmp_path / "a_prob.npz"))["class_names"]) == list(CLASSES.names)
 
