@@ -1,20 +1,20 @@
-"""Class tables: which classes a data set has, in a file that the user gives.
+"""Class tables: files that define the classes of a data set.
 
-Three forms, told apart by the file's extension. Classes are numbered 0, 1, 2... in their order;
-that is their value in masks too, unless the table gives each class an `id` of its own.
+There are three forms, by extension. Classes are numbered 0, 1, 2... in their order, which is also
+their value in masks, unless the table gives each class an `id`.
 
-`.json`: names and colours in the order of the numbers, the ignore label, the data set's name.
-Everything but the class names may be left out:
+`.json`: names and colours in order, the ignore label, the name of the data set. Only the class
+names are required:
 
   {"name": "camvid", "ignore_label": 11, "ignore_color": [0, 0, 0],
    "classes": [{"name": "Sky", "color": [128, 128, 128]}, {"name": "Building"}]}
 
-`.csv`: a header and one line per class with the columns id, name and perhaps red, green, blue.
+`.csv`: a header and one line per class with the columns id, name and optionally red, green, blue.
 
 `.txt`: one class name per line; the first is class 0. A line `__ignore__`, as labelme writes it, is
-no class.
+skipped.
 
-Without a file, `--mask_values=0:membrane,255:cell` names what masks hold.
+Without a file, `--mask_values=0:membrane,255:cell` names the values in masks.
 """
 
 from __future__ import annotations

@@ -1,25 +1,25 @@
-"""Suggests loss weights for classes that are rare: three formulas in use.
+"""Loss weights for rare classes, by three common formulas.
 
-All count a class where it is labelled and not ignored. A class without a pixel gets the weight 1,
-which has no effect.
+All count pixels that are labelled and not ignored. A class without pixels gets the weight 1, which
+has no effect.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# Cui et al. try 0.9 to 0.9999 on sets of this kind's number of images.
+# Cui et al. try 0.9 to 0.9999 on data sets of similar size.
 BETA = 0.999
 
 
 def median_frequency(pixels, pixels_of_images) -> np.ndarray:
-    """Returns median(f) / f, where f is a class's share of the pixels of the images that show it.
+    """Returns median(f) / f, with f a class's share of the pixels of the images that contain it.
 
     Source: Eigen and Fergus, arXiv 1411.4734, section 6.3.2.
 
     Args:
       pixels: Pixels of each class, [classes].
-      pixels_of_images: All counted pixels of the images that show it, [classes].
+      pixels_of_images: All counted pixels of the images that contain it, [classes].
     """
     pixels = np.asarray(pixels, np.float64)
     present = pixels > 0
@@ -44,14 +44,14 @@ def inverse_frequency(pixels) -> np.ndarray:
 def effective_number(images, beta: float = BETA) -> np.ndarray:
     """Returns weights in proportion to (1 - beta) / (1 - beta ** n), with mean 1.
 
-    n is the number of images that show the class: neighbouring pixels repeat each other, which is
-    what the effective number is about. The weights are milder than those of pixel counts.
+    n is the number of images that contain the class, since neighbouring pixels are redundant, which
+    the effective number accounts for. The weights are milder than those of pixel counts.
 
     Source: Cui et al., "Class-Balanced Loss Based on Effective Number of Samples",
     arXiv 1901.05555, section 4.
 
     Args:
-      images: Images that show each class, [classes].
+      images: Images that contain each class, [classes].
       beta: From 0 (all alike) to below 1 (close to 1 is inverse frequency).
     """
     images = np.asarray(images, np.float64)

@@ -20,9 +20,9 @@ from utils.errors import OptionError, UserError
 
 
 class Dataset:
-    """The records of a data set, and what is known about them.
+    """The records of a data set and their description.
 
-    It remembers what it has read: the place of each record, and which are bad. It must live as long
+    It keeps what it has read: the place of each record, and which are bad. It must live as long
     as its batches are read, because it holds the cache in memory.
 
     Attributes:

@@ -1,8 +1,8 @@
-"""What `datasets.fetch` can download: addresses, sizes and checksums.
+"""The downloads of `datasets.fetch`: addresses, sizes and checksums.
 
-The publishers state no checksums. Those of VOC and SBD are the ones that torchvision's datasets
-compare with, those of COCO the ones in PaddleDetection and Detectron2-based downloaders; each was
-found the same in several public sources. TensorFlow's checkpoints have none that is published.
+The publishers state no checksums. Those of VOC and SBD are the ones that torchvision verifies,
+those of COCO the ones of PaddleDetection and of downloaders for Detectron2; several public sources
+agree on each. There are no published checksums of TensorFlow's checkpoints.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import posixpath
 
 @dataclasses.dataclass(frozen=True)
 class Download:
-    """A file to be had.
+    """A file to download.
 
     Attributes:
-      url: Where.
-      size_text: Its size in words.
-      md5: Its MD5 checksum; None where none is published.
+      url: Its address.
+      size_text: Its size, for people.
+      md5: Its MD5 checksum; None if there is no published one.
     """
 
     url: str
@@ -32,10 +32,10 @@ class Download:
 
     @property
     def checked_by(self) -> str:
-        """What is known of a file that was downloaded completely."""
+        """How a complete download was verified."""
         if self.md5 is None:
-            return "complete by its length; no checksum is published"
-        return f"MD5 {self.md5} is right"
+            return "complete by its length; there is no published checksum"
+        return f"MD5 {self.md5} verified"
 
 
 _VOC = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
@@ -72,15 +72,15 @@ DOWNLOADS = {
 WITH_LOGIN = {
     "cityscapes": (
         "www.cityscapes-dataset.com gives leftImg8bit_trainvaltest.zip (11 GB) and "
-        "gtFine_trainvaltest.zip (241 MB) to those who register and accept its licence."
+        "gtFine_trainvaltest.zip (241 MB) after registration, under its licence."
     ),
     "ade20k": (
-        "sceneparsing.csail.mit.edu gives ADEChallengeData2016.zip under terms of its own, which "
-        "must be read and accepted there."
+        "sceneparsing.csail.mit.edu gives ADEChallengeData2016.zip under its own terms, which must "
+        "be accepted there."
     ),
-    "imagenet": "image-net.org gives it to those who register.",
+    "imagenet": "image-net.org gives it after registration.",
     "trainaug": (
-        "SegmentationClassAug and trainaug.txt have no publisher with a licence; the format "
+        "SegmentationClassAug and trainaug.txt circulate without an official download; the format "
         "voc_aug makes the same split of voc2012 and sbd (--sbd_folder)."
     ),
 }

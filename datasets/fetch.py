@@ -1,11 +1,11 @@
-"""Downloads data and checkpoints that may be had without a login: `python -m datasets.fetch NAME`.
+"""Downloads public data sets and checkpoints: `python -m datasets.fetch NAME`.
 
   python -m datasets.fetch voc2012 --download_dir=downloads
   python -m datasets.fetch list
 
-A download that was interrupted goes on where it ended. A file whose checksum is known is compared
-with it before it gets its name; docs/data.md says where checksums come from. Nothing is unpacked:
-the converter reads .tar and .zip files as they are (SBD's benchmark.tgz must be unpacked).
+An interrupted download is resumed. A file with a known checksum is verified before it gets its
+name; docs/data.md names the sources of the checksums. Nothing is unpacked: the converter reads .tar
+and .zip files (SBD's benchmark.tgz must be unpacked).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PART = ".part"
 
 
 def main(flag_values, name: str):
-    """Reads the flags and downloads, or lists what there is."""
+    """Reads the flags and downloads, or lists the downloads."""
     options = common.from_flags(FetchOptions, flag_values)
     if name == "list":
         print(_listing())
@@ -41,7 +41,7 @@ def find(name: str) -> tuple:
     """Returns the downloads of a name.
 
     Raises:
-      OptionError: If there are none; says why for data that need a login.
+      OptionError: If there are none; the message gives the reason for data that need a login.
     """
     if name in downloads.WITH_LOGIN:
         raise OptionError(f"{name} cannot be downloaded here: {downloads.WITH_LOGIN[name]}")
@@ -59,15 +59,15 @@ def _listing() -> str:
 
 
 def fetch(download: downloads.Download, options: FetchOptions) -> str:
-    """Downloads a file, unless it is there; returns its path.
+    """Downloads a file, unless it exists; returns its path.
 
     Raises:
-      UserError: If it cannot be had, or is another file than expected.
+      UserError: If it cannot be downloaded, or is not the expected file.
     """
     path = os.path.join(options.download_dir, download.file_name)
     if os.path.exists(path):
         _check(path, path, download)
-        print(f"{path} is there.")
+        print(f"{path} exists already.")
         return path
     os.makedirs(options.download_dir, exist_ok=True)
     for attempt in range(options.attempts):
@@ -76,11 +76,11 @@ def fetch(download: downloads.Download, options: FetchOptions) -> str:
             break
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, urllib.error.HTTPError) and error.code < 500:
-                raise UserError(f"{download.url} cannot be had: {error}.") from error
+                raise UserError(f"{download.url} cannot be downloaded: {error}.") from error
             if attempt + 1 == options.attempts:
                 raise UserError(
-                    f"{download.url} could not be read to the end ({error}); what is there stays "
-                    f"in {path + _PART}: run the same command again to go on."
+                    f"{download.url} could not be read to the end ({error}); the part that was "
+                    f"received is in {path + _PART}: run the same command again to resume."
                 ) from error
     _check(path + _PART, path, download)
     os.replace(path + _PART, path)
@@ -89,7 +89,7 @@ def fetch(download: downloads.Download, options: FetchOptions) -> str:
 
 
 def _receive(download: downloads.Download, part: str):
-    """Appends to the part of the file that is there what is missing of it."""
+    """Appends the missing rest to the part of the file that was received."""
     begin = os.path.getsize(part) if os.path.exists(part) else 0
     request = urllib.request.Request(download.url)
     if begin:
@@ -97,7 +97,7 @@ def _receive(download: downloads.Download, part: str):
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
-        # Nothing lies behind the part that is there: it is the whole file.
+        # There is nothing after the received part: it is the whole file.
         if error.code == 416 and begin:
             return
         raise
@@ -131,17 +131,17 @@ def _megabytes(number: int | None) -> int | None:
 
 
 def _check(found: str, path: str, download: downloads.Download):
-    """Raises UserError if a file is not the expected one; a wrong part is removed."""
+    """Raises UserError if a file is not the expected one; removes a wrong part."""
     if download.md5 is None or _md5(found) == download.md5:
         return
     if found != path:
         os.remove(found)
         raise UserError(
-            f"{download.url} gave another file than expected (its MD5 is not {download.md5}); it "
-            "was removed: run the same command again, or fetch it by hand."
+            f"{download.url} is not the expected file (its MD5 is not {download.md5}); it was "
+            "removed: run the same command again, or download it manually."
         )
     raise UserError(
-        f"{path} is another file than {download.url} (its MD5 is not {download.md5}); move it away."
+        f"{path} is not the file of {download.url} (its MD5 is not {download.md5}); move it away."
     )
 
 

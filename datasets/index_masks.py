@@ -1,4 +1,4 @@
-"""Makes grey PNG files of class numbers from masks with a palette."""
+"""Converts masks with a palette to grey PNG files of class numbers."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def remove_palettes(options: IndexMasksOptions) -> int:
     """Writes each mask of a folder without its palette; returns their number.
 
     Raises:
-      UserError: If the folder has no masks, or one is no mask of indices.
+      UserError: If the folder has no masks, or one is not a mask of indices.
     """
     folder = options.original_gt_folder
     if not archives.is_folder(folder):
-        raise UserError(f"--original_gt_folder={folder} is no folder; pass that of the masks.")
+        raise UserError(f"--original_gt_folder={folder} is not a folder; pass that of the masks.")
     names = [name for name in archives.names(folder) if name.endswith(".png")]
     if not names:
         raise UserError(f"--original_gt_folder={folder} has no masks (.png).")

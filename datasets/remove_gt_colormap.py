@@ -1,4 +1,4 @@
-"""Makes grey index masks of palette masks: the name that DeepLab's users know.
+"""Converts palette masks to grey index masks: DeepLab's name for `datasets.index_masks`.
 
 The converter reads palette masks as they are, so this is for other code that needs grey ones.
 """

@@ -1,9 +1,9 @@
-"""Makes a small data set in PASCAL VOC's layout: `python -m datasets.synthetic --output_dir=DIR`.
+"""Generates a small data set in VOC's layout: `python -m datasets.synthetic --output_dir=DIR`.
 
-Scenes of textured shapes on a textured ground, unevenly lit, partly hidden by one another. A class
-is a shape with a pattern; its colours vary nearly as much as those of all classes, so that a
-pixel's colour does not give its class away. Masks have VOC's palette and a border of 255 around
-each object. The same seed gives the same scenes.
+Scenes show textured shapes on a textured background, unevenly lit and partly occluding each other.
+A class is a shape with a pattern; its colours vary nearly as much as those of all classes, so that
+colour alone does not identify a class. Masks have VOC's palette and a border of 255 around each
+object. The same seed gives the same scenes.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ IMAGES = "JPEGImages"
 MASKS = "SegmentationClass"
 LISTS = os.path.join("ImageSets", "Segmentation")
 CLASS_TABLE = "classes.json"
-# Says what the folder was made with; its presence says that the folder is complete.
+# Holds the options that the folder was made with; it exists once the folder is complete.
 _STAMP = "synthetic.json"
 
 _JPEG_QUALITY = 90
 
 
 def main(flag_values):
-    """Reads the flags, makes the data set and shows how to convert it."""
+    """Reads the flags, generates the data set and prints how to convert it."""
     options = common.from_flags(SyntheticOptions, flag_values)
     generate(options)
     folder = options.output_dir
@@ -45,7 +45,7 @@ def main(flag_values):
 
 
 def generate(options: SyntheticOptions):
-    """Makes the data set, complete or not at all; if it is there already, does nothing.
+    """Generates the data set, complete or not at all; does nothing if it exists already.
 
     Raises:
       UserError: If the folder holds something else.
@@ -67,8 +67,8 @@ def _check_same(folder: str, stamp: dict):
         same = False
     if not same:
         raise UserError(
-            f"--output_dir={folder} holds other files than this command would make; choose another "
-            "folder, or move it away."
+            f"--output_dir={folder} holds other files than this command would write; choose "
+            "another folder, or move it away."
         )
 
 

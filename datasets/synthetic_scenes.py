@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image
 
-# Changes whenever the same seed gives other scenes.
+# Increased whenever the same seed gives other scenes.
 VERSION = 2
 
 # Mask value of the border around each object.
@@ -24,13 +24,13 @@ def draw(
     """Draws a scene.
 
     Args:
-      random: Decides everything.
+      random: The source of all randomness.
       difficulty: 0 (easy) to 1 (hard).
-      size: Height and width; drawn too if None.
+      size: Height and width; random if None.
 
     Returns:
-      The image, uint8 [h, w, 3], and its mask, uint8 [h, w]: 0 is the ground, 1 to
-      len(CLASS_NAMES) - 1 are objects, BORDER is what is left out.
+      The image, uint8 [h, w, 3], and its mask, uint8 [h, w]: 0 is the background, 1 to
+      len(CLASS_NAMES) - 1 are objects, BORDER is ignored.
     """
     height, width = size or random.randint(_SMALLEST, _LARGEST + 1, size=2)
     grid = np.mgrid[:height, :width].astype(np.float32)
@@ -44,7 +44,7 @@ def draw(
 
 
 def _ground(random, grid) -> np.ndarray:
-    """Returns soft blotches of two or three colours with some stray strokes, [h, w, 3] in 0..1."""
+    """Returns soft blotches of a few colours with stray strokes, float32 [h, w, 3] in 0..1."""
     shape = grid.shape[1:]
     image = np.broadcast_to(_color(random), [*shape, 3]).astype(np.float32)
     for cells in (3, 6, 24):
@@ -65,18 +65,18 @@ def _blotches(random, shape, cells: int) -> np.ndarray:
 
 
 def _light(random, grid) -> np.ndarray:
-    """Returns the brightness of a scene, falling off in some direction, [h, w]."""
+    """Returns the brightness of a scene, which falls off in a random direction, [h, w]."""
     along = _turned(random, grid, _place(random, grid.shape[1:]))[0] / max(grid.shape[1:])
     return np.clip(1 + random.uniform(0.2, 0.8) * along, 0.45, 1.3)
 
 
 def _draw_object(random, difficulty, grid, image, mask):
-    """Draws one object over what is there, in place."""
+    """Draws one object over the scene, in place."""
     label = random.randint(1, len(CLASS_NAMES))
     outline, pattern = _CLASSES[CLASS_NAMES[label]]
     radius = random.uniform(34 - 16 * difficulty, 46)
     along, across = _turned(random, grid, _place(random, mask.shape))
-    # A stretched and slanted outline; the pattern is not stretched, it is what it is everywhere.
+    # The outline is stretched and slanted; the pattern is not.
     stretch = random.uniform(0.8, 1.0)
     slant = random.uniform(-0.2, 0.2)
     distance = outline((along + slant * across) / radius, across / (radius * stretch)) * radius
@@ -109,10 +109,10 @@ def _color(random) -> np.ndarray:
 
 
 def _tint(label: int) -> np.ndarray:
-    """Returns the direction in colour space that objects of a class lean to, [3], length 1.
+    """Returns the direction in colour space of a class's mean tint, [3], length 1.
 
-    Objects of one class scatter around it as widely as the classes differ, so that colour helps but
-    does not decide.
+    Objects of one class vary around it as much as the classes differ, so that colour helps but does
+    not decide.
     """
     angle = 2 * math.pi * label / (len(CLASS_NAMES) - 1)
     one, other = np.array([2, -1, -1]) / math.sqrt(6), np.array([0, 1, -1]) / math.sqrt(2)
@@ -127,8 +127,8 @@ def _pair_of_colors(random, contrast: float, tint) -> tuple[np.ndarray, np.ndarr
     return (middle - half).astype(np.float32), (middle + half).astype(np.float32)
 
 
-# Outlines: from coordinates [h, w] in units of the radius to the distance from the edge in that
-# unit, about; negative inside.
+# Outlines: from coordinates [h, w] in units of the radius to the approximate distance from the
+# edge in that unit, negative inside.
 
 
 def _disc(x, y):
@@ -198,7 +198,7 @@ def _grain(random, along, across):
     return np.asarray(Image.fromarray(coarse).resize(size, Image.BILINEAR), np.float32) / 255
 
 
-# Discs and rings have stripes that only bend differently, boxes and stars crossing lines.
+# Some pairs are hard to tell apart: stripes of discs and rings, crossing lines of boxes and stars.
 _CLASSES = {
     "disc": (_disc, _stripes),
     "box": (_box, _checks),

@@ -1,1 +1,1 @@
-"""What is wrong with a data set: read, counted, judged, shown; `python -m datasets.audit PATH`."""
+"""Finds what is wrong with a data set: `python -m datasets.audit PATH`."""

@@ -1,4 +1,4 @@
-"""What an audit counts: of each image what comparisons need, of each split the sums."""
+"""Counts of an audit: per image what comparisons need, per split the sums."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datasets.files.defects import Defect
 from datasets.records import labels
 from utils import log
 
-# So few that progress is smooth, so many that sending costs nothing.
+# Few enough for smooth progress, enough that sending costs nothing.
 _SAMPLES_PER_TASK = 16
 _FEWEST_PER_PROCESS = 64
 
@@ -28,16 +28,16 @@ class Item:
       number: Its place in it.
       name: Its name; empty if it cannot be read.
       size: Height and width; None if it cannot be read.
-      values: The labels that it shows, sorted uint8; None if there is no label to count.
+      values: The labels in it, sorted uint8; None if there is no label to count.
       pixels: Pixels of each of them, int64.
       counted: Pixels that count: those that are not ignored.
       area: All pixels of its label.
       together: Pixels of each pair of classes; None where a pixel has one class.
       fingerprint: Of its decoded pixels: equal pixels, equal fingerprints; None if unreadable.
-      look: 64 bits of how it looks, see `near_duplicates`; None if unreadable.
+      difference_hash: 64 bits, see `near_duplicates`; None if unreadable.
       blank: Whether all of its pixels have one colour.
-      change: What a conversion changes, in words.
-      defect: What is wrong with it, or None.
+      change: Description of what a conversion changes.
+      defect: Its defect, or None.
     """
 
     split: str
@@ -50,7 +50,7 @@ class Item:
     area: int = 0
     together: np.ndarray | None = None
     fingerprint: bytes | None = None
-    look: int | None = None
+    difference_hash: int | None = None
     blank: bool = False
     change: str = ""
     defect: Defect | None = None
@@ -80,12 +80,12 @@ class Split:
     """Sums over a split.
 
     Attributes:
-      images: Images that were looked at.
-      labelled: Of them with a label that was counted.
+      images: The number of images.
+      labelled: Those with a label that was counted.
       area: Pixels of all labels.
       counted: Pixels that count: those that are not ignored.
       pixels: Pixels of each value, int64 [256].
-      images_with: Images that show each value, int64 [256].
+      images_with: Images that contain each value, int64 [256].
       pixels_of_images: Pixels of those images that count, int64 [256].
       together: Pixels of each pair of classes, int64 [classes, classes]; None where a pixel has one
         class.
@@ -123,7 +123,7 @@ class Split:
 
 @dataclasses.dataclass
 class Counts:
-    """Everything that was counted: items in order, sums by split, files with wrong checksums."""
+    """All counts: items in order, sums by split, files with wrong checksums."""
 
     items: list
     splits: dict
@@ -131,7 +131,7 @@ class Counts:
 
 
 def count(data, num_workers: int | None) -> Counts:
-    """Looks at every image of `readers.Records` or `Files`, and shows how far it is."""
+    """Inspects every image of `readers.Records` or `Files`, and shows its progress."""
     tasks = _tasks(data)
     total = sum(data.sizes.values())
     workers = min(num_workers or processes.cores(), -(-total // _FEWEST_PER_PROCESS))
@@ -140,7 +140,7 @@ def count(data, num_workers: int | None) -> Counts:
         return _work(data, *task)
 
     parts = (
-        processes.in_turn(tasks, work) if workers < 2 else processes.Workers(tasks, work, workers)
+        processes.serially(tasks, work) if workers < 2 else processes.Workers(tasks, work, workers)
     )
     items, bad = [], []
     progress = log.Progress(total)
@@ -183,16 +183,16 @@ def _work(data, split: str, first, end):
 
 
 def _item(data, split: str, number: int) -> Item:
-    seen = data.see(split, number)
-    image = seen.look.image
+    seen = data.read(split, number)
+    image = seen.inspection.image
     return Item(
         split=split,
         number=number,
-        name=seen.look.name,
+        name=seen.inspection.name,
         size=None if image is None else (image.height, image.width),
         change=seen.change,
-        defect=seen.look.defect,
-        **_of_label(data, seen.look),
+        defect=seen.inspection.defect,
+        **_of_label(data, seen.inspection),
         **({} if image is None else _of_image(image.convert("RGB"))),
     )
 
@@ -201,16 +201,17 @@ def _of_image(image) -> dict:
     """Returns what an RGB image is compared by."""
     return {
         "fingerprint": _fingerprint(image),
-        "look": near_duplicates.look_hash(image),
+        "difference_hash": near_duplicates.difference_hash(image),
         "blank": all(low == high for low, high in image.getextrema()),
     }
 
 
-def _of_label(data, look) -> dict:
+def _of_label(data, inspection) -> dict:
     """Returns the counts of a label; none where it cannot be counted."""
-    if look.label is None or (look.defect and look.defect.kind != defects.LABELS):
+    defect = inspection.defect
+    if inspection.label is None or (defect and defect.kind != defects.LABELS):
         return {}
-    values, stored = np.asarray(look.label), labels.of(data.classes)
+    values, stored = np.asarray(inspection.label), labels.of(data.classes)
     pixels, counted = stored.count(values)
     found = np.flatnonzero(pixels).astype(np.uint8)
     return {

@@ -1,7 +1,4 @@
-"""What the counts of an audit mean: problems and warnings.
-
-Training, or a result, suffers from a problem; a warning is what a person should know.
-"""
+"""Findings of an audit: problems, which harm training or its results, and warnings."""
 
 from __future__ import annotations
 
@@ -17,19 +14,19 @@ from datasets.records import labels
 
 PROBLEM = "problem"
 WARNING = "warning"
-# So many examples go to the terminal and the page; audit.json has all.
+# Examples on the terminal and the page; audit.json has all.
 SHOWN = 10
-# More images of class 0 alone than this share are worth a look.
+# A larger share of images with class 0 alone is worth a warning.
 _MANY_EMPTY = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """Something that was found.
+    """A finding.
 
     Attributes:
       level: PROBLEM or WARNING.
-      kind: A word for programs.
+      kind: A fixed word, for programs.
       text: One sentence.
       examples: One text for each case.
       images: (split, number) of images to show.
@@ -46,9 +43,10 @@ def find(data, counts: Counts, near_duplicates_bits: int = 0) -> list:
     """Returns the findings, problems first.
 
     Args:
-      data: What was looked at.
-      counts: What was counted.
-      near_duplicates_bits: Images of which so many bits of 64 differ look alike; 0: not compared.
+      data: The data.
+      counts: Its counts.
+      near_duplicates_bits: Images are near duplicates if at most this many of 64 bits differ; 0: no
+        comparison.
     """
     found = [
         *(Finding(PROBLEM, "folder", f"{d.where}: {d.text}.") for d in data.defects),
@@ -59,7 +57,7 @@ def find(data, counts: Counts, near_duplicates_bits: int = 0) -> list:
         *_shared_images(data, counts),
     ]
     if near_duplicates_bits:
-        found += _alike(data, counts, near_duplicates_bits)
+        found += _near_duplicates(data, counts, near_duplicates_bits)
     for split, sums in counts.splits.items():
         found += _few_classes(data, split, sums, counts)
     found += _never_trained(data, counts)
@@ -68,7 +66,7 @@ def find(data, counts: Counts, near_duplicates_bits: int = 0) -> list:
 
 
 def training_split(counts: Counts) -> str | None:
-    """Returns the split to take class weights from: the largest that is not for evaluation."""
+    """Returns the split for class weights: the largest that is not for evaluation."""
     labelled = {split: sums.labelled for split, sums in counts.splits.items() if sums.labelled}
     candidates = [split for split in labelled if not split_rules.is_evaluation(split)]
     return max(candidates or labelled, key=labelled.get, default=None)
@@ -92,7 +90,7 @@ def _defects(data, counts: Counts):
 
 
 def _labels_missing(data, counts: Counts):
-    """A split may come without labels; one where some are missing was meant to have them."""
+    """A split may have no labels at all; one where some are missing was meant to have them."""
     for split, sums in counts.splits.items():
         without = [
             item
@@ -105,7 +103,7 @@ def _labels_missing(data, counts: Counts):
             examples = [data.place(split, item.number) for item in without]
             yield _of_items(PROBLEM, defects.NO_LABEL, text, without, examples)
         elif without:
-            text = f"split {split} has no labels: nothing can be trained or measured on it."
+            text = f"split {split} has no labels: it can serve neither training nor evaluation."
             yield Finding(WARNING, "split_without_labels", text)
 
 
@@ -128,14 +126,14 @@ def _few_classes(data, split: str, sums: Split, counts: Counts):
     counted = data.classes.counted
     names = data.classes.names
     present = [label for label in counted if sums.pixels[label]]
-    # Labels that cannot be used are missing here, and have been named.
+    # Labels that cannot be used are missing here; they have findings of their own.
     bad = any(item.defect and item.split == split for item in counts.items)
     if not present and not bad:
         what = "has no class" if sums.counted else "is ignored"
-        text = f"every pixel of split {split} {what}; look at the masks and the ignore label."
+        text = f"every pixel of split {split} {what}; check the masks and the ignore label."
         yield Finding(PROBLEM, "all_ignored", text)
     if len(present) == 1 and len(counted) > 1 and not bad:
-        text = f"split {split} shows the class {names[present[0]]} only; look at its masks."
+        text = f"split {split} has only the class {names[present[0]]}; check its masks."
         yield Finding(PROBLEM, "one_class", text)
     absent = [label for label in counted if not sums.pixels[label]]
     if absent and len(present) > 1:
@@ -158,8 +156,8 @@ def _images_alike(data, split: str, sums: Split, counts: Counts):
         yield _of_items(WARNING, "images_all_ignored", text, ignored, examples)
     if len(empty) > _MANY_EMPTY * sums.labelled and len(empty) < sums.labelled:
         text = (
-            f"{len(empty)} of {sums.labelled} images of split {split} show the class "
-            f"{data.classes.names[0]} only."
+            f"{len(empty)} of {sums.labelled} images of split {split} have only the class "
+            f"{data.classes.names[0]}."
         )
         yield _of_items(WARNING, "mostly_empty", text, empty, ())
 
@@ -167,52 +165,52 @@ def _images_alike(data, split: str, sums: Split, counts: Counts):
 def _blank(data, counts: Counts):
     blank = [item for item in counts.items if item.blank]
     if blank:
-        text = f"images of one colour: {len(blank)}; they teach nothing about what is shown."
+        text = f"images of one colour: {len(blank)}; nothing can be learned from them."
         examples = [data.place(*_key(item)) for item in blank]
         yield _of_items(WARNING, "blank_images", text, blank, examples)
 
 
 def _shared_images(data, counts: Counts):
-    """Compares images within a split, and a training split with what it is measured on."""
-    # Blank images are all alike and have a finding of their own.
+    """Compares images within a split, and a training split with the evaluation splits."""
+    # Blank images are identical and have a finding of their own.
     seen = [item for item in counts.items if item.fingerprint is not None and not item.blank]
     same = _groups(seen, lambda item: item.fingerprint)
     for splits, groups in _by_splits(same):
         if len(splits) == 1:
-            text = f"the same pixels twice: {_number(groups, 'image')} of split {splits[0]}."
+            text = f"duplicates: {_number(groups, 'image')} of split {splits[0]}."
             yield _of_groups(data, WARNING, "duplicates_within", text, groups)
         else:
             text = (
-                f"the same pixels in split {splits[0]} and in split {splits[1]}: "
-                f"{_number(groups, 'image')}; a result on them says nothing about new images: "
-                "remove them from one split."
+                f"duplicates in split {splits[0]} and in split {splits[1]}: "
+                f"{_number(groups, 'image')}; results on them do not generalize: remove them from "
+                "one split."
             )
             yield _of_groups(data, PROBLEM, "duplicates", text, groups)
     yield from _same_names(data, seen)
 
 
-def _alike(data, counts: Counts, most: int):
-    """Compares how images look, between splits that must be apart."""
+def _near_duplicates(data, counts: Counts, most: int):
+    """Compares images between splits that must be disjoint."""
     by_split = collections.defaultdict(list)
     for item in counts.items:
-        if item.look is not None and not item.blank:
+        if item.difference_hash is not None and not item.blank:
             by_split[item.split].append(item)
     for splits in itertools.combinations(by_split, 2):
         if not split_rules.must_be_disjoint(*splits):
             continue
         first, second = (by_split[split] for split in splits)
-        looks = ([item.look for item in items] for items in (first, second))
-        # Equal pixels are a problem of their own.
+        hashes = ([item.difference_hash for item in items] for items in (first, second))
+        # Identical images have a finding of their own.
         pairs = [
             (first[one], second[other], bits)
-            for one, other, bits in near_duplicates.pairs(*looks, most)
+            for one, other, bits in near_duplicates.pairs(*hashes, most)
             if first[one].fingerprint != second[other].fingerprint
         ]
         if pairs:
             text = (
-                f"images that look alike in split {splits[0]} and in split {splits[1]}: "
-                f"{_number(pairs, 'pair')}; if they show the same, a result on them says little "
-                "about new images (--near_duplicates=0 leaves this out)."
+                f"near duplicates in split {splits[0]} and in split {splits[1]}: "
+                f"{_number(pairs, 'pair')}; if they show the same scene, results on them do not "
+                "generalize (--near_duplicates=0 disables this check)."
             )
             examples = [
                 f"{data.place(*_key(one))} ~ {data.place(*_key(other))} ({bits} of "
@@ -229,7 +227,7 @@ def _same_names(data, items: list):
         groups = [group for group in groups if len({item.fingerprint for item in group}) > 1]
         if groups:
             where = f"in split {splits[1]}" if len(splits) > 1 else "again"
-            text = f"the same name in split {splits[0]} and {where}, of images that differ: "
+            text = f"the same name in split {splits[0]} and {where}, but different images: "
             text += f"{_number(groups, 'name')}."
             yield _of_groups(data, WARNING, "same_names", text, groups)
 
@@ -271,7 +269,7 @@ def _never_trained(data, counts: Counts):
         ]
         if split != trained and classes:
             shown = ", ".join(classes[:SHOWN])
-            text = f"in split {split}, but in no image of split {trained}: {shown}."
+            text = f"classes in split {split}, but in no image of split {trained}: {shown}."
             yield Finding(WARNING, "classes_not_trained", text)
 
 

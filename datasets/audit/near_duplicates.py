@@ -1,8 +1,8 @@
-"""Finds images that look alike: saved again, resized, or neighbouring frames of a film.
+"""Finds near duplicates: images saved again or resized, or neighbouring frames of a video.
 
-An image is shrunk to 9x8 grey cells; 64 bits say of each cell whether the next one in its row is
-brighter. That survives other sizes, qualities and brightness. Images whose bits differ in few
-places look alike (known as dHash).
+The difference hash (dHash) of an image is 64 bits: whether each of 9x8 grey cells is darker than
+the next one in its row. It survives other sizes, qualities and brightness. The hashes of near
+duplicates differ in few bits.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ _COLUMNS, _ROWS = 9, 8
 _BOX = getattr(Image, "Resampling", Image).BOX
 
 
-def look_hash(image: Image.Image) -> int:
-    """Returns the 64 bits of an image of any mode; 0 where no cell is brighter than the next."""
+def difference_hash(image: Image.Image) -> int:
+    """Returns the 64 bits of an image of any mode; 0 for an image of one colour."""
     cells = np.asarray(image.convert("L").resize((_COLUMNS, _ROWS), _BOX), np.int16)
     bits = np.packbits(cells[:, 1:] > cells[:, :-1])
     return int.from_bytes(bits.tobytes(), "big")
 
 
 def pairs(first: list, second: list, most: int) -> list:
-    """Returns which hashes of two lists differ in few bits.
+    """Returns the pairs of hashes of two lists that differ in few bits.
 
-    Bits are cut into one part more than may differ: pairs that differ in no more bits have one part
-    in common, so only those are compared.
+    The bits are cut into one part more than bits may differ: pairs that differ in no more bits have
+    an equal part, so only those are compared.
 
     Args:
-      first: Hashes; those of 0 say nothing and are left out.
+      first: Hashes; 0 has no information and is left out.
       second: The same.
-      most: So many bits may differ.
+      most: The number of bits that may differ.
 
     Returns:
       Sorted (place in `first`, place in `second`, number of bits that differ).

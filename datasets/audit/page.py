@@ -1,4 +1,4 @@
-"""The page of an audit: which images it shows, and what its tables and bars hold."""
+"""The page of an audit: its images, tables and bars."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from utils import pictures, report
 from utils.classes import ClassSet
 
 _LONGEST_SIDE = 420
-# Bars are logarithmic: one of this share or less is empty.
+# Bars are logarithmic; a share of this or less has an empty one.
 _LEAST_SHARE = 1e-5
 _CLASSES_OF_A_SAMPLE = 5
 _IMAGES_OF_A_FINDING = 2
@@ -53,13 +53,13 @@ class ClassRow:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """An image that is shown.
+    """An image on the page.
 
     Attributes:
       name: Its name.
       split: Its split.
-      reason: Why it is shown.
-      bad: Whether something is wrong with it.
+      reason: Why it is on the page.
+      bad: Whether it has a defect.
       classes: (name, colour, share of its pixels), most first.
       image: A JPEG file.
       overlay: A JPEG file.
@@ -178,13 +178,13 @@ def _bar(share: float) -> float:
 
 
 def _samples(data, counts: Counts, findings: list, number: int):
-    """Yields images of the findings, then those that show most of the rarest classes."""
+    """Yields images of the findings, then those with the most of the rarest classes."""
     for item, reason in list(_chosen(data.classes, counts, findings))[:number]:
-        look = data.see(item.split, item.number).look
-        if look.image is None:
+        inspection = data.read(item.split, item.number).inspection
+        if inspection.image is None:
             continue
-        image = np.asarray(look.image.convert("RGB"))
-        labels = look.label
+        image = np.asarray(inspection.image.convert("RGB"))
+        labels = inspection.label
         if labels is None or labels.shape != image.shape[:2]:
             labels = np.full(image.shape[:2], data.classes.ignore_label)
         else:
@@ -201,7 +201,7 @@ def _samples(data, counts: Counts, findings: list, number: int):
 
 
 def _chosen(classes: ClassSet, counts: Counts, findings: list):
-    """Yields (item, why it is shown), each item once."""
+    """Yields (item, reason), each item once."""
     items = {(item.split, item.number): item for item in counts.items}
     taken = set()
     for finding in findings:

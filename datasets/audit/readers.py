@@ -1,7 +1,7 @@
-"""What an audit can read: a folder of records, or files that are not converted yet.
+"""The data that an audit reads: a folder of records, or files that are not converted yet.
 
-Both give `tfrecord.Record`s, so that everything that is checked is checked in one place. Files are
-read exactly as a conversion reads them, but nothing is written.
+Both give `tfrecord.Record`s, which are checked in one place. Files are read exactly as a conversion
+reads them, but nothing is written.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from datasets.description import DATASET_FILE, Description
 from datasets.files import defects, image_files
 from datasets.files.defects import BadFileError
 from datasets.records import checks, shards
-from datasets.records.checks import Look
+from datasets.records.checks import Inspection
 from utils.compat import tf
 from utils.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
-    """A record that was looked at.
+class Reading:
+    """A record, decoded and checked.
 
     Attributes:
-      look: What is in it, and what is wrong with it.
-      change: What a conversion changes of the image, in words.
+      inspection: Its content and its defect.
+      change: Description of what a conversion changes in the image.
     """
 
-    look: Look
+    inspection: Inspection
     change: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class FolderDefect:
-    """What is wrong with a folder of records as a whole; `where` names the split or file."""
+    """A defect of a folder of records as a whole; `where` names the split or file."""
 
     where: str
     text: str
@@ -50,7 +50,7 @@ class Records:
 
         Args:
           folder: Where they are.
-          described: What is known about them.
+          described: Their description.
           only: The splits to read; None reads all.
 
         Raises:
@@ -72,7 +72,7 @@ class Records:
         try:
             indexes = [shards.index(folder, split)]
         except UserError as error:
-            self.defects.append(FolderDefect(split, _without_stop(error)))
+            self.defects.append(FolderDefect(split, _without_full_stop(error)))
             indexes = self._readable(shards.paths_of(folder, split), str(error))
         found, stated = sum(map(len, indexes)), self._stated.get(split)
         if stated is not None and stated != found:
@@ -88,7 +88,7 @@ class Records:
                 found.append(shards.index_of_files((path,)))
             except UserError as error:
                 if str(error) != known:
-                    self.defects.append(FolderDefect(path, _without_stop(error)))
+                    self.defects.append(FolderDefect(path, _without_full_stop(error)))
         return found
 
     @property
@@ -106,15 +106,15 @@ class Records:
         ]
 
     def place(self, split: str, number: int) -> str:
-        """Returns where a record is, in words."""
+        """Returns the name of a record's place."""
         index, place = self._at(split, number)
         return index.name(place)
 
-    def see(self, split: str, number: int) -> Seen:
+    def read(self, split: str, number: int) -> Reading:
         """Reads and checks a record."""
         index, place = self._at(split, number)
-        look = checks.look_at(index, place, self.classes, needs_label=False)
-        return Seen(_placed(look, index.name(place)))
+        inspection = checks.inspect_record(index, place, self.classes, needs_label=False)
+        return Reading(_placed(inspection, index.name(place)))
 
     def _at(self, split: str, number: int) -> tuple:
         for index in self._indexes[split]:
@@ -128,11 +128,11 @@ class Files:
     """Images and masks of a format."""
 
     def __init__(self, format_name: str, planned: Plan):
-        """Takes what a conversion would convert."""
+        """Takes the plan of a conversion."""
         self.classes = planned.classes
         self.title = f"{format_name} (not converted)"
         self.defects = []
-        self._splits = planned.found.splits
+        self._splits = planned.listing.splits
         self._reader = planned.reader()
 
     @property
@@ -148,28 +148,28 @@ class Files:
         """Returns where an image is."""
         return self._splits[split][number].image
 
-    def see(self, split: str, number: int) -> Seen:
+    def read(self, split: str, number: int) -> Reading:
         """Reads and checks an image and its mask, as a conversion does."""
         sample = self._splits[split][number]
         try:
             image, label, _ = writing.read_sample(sample, self._reader)
         except BadFileError as error:
-            return Seen(_look_of_bad(sample, error))
+            return Reading(_inspection_of_bad(sample, error))
         record = writing.record_of(sample, image, label)
-        look = checks.look(record, self.classes, needs_label=False)
-        return Seen(_placed(look, sample.image), image.change)
+        inspection = checks.inspect(record, self.classes, needs_label=False)
+        return Reading(_placed(inspection, sample.image), image.change)
 
 
-def _placed(look: Look, place: str) -> Look:
-    """Returns a look whose defect says where it is."""
-    if look.defect is None:
-        return look
-    defect = dataclasses.replace(look.defect, text=f"{place}: {look.defect.text}")
-    return dataclasses.replace(look, defect=defect)
+def _placed(inspection: Inspection, place: str) -> Inspection:
+    """Returns an inspection whose defect begins with the place."""
+    if inspection.defect is None:
+        return inspection
+    defect = dataclasses.replace(inspection.defect, text=f"{place}: {inspection.defect.text}")
+    return dataclasses.replace(inspection, defect=defect)
 
 
-def _look_of_bad(sample, error: BadFileError) -> Look:
-    """Returns what can be shown of files that cannot be used."""
+def _inspection_of_bad(sample, error: BadFileError) -> Inspection:
+    """Returns the readable part of files that cannot be used."""
     image = None
     if error.labels is not None:
         try:
@@ -177,7 +177,7 @@ def _look_of_bad(sample, error: BadFileError) -> Look:
             image = image_files.open_image(sample.image, content).convert("RGB")
         except (BadFileError, OSError):
             image = None
-    return Look(sample.name, image, error.labels, defects.Defect(error.kind, str(error)))
+    return Inspection(sample.name, image, error.labels, defects.Defect(error.kind, str(error)))
 
 
 def _has_file(folder: str) -> bool:
@@ -185,7 +185,7 @@ def _has_file(folder: str) -> bool:
 
 
 def _order(split: str) -> tuple:
-    """Sorts training splits first."""
+    """Returns the sort key of a split: training splits first."""
     return split_rules.is_evaluation(split), split
 
 
@@ -200,5 +200,5 @@ def wrong_checksum(path: str) -> int | None:
     return None
 
 
-def _without_stop(error: Exception) -> str:
+def _without_full_stop(error: Exception) -> str:
     return str(error).rstrip(".")

@@ -1,4 +1,4 @@
-"""An audit in words and numbers: the table on the terminal, and audit.json."""
+"""The report of an audit: the tables on the terminal, and audit.json."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def pairs_of_classes(classes: ClassSet, sums: Split) -> list:
 
 
 def as_text(data, counts: Counts, findings: list) -> str:
-    """Returns what the terminal shows."""
+    """Returns the text for the terminal."""
     parts = [
         f"{data.title}: {data.classes.name}, {data.classes.count} classes, ignore label "
         f"{data.classes.ignore_label}",
@@ -99,7 +99,7 @@ def as_text(data, counts: Counts, findings: list) -> str:
 
 
 def verdict(findings: list) -> str:
-    """Returns the result in a sentence."""
+    """Returns the number of problems and warnings, a sentence."""
     problems = sum(finding.level == PROBLEM for finding in findings)
     warnings = len(findings) - problems
     found = [_number(problems, "problem"), _number(warnings, "warning")]

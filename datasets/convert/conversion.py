@@ -30,7 +30,7 @@ def convert(format_name: str, config: Config):
     """
     options = config.conversion
     planned = plan(format_name, config)
-    origin = {"format": format_name, **_absolute(planned.found.origin)}
+    origin = {"format": format_name, **_absolute(planned.listing.origin)}
     output = OutputFolder(
         options.output_dir, planned.description, origin, _other_options(config, origin)
     )
@@ -39,7 +39,7 @@ def convert(format_name: str, config: Config):
         if planned.reads_values:
             _check_binary(tally.pixels, planned.classes.ignore_label)
         merged = output.put_in_place(temporary)
-    _describe(options.output_dir, merged, tally, list(planned.found.splits))
+    _describe(options.output_dir, merged, tally, list(planned.listing.splits))
 
 
 def _absolute(origin: dict) -> dict:
@@ -60,7 +60,7 @@ def _other_options(config: Config, origin: dict) -> dict:
 
 def _write(folder: str, planned: Plan, options: ConvertOptions) -> writing.Tally:
     num_shards = options.num_shards or planned.format.num_shards
-    shards = writing.shards_of(folder, planned.found.splits, num_shards)
+    shards = writing.shards_of(folder, planned.listing.splits, num_shards)
     return writing.write(shards, planned.reader(), options.num_workers or processes.cores())
 
 
@@ -69,7 +69,7 @@ def _check_binary(counts: np.ndarray, ignore_label: int):
     if mask_files.only_0_and_255(counts, ignore_label):
         raise UserError(
             "nothing was converted: the masks hold only 0 and 255, and 255 is the ignore label, so "
-            "that only class 0 would be learned; say what the values mean, for example "
+            "that only class 0 would be learned; name the meaning of the values, for example "
             "--mask_values=0:membrane,255:cell."
         )
 

@@ -1,4 +1,4 @@
-"""Puts a conversion's files in place: all of them or none, and never over another's."""
+"""Puts the files of a conversion in place: all or none, and never over those of another one."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _DRAW = ("val_fraction", "split_seed")
 class OutputFolder:
     """The folder that a conversion writes to.
 
-    Records of another split with the same classes stay, those of the same conversion are replaced,
+    Other splits with the same classes are kept, splits of the same conversion are replaced, and
     everything else is refused.
     """
 
     def __init__(
         self, folder: str, described: Description, origin: dict, options: dict | None = None
     ):
-        """Looks at the folder, which need not exist.
+        """Reads the folder, which need not exist.
 
         Args:
           folder: Where records and `dataset.json` go.
-          described: What will be converted.
-          origin: Tells this conversion from another one: format, folders, draw of the splits.
-          options: How it was converted; for `dataset.json` only.
+          described: The records to be written.
+          origin: What identifies this conversion: format, folders, draw of the splits.
+          options: Further options of the conversion, for `dataset.json` only.
 
         Raises:
-          UserError: If the folder holds records that this conversion must not touch.
+          UserError: If the folder holds records that this conversion must not replace.
         """
         self._folder = folder
         self._described = described
@@ -48,10 +48,10 @@ class OutputFolder:
         self._options = options or {}
         self._dataset_file = os.path.join(folder, DATASET_FILE)
         self._marker = os.path.join(folder, shards.INCOMPLETE_FILE)
-        self._kept, self._kept_origins = self._look() if os.path.isdir(folder) else ({}, {})
+        self._kept, self._kept_origins = self._read_kept() if os.path.isdir(folder) else ({}, {})
 
-    def _look(self) -> tuple[dict, dict]:
-        """Returns the splits that stay, with their number of images, and their origins."""
+    def _read_kept(self) -> tuple[dict, dict]:
+        """Returns the splits to keep, with their number of images, and their origins."""
         unfinished = self._unfinished()
         present = set(shards.splits(self._folder)) - unfinished
         if not os.path.exists(self._dataset_file):
@@ -67,7 +67,7 @@ class OutputFolder:
             if _identity(origins.get(split)) != self._origin:
                 raise UserError(
                     f"--output_dir={self._folder} holds the split {split} of another conversion "
-                    f"({_words(origins.get(split))}); choose another folder, or move it away."
+                    f"({_describe(origins.get(split))}); choose another folder, or move it away."
                 )
         kept = {
             split: number
@@ -108,7 +108,7 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def temporary(self):
-        """Yields a new folder to write the shards to; it is removed in the end.
+        """Yields a new folder for the shards, which is removed at the end.
 
         Raises:
           UserError: If it cannot be made.
@@ -139,7 +139,7 @@ class OutputFolder:
         """Moves the shards of the temporary folder here, `dataset.json` last.
 
         Returns:
-          What the folder now holds.
+          The description of the folder.
         """
         merged = dataclasses.replace(
             self._described, splits={**self._kept, **self._described.splits}
@@ -147,7 +147,7 @@ class OutputFolder:
         origin = {**self._origin, _OPTIONS: self._options}
         origins = {**self._kept_origins, **dict.fromkeys(self._described.splits, origin)}
         replaced = self._unfinished() | set(self._described.splits)
-        # While the marker is there nobody takes the records for complete.
+        # While the marker exists, the records are not taken for complete.
         write_text(self._marker, json.dumps(sorted(replaced)))
         for name in os.listdir(self._folder):
             if shards.split_of(name) in replaced:
@@ -160,7 +160,7 @@ class OutputFolder:
 
 
 def _same_classes(one: ClassSet, other: ClassSet) -> bool:
-    """Returns whether records hold the same labels, whatever masks held."""
+    """Returns whether records have the same labels, whatever the values in masks were."""
     return one.to_dict() == other.to_dict()
 
 
@@ -168,14 +168,14 @@ def _summary(classes: ClassSet) -> str:
     return f"{classes.count}, ignore label {classes.ignore_label}, {classes.task}"
 
 
-def _words(origin: dict | None) -> str:
+def _describe(origin: dict | None) -> str:
     if not origin:
         return "of unknown origin"
     return ", ".join(f"{name} {value}" for name, value in _identity(origin).items())
 
 
 def _identity(origin: dict | None) -> dict:
-    """Returns an origin without the options, which may differ when it is done again."""
+    """Returns an origin without the options, which may differ when a conversion is repeated."""
     return {name: value for name, value in (origin or {}).items() if name != _OPTIONS}
 
 

@@ -1,4 +1,4 @@
-"""What a conversion is to do: the samples that a format finds, and their classes."""
+"""The plan of a conversion: the samples that a format finds, and their classes."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _BINARY_NAMES = ("background", "object")
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is to be converted.
+    """The plan of a conversion.
 
     Attributes:
       format: The format.
-      found: Its samples.
+      listing: The samples.
       classes: The classes, and what masks hold.
       by_color: Whether the colours of the classes are those of RGB masks.
       nonzero: Whether every mask value but 0 is class 1.
     """
 
     format: formats.Format
-    found: formats.Found
+    listing: formats.Listing
     classes: ClassSet
     by_color: bool
     nonzero: bool
@@ -41,7 +41,7 @@ class Plan:
     @property
     def description(self) -> Description:
         """What the records will be."""
-        splits = {split: len(samples) for split, samples in self.found.splits.items()}
+        splits = {split: len(samples) for split, samples in self.listing.splits.items()}
         return Description(self.classes, splits)
 
     @property
@@ -75,8 +75,8 @@ def plan(format_name: str, config: Config) -> Plan:
         raise OptionError(
             f"--task={task}: the format {format_name} gives {' or '.join(chosen.tasks)} only."
         )
-    found = chosen.find(config)
-    table, nonzero = _OF_TASK[task](config, found.classes)
+    listing = chosen.find(config)
+    table, nonzero = _OF_TASK[task](config, listing.classes)
     classes = table.classes
     try:
         classes = dataclasses.replace(
@@ -86,7 +86,7 @@ def plan(format_name: str, config: Config) -> Plan:
         raise OptionError(f"--task={task}: {error}") from error
     # Refuses more classes than labels can hold.
     labels.of(classes)
-    return Plan(chosen, found, classes, table.has_colors, nonzero)
+    return Plan(chosen, listing, classes, table.has_colors, nonzero)
 
 
 def _multiclass(config: Config, default: ClassSet | None) -> tuple:
@@ -136,13 +136,13 @@ def _check_flags(format_name: str, chosen: formats.Format, given: frozenset):
 
 
 def _class_table(config: Config, default: ClassSet | None) -> ClassTable:
-    """Returns the classes of the user's table or mask values, else of the format, else numbered."""
+    """Returns the classes of a table or mask values, else those of the format, else numbers."""
     table = _stated_classes(config, default)
     if not config.classes.reduce_zero_label:
         return table
     classes = table.classes
     if classes.mask_values is not None:
-        raise OptionError("--reduce_zero_label and values of classes say the same; leave one out.")
+        raise OptionError("--reduce_zero_label contradicts values of classes; leave one out.")
     reduced = dataclasses.replace(
         classes, mask_values=tuple(range(1, classes.count + 1)), ignored_values=(0,)
     )

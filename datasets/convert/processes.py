@@ -1,4 +1,4 @@
-"""Several processes that take one task after the other and send what they find."""
+"""A pool of processes that work on tasks and send messages."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from utils.errors import UserError
 
 
 class Workers:
-    """Processes; iterating gives what they send, in the order in which it comes."""
+    """A pool of processes; iteration yields their messages in the order of arrival."""
 
     def __init__(self, tasks: list, work, number: int):
-        """Starts the processes; tasks and work reach them as a copy of this one's memory.
+        """Starts the processes, which inherit tasks and work by fork.
 
         Args:
-          tasks: What is to be done.
+          tasks: The tasks.
           work: From a task to an iterable of messages, which must not be None or exceptions.
-          number: Of processes.
+          number: Number of processes.
         """
         context = multiprocessing.get_context("fork")
         following = context.Value("i", 0)
@@ -31,7 +31,7 @@ class Workers:
                 target=_work, args=(tasks, work, following, sending, os.getpid()), daemon=True
             )
             process.start()
-            # Only the process itself holds that end now: its death is seen as the end of the data.
+            # Now only the process itself holds this end: if it dies, reading ends.
             sending.close()
             self._processes.append(process)
             self._connections.append(receiving)
@@ -70,8 +70,8 @@ def _receive(connection):
 
 
 def _work(tasks: list, work, following, sending, parent: int):
-    """Does tasks until none is left; sends messages, then None, or an error."""
-    # The parent decides when this process ends, and says so to the user.
+    """Works on tasks until none is left; sends messages, then None, or an error."""
+    # The parent decides when this process ends, and reports it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
@@ -92,12 +92,12 @@ def _work(tasks: list, work, following, sending, parent: int):
         sending.send(RuntimeError(f"in a worker process:\n{traceback.format_exc()}"))
 
 
-def in_turn(tasks: list, work):
-    """Yields the messages of all tasks, done by this process."""
+def serially(tasks: list, work):
+    """Yields the messages of all tasks, without other processes."""
     for task in tasks:
         yield from work(task)
 
 
 def cores() -> int:
-    """Returns the number of processors that this process may use."""
+    """Returns the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -1,6 +1,6 @@
 """Reads samples and writes them to shards, in several processes.
 
-A process takes one shard after the other, so that images never travel between processes.
+Each process takes whole shards, so that images are not sent between processes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from utils import log
 from utils.compat import tf
 from utils.errors import UserError
 
-# Reading goes on until this many files are bad, so that one run shows most of them.
+# Reading stops at this many bad files, so that one run names most of them.
 MOST_PROBLEMS = 20
 # Fewer samples than this are not worth a process.
 _SAMPLES_PER_PROCESS = 64
@@ -30,11 +30,11 @@ _REPORT_SECONDS = 0.2
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A file that is to be written.
+    """A file to write.
 
     Attributes:
-      path: Where.
-      samples: What it will hold, in this order.
+      path: Its path.
+      samples: Its samples, in order.
     """
 
     path: str
@@ -81,7 +81,7 @@ def shards_of(folder: str, splits: dict, num_shards: int) -> list:
 
 
 def write(shards: list, reader, num_workers: int) -> Tally:
-    """Writes shards, and shows how far it is.
+    """Writes shards, and shows the progress.
 
     Raises:
       UserError: If files cannot be used; it names up to MOST_PROBLEMS of them.
@@ -93,7 +93,9 @@ def write(shards: list, reader, num_workers: int) -> Tally:
     tally = Tally()
     work = functools.partial(_written, reader=reader)
     parts = (
-        processes.in_turn(shards, work) if workers < 2 else processes.Workers(shards, work, workers)
+        processes.serially(shards, work)
+        if workers < 2
+        else processes.Workers(shards, work, workers)
     )
     try:
         for part in parts:
@@ -119,10 +121,10 @@ def _unusable(problems: list) -> UserError:
 
 
 def _written(shard: Shard, reader):
-    """Writes a shard; yields what was seen since the last time, every moment."""
+    """Writes a shard; regularly yields the counts since the last time."""
     tally, at = Tally(), time.monotonic()
     try:
-        # The file is there even if it stays empty.
+        # The file exists even if it stays empty.
         with open(shard.path, "wb"):
             pass
         with tf.io.TFRecordWriter(shard.path) as writer:
@@ -187,7 +189,7 @@ def _check_size(sample: Sample, image: image_files.ImageFile, size: tuple):
         return
     hint = ""
     if image.change and size == (image.width, image.height):
-        hint = "; the mask was drawn on the image without its EXIF orientation: save both upright"
+        hint = "; the mask was drawn on the image without its EXIF orientation: save both rotated"
     mask = sample.mask if isinstance(sample.mask, str) else sample.mask.name
     raise BadFileError(
         f"{sample.image} is {image.height}x{image.width} (height x width), but its mask "

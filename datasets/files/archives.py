@@ -1,7 +1,7 @@
-"""Files of folders, and of .tar and .zip archives as if these were folders.
+"""Reads files from folders, and from .tar and .zip archives as if they were folders.
 
-`VOCtrainval.tar/VOCdevkit/VOC2012/JPEGImages/2007_000027.jpg` is a path like any other here, so
-that a data set can be converted from what was downloaded, without unpacking it.
+`VOCtrainval.tar/VOCdevkit/VOC2012/JPEGImages/2007_000027.jpg` is a valid path here, so that a data
+set can be converted from its downloads without unpacking them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def read_lines(path: str) -> list:
 
 
 def is_file(path: str) -> bool:
-    """Returns whether there is a file."""
+    """Returns whether a file exists."""
     archive, member = _split(path)
     if archive is None:
         return os.path.isfile(path)
@@ -53,7 +53,7 @@ def is_file(path: str) -> bool:
 
 
 def is_folder(path: str) -> bool:
-    """Returns whether there is a folder; an archive is one."""
+    """Returns whether a folder exists; an archive counts as one."""
     archive, member = _split(path)
     if archive is None:
         return os.path.isdir(path)
@@ -61,7 +61,7 @@ def is_folder(path: str) -> bool:
 
 
 def names(folder: str) -> list:
-    """Returns the names of what a folder holds, sorted."""
+    """Returns the names of the entries of a folder, sorted."""
     archive, member = _split(folder)
     if archive is None:
         return sorted(os.listdir(folder))
@@ -83,7 +83,7 @@ def walk(folder: str) -> list:
 
 
 def _split(path: str) -> tuple:
-    """Returns the archive that a path leads through and the path in it; (None, path) if none."""
+    """Returns the archive in a path and the path inside of it; (None, path) without one."""
     match = _ARCHIVE.match(path)
     if match is None or not os.path.isfile(match.group(1)):
         return None, path
@@ -135,7 +135,7 @@ class _Archive:
 
 
 class _Tar(_Archive):
-    """An uncompressed tar file, whose files can be read by their place."""
+    """An uncompressed tar file, whose files are read by their offset."""
 
     def __init__(self, path: str):
         with tarfile.open(path, "r:") as content:

@@ -1,4 +1,4 @@
-"""What can be wrong with an image and its mask: the kinds that checks and the audit share."""
+"""Defects of images and masks: the kinds that checks and the audit share."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Reads masks of any kind, checks every pixel, and gives 8-bit grey PNG files of class numbers.
+"""Reads masks of any kind, checks every pixel, and makes 8-bit grey PNG files of class numbers.
 
-A mask is a PNG file of indices, of a palette or of colours; a `.mat` file of SBD; or drawn by its
-source (COCO's polygons).
+A mask is a PNG file of indices, with a palette, or of colours; a `.mat` file of SBD; or drawn by
+its format (COCO's polygons).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from utils.classes import ClassSet
 from utils.imaging import png
 
 try:
-    # Optional: several times faster at masks, see docs/decisions/0015-zlib-ng-for-masks.md.
+    # Optional: inflates masks several times faster, see docs/decisions/0015-zlib-ng-for-masks.md.
     from zlib_ng import zlib_ng as inflating
 except ImportError:
     inflating = zlib
@@ -33,7 +33,7 @@ class DrawnMask:
     """A mask that is not a file but drawn from annotations.
 
     Attributes:
-      name: The name in messages.
+      name: Its name in messages.
     """
 
     name: str
@@ -48,7 +48,7 @@ class DrawnMask:
 
 
 class MaskReader:
-    """Reads masks and checks that every pixel is of a class, or ignored."""
+    """Reads masks and checks that every pixel has a class, or is ignored."""
 
     def __init__(self, classes: ClassSet, *, by_color: bool = False, nonzero: bool = False):
         """Prepares the tables of labels.
@@ -75,7 +75,7 @@ class MaskReader:
           width; the number of pixels of each label, int64 [256].
 
         Raises:
-          BadFileError: If the file cannot be used; names the values that are outside the classes.
+          BadFileError: If the file cannot be used; names the values outside of the classes.
         """
         if not isinstance(mask, str):
             return self._from_values(mask.name, mask.draw())
@@ -86,7 +86,7 @@ class MaskReader:
         if rows is None:
             return self._from_image(mask, content, _decoded(mask, content))
         pixels = count(rows)
-        # The first byte of each row is no pixel.
+        # The first byte of each row is not a pixel.
         pixels[0] -= len(rows)
         return self._from_indices(mask, content, rows[:, 1:], pixels)
 
@@ -95,13 +95,13 @@ class MaskReader:
             labels = self._labels_of(path, np.asarray(image)[..., :3])
             return _encode(labels), labels.shape, count(labels)
         if content[png.KIND] in (png.GREY_8, png.PALETTE_8):
-            # Of a palette image these are the indices, never the colours.
+            # For a palette image these are the indices, never the colours.
             values = np.asarray(image)
             return self._from_indices(path, content, values, count(values))
         return self._from_values(path, _values(path, image, content[_BITS]))
 
     def _from_indices(self, path: str, content: bytes, values, pixels: np.ndarray) -> tuple:
-        """Returns what `read` does, of a PNG file of 8 bits, its values and how many of each."""
+        """Returns the result of `read` for a PNG file of 8 bits, its values and their counts."""
         if (self._changed & (pixels > 0)).any():
             return self._from_values(path, values)
         if content[png.KIND] == png.PALETTE_8:
@@ -109,7 +109,7 @@ class MaskReader:
         return content, values.shape, pixels
 
     def _from_values(self, path: str, values: np.ndarray) -> tuple:
-        """Returns what `read` does, of values of 8 or 16 bits [h, w]."""
+        """Returns the result of `read` for values of 8 or 16 bits, [h, w]."""
         labels = self._label_of_value[values]
         if labels.min() < 0:
             wrong = np.unique(values[labels < 0])
@@ -118,7 +118,7 @@ class MaskReader:
         return _encode(labels), labels.shape, count(labels)
 
     def _unknown(self, path: str, wrong: np.ndarray) -> str:
-        """Returns what is wrong with a mask that holds values outside of the classes."""
+        """Returns the message about a mask with values outside of the classes."""
         number = self._classes.count
         shown = (
             f"{', '.join(map(str, wrong[:_SHOWN_VALUES]))}{', ...' * (wrong.size > _SHOWN_VALUES)}"
@@ -128,11 +128,11 @@ class MaskReader:
         hint = ""
         if wrong.max() > 255:
             hint = (
-                "; a 16-bit mask can be converted with the meaning of its values: "
+                "; to convert 16-bit masks, name the meaning of the values: "
                 f"--mask_values=0:NAME,{wrong.max()}:NAME"
             )
         elif known is None and wrong.tolist() == [number]:
-            hint = "; if ids begin at 1 and 0 means no data, pass --reduce_zero_label"
+            hint = "; if ids begin at 1 and 0 marks no data, pass --reduce_zero_label"
         return (
             f"{path} holds {shown}, but there are {number} classes ({classes}) and ignore label "
             f"{self._classes.ignore_label}{hint}"
@@ -165,7 +165,7 @@ class MaskReader:
 
 
 def only_0_and_255(pixels: np.ndarray, ignore_label: int) -> bool:
-    """Returns whether masks hold 0 and 255 alone, where 255 would be ignored and not learned.
+    """Returns whether masks hold only 0 and 255, where 255 would be ignored, not learned.
 
     Args:
       pixels: Pixels of each value over all masks, [256].
@@ -177,13 +177,13 @@ def only_0_and_255(pixels: np.ndarray, ignore_label: int) -> bool:
 def count(values: np.ndarray) -> np.ndarray:
     """Returns the number of pixels of each value, int64 [256].
 
-    Masks are made of areas: counting runs takes a quarter of the time of counting pixels.
+    Masks consist of areas: counting runs takes a quarter of the time of counting pixels.
 
     Args:
       values: uint8, at least one, of any shape.
     """
     flat = values.ravel()
-    # Where runs end. Most of eight pixels have no end among them, which is seen at once.
+    # Where runs end. Most groups of eight pixels contain no end, which one comparison shows.
     is_end = np.zeros(-(-flat.size // 8) * 8, bool)
     np.not_equal(flat[1:], flat[:-1], out=is_end[: flat.size - 1])
     is_end[flat.size - 1] = True
@@ -237,10 +237,10 @@ def nonzero(path: str) -> np.ndarray:
 
 
 def index_png(path: str) -> bytes:
-    """Returns the grey PNG file of a mask of indices, whatever these mean.
+    """Returns the grey PNG file of a mask of indices, whatever they mean.
 
     Raises:
-      BadFileError: If it is no readable mask of 8 bits or less, or holds colours.
+      BadFileError: If it is not a readable mask of 8 bits or less, or holds colours.
     """
     content = image_files.read(path)
     image = _decoded(path, content)
@@ -296,7 +296,7 @@ def _label_of_color(classes: ClassSet) -> np.ndarray:
 
 
 def _values(path: str, image: Image.Image, bits: int) -> np.ndarray:
-    """Returns the values of a mask that is not of 8 bits, integers [h, w]."""
+    """Returns the values of a mask of another depth than 8 bits, integers [h, w]."""
     if image.mode in ("P", "1"):
         return np.asarray(image, np.uint8)
     if image.mode == "L":
@@ -309,7 +309,7 @@ def _values(path: str, image: Image.Image, bits: int) -> np.ndarray:
 
 def _read_mat(path: str) -> np.ndarray:
     """Returns GTcls.Segmentation of a MATLAB file of SBD, uint8 [h, w]."""
-    # Only who converts SBD needs scipy.
+    # Needed for SBD only.
     from scipy import io as scipy_io
 
     content = image_files.read(path)
@@ -322,12 +322,12 @@ def _read_mat(path: str) -> np.ndarray:
             f"{path} has no GTcls.Segmentation as SBD's files do ({error})"
         ) from error
     if getattr(values, "ndim", 0) != 2 or values.min() < 0:
-        raise BadFileError(f"{path}: GTcls.Segmentation is no mask")
+        raise BadFileError(f"{path}: GTcls.Segmentation is not a mask")
     return values
 
 
 def _packed(colors: np.ndarray) -> np.ndarray:
-    """Returns red, green, blue [..., 3] as one 24-bit number each."""
+    """Returns colours [..., 3] as 24-bit numbers."""
     red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
     return red << 16 | green << 8 | blue
 

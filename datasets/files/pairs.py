@@ -40,17 +40,17 @@ class Sample:
 class Pairs:
     """Finds the files of images and masks in two folders.
 
-    A list entry need not be a path that exists: `/data/train/a.png` is found as train/a.* or a.* in
-    the folder. A bare name is also looked for in a sub-folder called like the split (of masks also
-    with `annot` after it).
+    A list entry need not be an existing path: `/data/train/a.png` is found as train/a.* or a.* in
+    the folder. A bare name is also searched in a sub-folder named like the split (for masks also
+    with the suffix `annot`).
     """
 
     def __init__(self, image_folder: str, mask_folder: str, image_format: str | None = None):
         """Takes the folders.
 
         Args:
-          image_folder: Of the images.
-          mask_folder: Of the masks; may be the same.
+          image_folder: The folder of the images.
+          mask_folder: The folder of the masks; may be the same.
           image_format: The preferred extension where a name has several.
 
         Raises:
@@ -65,7 +65,7 @@ class Pairs:
 
     @property
     def origin(self) -> dict:
-        """The folders, as `dataset.json` names them."""
+        """The folders, by their names in `dataset.json`."""
         return {
             "image_folder": self.image_folder,
             "semantic_segmentation_folder": self.mask_folder,
@@ -93,7 +93,7 @@ def pairs_of(config: Config) -> Pairs:
 
 
 def _candidates(entry: str, subfolders: list) -> list:
-    """Returns the relative paths, without extension, that an entry may stand for, best first."""
+    """Returns the possible relative paths of an entry, without extension, best first."""
     parts = [part for part in entry.replace("\\", "/").split("/") if part not in ("", ".", "..")]
     if not parts:
         return []
@@ -119,10 +119,10 @@ def from_lists(pairs: Pairs, list_folder: str, only: tuple | None) -> dict:
     Args:
       pairs: Where images and masks are.
       list_folder: Folder of the lists. A line is a name, or the paths of an image and its mask.
-      only: The splits to take; None takes all. An empty list is left out, with a notice.
+      only: The splits to take; None takes all. An empty list is skipped with a warning.
 
     Raises:
-      UserError: If there is no list, all are empty, or a file of a line is missing.
+      UserError: If there are no lists, all are empty, or the file of a line is missing.
     """
     check_folder(list_folder, "list_folder")
     lists = {
@@ -137,11 +137,11 @@ def from_lists(pairs: Pairs, list_folder: str, only: tuple | None) -> dict:
     for split, path in chosen.items():
         lines = read_names(path)
         if not lines:
-            logging.warning("%s is empty: split %s is left out.", path, split)
+            logging.warning("%s is empty: skipping split %s.", path, split)
             continue
         found[split] = from_lines(pairs, split, path, lines)
     if not found:
-        raise UserError(f"{', '.join(chosen.values())}: no image is listed; fill the lists.")
+        raise UserError(f"{', '.join(chosen.values())}: no images are listed; fill the lists.")
     return found
 
 
@@ -154,7 +154,7 @@ def choose(found: dict, only: tuple | None, what: str = "splits") -> dict:
     """Returns the entries of some splits.
 
     Raises:
-      UserError: If one is not there.
+      UserError: If one does not exist.
     """
     missing = [split for split in only or () if split not in found]
     if missing:
@@ -198,7 +198,7 @@ def from_subfolders(pairs: Pairs, only: tuple | None) -> dict:
         for name in archives.names(pairs.image_folder)
         if archives.is_folder(os.path.join(pairs.image_folder, name))
     ]
-    # The masks may lie beside the images: train/, trainannot/.
+    # Masks may be in folders next to those of the images: train/, trainannot/.
     folders = {
         name: [os.path.join(pairs.image_folder, name), _mask_subfolder(pairs, name)]
         for name in names
@@ -277,8 +277,8 @@ def _samples(pairs: Pairs, split: str, found: list) -> list:
     for image, mask in found:
         if image == mask:
             raise UserError(
-                f"{image} would be its own mask: images and masks lie in one folder with the same "
-                "names; move them apart."
+                f"{image} would be its own mask: images and masks have the same names in one "
+                "folder; separate them."
             )
     samples = [Sample(stem(image), image, mask) for image, mask in found]
     check_names(samples, split)

@@ -1,4 +1,4 @@
-"""What a user names as input -> the photos, each with a name of its own for its results."""
+"""Finds the photos of --input, each with a unique name for its results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Photo:
 
     Attributes:
       path: The file.
-      name: What its results are called: unique, without extension, perhaps with folders.
+      name: The name of its results: unique, without extension, possibly with folders.
     """
 
     path: str
@@ -33,19 +33,19 @@ class Photo:
 
 
 def find(inputs, *, leave_out: str = "", stream=None) -> list:
-    """Returns the photos that inputs stand for, each file once, in the order given.
+    """Returns the photos of all inputs, each file once, in the given order.
 
     An input is an image file, a folder (searched with its sub-folders, which the names keep), a
-    text file with one path a line, a pattern with `*`, `?` or `[`, or `-` for paths on standard
-    input. Listed paths are taken from the current folder, or else from that of their list.
+    text file with one path per line, a pattern with `*`, `?` or `[`, or `-` for paths on standard
+    input. Listed paths are relative to the current folder, or else to that of their list.
 
     Args:
       inputs: The inputs.
-      leave_out: Folder that is not searched, such as that of the results.
+      leave_out: A folder to skip, such as that of the results.
       stream: Standard input, replaceable in tests.
 
     Raises:
-      UserError: If an input is not there or has no images.
+      UserError: If an input does not exist or has no images.
     """
     entries = []
     for value in inputs:
@@ -54,7 +54,7 @@ def find(inputs, *, leave_out: str = "", stream=None) -> list:
     for path, name in entries:
         files.setdefault(os.path.realpath(path), (path, name))
     if len(files) < len(entries):
-        logging.info("%d inputs are named twice; each is taken once.", len(entries) - len(files))
+        logging.info("Skipping %d repeated inputs.", len(entries) - len(files))
     return _with_unique_names(list(files.values()))
 
 
@@ -72,10 +72,10 @@ def _entries(value: str, leave_out: str | None, stream) -> list:
     if glob.has_magic(value):
         found = [path for path in sorted(glob.glob(value, recursive=True)) if _is_image(path)]
         if not found:
-            raise UserError(f"--input={value} matches no image; check the pattern.")
+            raise UserError(f"--input={value} matches no images; check the pattern.")
         return [(path, _stem(path)) for path in found]
     raise UserError(
-        f"--input={value} is not there; pass an image, a folder, a list (.txt), a pattern, or - "
+        f"--input={value} does not exist; pass an image, a folder, a list (.txt), a pattern, or - "
         "for paths on standard input."
     )
 
@@ -113,7 +113,7 @@ def _from_folder(folder: str, leave_out: str | None) -> list:
             f"--input={folder} holds no images ({', '.join(EXTENSIONS)}); check the folder."
         )
     if others:
-        logging.info("%s: %d files that are no images are left out.", folder, others)
+        logging.info("%s: skipping %d files that are not images.", folder, others)
     return found
 
 
@@ -129,12 +129,12 @@ def _from_list(path: str) -> list:
 def _from_lines(lines: list, folder: str, what: str) -> list:
     paths = [line.strip() for line in lines if line.strip()]
     if not paths:
-        raise UserError(f"{what} names no images; write one path a line.")
+        raise UserError(f"{what} names no images; write one path per line.")
     paths = [
         path if os.path.exists(path) else _existing(os.path.join(folder, path), path)
         for path in paths
     ]
-    # One that is missing is reported with the images that cannot be read.
+    # Missing files are reported with the images that cannot be read.
     return [(path, _stem(path)) for path in paths]
 
 
@@ -143,7 +143,7 @@ def _existing(path: str, otherwise: str) -> str:
 
 
 def _with_unique_names(files: list) -> list:
-    """Returns photos; those of equal names get so much more of their paths that they differ."""
+    """Returns photos; equal names are extended by parts of their paths until they differ."""
     groups = {}
     for path, name in files:
         groups.setdefault(name, []).append(path)
@@ -156,7 +156,7 @@ def _with_unique_names(files: list) -> list:
 
 
 def _distinct(name: str, paths: list, used: set) -> list:
-    """Returns one name per path, made in the first way that makes them all different."""
+    """Returns one name per path, by the first extension that makes all of them different."""
     for lengthen in (_with_folder, _with_extension, _with_whole_path):
         longer = [lengthen(name, path) for path in paths]
         if len(set(longer)) == len(longer) and not used.intersection(longer):

@@ -9,7 +9,7 @@ from utils.classes import BINARY, MULTICLASS, ClassSet
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class Listing:
     """The samples that a format found.
 
     Attributes:
@@ -29,7 +29,7 @@ class Format:
     """A format that can be converted.
 
     Attributes:
-      find: From a `Config` of CONVERSION_RECORDS to `Found`. Raises UserError where something is
+      find: From a `Config` of CONVERSION_RECORDS to `Listing`. Raises UserError where something is
         missing.
       flags: The flags that it takes besides those of `ConvertOptions`; the others are refused.
       tasks: The tasks that its masks can serve, the default first.

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from datasets import known
 from datasets.files import pairs
-from datasets.formats import Format, Found
+from datasets.formats import Format, Listing
 from options.config import Config
 
 
-def find(config: Config) -> Found:
+def find(config: Config) -> Listing:
     """Returns the samples of train and val; see `Format`."""
     options = config.ade20k
     folders = {
@@ -34,7 +34,7 @@ def find(config: Config) -> Found:
         )
         origin.update(found)
     reduced = config.classes.reduce_zero_label
-    return Found(splits, origin, known.ADE20K_150 if reduced else known.ADE20K)
+    return Listing(splits, origin, known.ADE20K_150 if reduced else known.ADE20K)
 
 
 VARIANTS = {

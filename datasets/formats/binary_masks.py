@@ -1,7 +1,7 @@
 """Images, and one folder of masks per class, where a pixel may have several classes.
 
-A mask is a PNG file that is called like its image; a pixel that is not 0 has the class. An image
-without a mask in some of the folders has none of these classes.
+A mask is a PNG file with the name of its image; a pixel that is not 0 has the class. An image
+without a mask in a folder does not have that class.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from datasets import class_table
 from datasets.files import archives, defects, mask_files, pairs
 from datasets.files.defects import BadFileError
-from datasets.formats import Format, Found
+from datasets.formats import Format, Listing
 from options.config import Config
 from utils.classes import MULTILABEL, ClassSet
 from utils.errors import OptionError, UserError
@@ -62,7 +62,7 @@ class _Pairs(pairs.Pairs):
         return ClassMasks(f"(the masks of {entry})", paths)
 
 
-def find(config: Config) -> Found:
+def find(config: Config) -> Listing:
     """Returns the samples of each split; see `Format`."""
     folders = _folders(config)
     classes = _classes(config, folders)
@@ -80,7 +80,7 @@ def find(config: Config) -> Found:
         )
     splits, origin = stated
     where = [os.path.abspath(folder) for folder in folders]
-    return Found(splits, {**origin, "image_folder": images, "mask_folders": where}, classes)
+    return Listing(splits, {**origin, "image_folder": images, "mask_folders": where}, classes)
 
 
 def _folders(config: Config) -> list:

@@ -1,6 +1,7 @@
 """Cityscapes: leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png and gtFine/SPLIT/CITY/NAME_gtFine_*.png.
 
-Masks are the 19 train ids as its scripts write them (labelTrainIds), or are made of labelIds.
+Masks hold the 19 train ids, as its scripts write them (labelTrainIds), or labelIds, which are
+mapped to them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 
 from datasets.files import archives, pairs
 from datasets.files.pairs import Sample
-from datasets.formats import Format, Found
+from datasets.formats import Format, Listing
 from datasets.known import CITYSCAPES, CITYSCAPES_LABEL_IDS
 from options.config import Config
 from utils.classes import ClassSet
@@ -24,7 +25,7 @@ _IMAGE_END = "_leftImg8bit"
 _SPLITS = ("train", "train_extra", "val")
 
 
-def find(config: Config) -> Found:
+def find(config: Config) -> Listing:
     """Returns the samples of train and val, and of the coarse masks train_extra; see `Format`."""
     options, only = config.cityscapes, config.conversion.splits
     root = options.cityscapes_root
@@ -48,7 +49,7 @@ def find(config: Config) -> Found:
     kind = options.cityscapes_labels or _kind(truth, found)
     splits = {split: _samples(paths, truth, split, kind) for split, paths in found.items() if paths}
     origin = {"cityscapes_root": root, "cityscapes_ground_truth": options.cityscapes_ground_truth}
-    return Found(splits, {**origin, "cityscapes_labels": kind}, _classes(kind))
+    return Listing(splits, {**origin, "cityscapes_labels": kind}, _classes(kind))
 
 
 def _classes(kind: str) -> ClassSet:

@@ -18,7 +18,7 @@ from absl import logging
 from datasets import known
 from datasets.files import archives, pairs
 from datasets.files.pairs import Sample
-from datasets.formats import Format, Found, coco_masks
+from datasets.formats import Format, Listing, coco_masks
 from options.config import Config
 from utils.classes import BINARY, MULTICLASS, MULTILABEL, ClassSet
 from utils.errors import OptionError, UserError
@@ -32,7 +32,7 @@ _DRAWN = {
 }
 
 
-def find(config: Config) -> Found:
+def find(config: Config) -> Listing:
     """Returns the samples of each annotation file; see `Format`."""
     options = config.coco
     if not options.annotations:
@@ -41,7 +41,9 @@ def find(config: Config) -> Found:
     contents = {split: _read(path) for split, path in paths.items()}
     first = next(iter(contents.values()))
     if any(content["categories"] != first["categories"] for content in contents.values()):
-        raise UserError("the files of --annotations have different categories; convert them apart.")
+        raise UserError(
+            "the files of --annotations have different categories; convert them separately."
+        )
     panoptic = _is_panoptic(first)
     drawn = _DRAWN[config.conversion.task or MULTICLASS]
     _check_flags(config, drawn, panoptic)
@@ -60,7 +62,7 @@ def find(config: Config) -> Found:
         folder = _image_folder(config.pairs.image_folder, paths[split], content["images"])
         splits[split] = _samples(content, folder, mask_of, options.skip_empty)
         pairs.check_names(splits[split], split)
-    return Found(splits, _origin(config, panoptic), classes)
+    return Listing(splits, _origin(config, panoptic), classes)
 
 
 def _samples(content: dict, folder: str, mask_of, skip_empty: bool) -> list:
@@ -102,7 +104,7 @@ def _splits(paths: tuple, only: tuple | None) -> dict:
     if len(names) != len(paths) or len(set(names)) != len(names):
         raise OptionError(
             f"--annotations names {len(paths)} files, but --splits={','.join(names)} does not give "
-            "each its own split."
+            "each of them a split."
         )
     return dict(zip(names, paths))
 
@@ -127,15 +129,15 @@ def _read(path: str) -> dict:
         raise UserError(f"--annotations={path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"--annotations={path} is no COCO annotation file ({type(error).__name__}: {error}); "
-            "it must hold images, annotations and categories."
+            f"--annotations={path} is not a COCO annotation file ({type(error).__name__}: "
+            f"{error}); it must hold images, annotations and categories."
         ) from error
     known = {image["id"] for image in images}
     strange = [a for a in annotations if a["image_id"] not in known]
     if strange:
         raise UserError(
-            f"--annotations={path} has {len(strange)} annotations of images that it does not list; "
-            f"the first is of image_id {strange[0]['image_id']}."
+            f"--annotations={path} has {len(strange)} annotations of images that are not listed; "
+            f"the first has image_id {strange[0]['image_id']}."
         )
     return content
 
@@ -205,7 +207,7 @@ def _voc_classes(names: dict, has_background: bool) -> tuple:
 def _image_folder(image_folder: str, path: str, images: list) -> str:
     """Returns the folder that holds an annotation file's images.
 
-    It is --image_folder, or in it a folder or archive called like the split (train2017,
+    It is --image_folder, or a folder or archive in it that is named like the split (train2017,
     train2017.zip).
     """
     if not images:

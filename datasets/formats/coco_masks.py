@@ -1,4 +1,4 @@
-"""Masks made of COCO's annotations: polygons and run lengths, and panoptic PNG files."""
+"""Masks from COCO's annotations: polygons, run lengths, and panoptic PNG files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Objects(DrawnMask):
           overlap: "area": the smaller object is on top; "ignore": pixels of two objects, and all of
             crowds, are ignored.
         """
-        self.name = f"(drawn of the annotations of {image['file_name']})"
+        self.name = f"(drawn from the annotations of {image['file_name']})"
         self._size = int(image["height"]), int(image["width"])
         self._annotations = annotations
         self._label_of = label_of
@@ -83,8 +83,8 @@ class Objects(DrawnMask):
         return self._label_of[category]
 
     def _pixels(self, annotation: dict) -> np.ndarray:
-        """Returns which pixels an object has, bool [h, w]."""
-        # Only who converts COCO needs it.
+        """Returns the pixels of an object, bool [h, w]."""
+        # Needed for COCO only.
         from pycocotools import mask as run_lengths
 
         outline = annotation.get("segmentation")
@@ -139,7 +139,7 @@ class Panoptic(DrawnMask):
         self._label_of = label_of
 
     def draw(self) -> np.ndarray:
-        """Returns the labels, uint8 [h, w]; what no segment names never counts."""
+        """Returns the labels, uint8 [h, w]; pixels outside of all segments are ignored."""
         content = image_files.read(self.name)
         image = image_files.open_image(self.name, content)
         try:
@@ -154,7 +154,7 @@ class Panoptic(DrawnMask):
         unknown = set(np.unique(ids).tolist()) - {0} - {segment["id"] for segment in self._segments}
         if unknown:
             raise BadFileError(
-                f"{self.name} holds the segment {min(unknown)}, which its annotation does not name"
+                f"{self.name} holds the segment {min(unknown)}, which is missing in its annotation"
             )
         return labels
 

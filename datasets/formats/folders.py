@@ -7,17 +7,17 @@ The splits are the lists SPLIT.txt of --list_folder; without that flag, the sub-
 from __future__ import annotations
 
 from datasets.files import pairs
-from datasets.formats import CLASS_FLAGS, Format, Found
+from datasets.formats import CLASS_FLAGS, Format, Listing
 from options.config import Config
 
 
-def find(config: Config) -> Found:
+def find(config: Config) -> Listing:
     """Returns the samples of each split; see `Format`."""
     found = pairs.pairs_of(config)
     stated = pairs.stated_splits(found, config)
     if stated is not None:
-        return Found(*stated)
-    return Found(pairs.from_subfolders(found, config.conversion.splits), found.origin)
+        return Listing(*stated)
+    return Listing(pairs.from_subfolders(found, config.conversion.splits), found.origin)
 
 
 VARIANTS = {

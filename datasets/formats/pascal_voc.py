@@ -1,7 +1,7 @@
 """PASCAL VOC's layout: JPEGImages, SegmentationClass, ImageSets/Segmentation/SPLIT.txt.
 
-Masks may have VOC's palette, as in the devkit, or be the grey index files that other DeepLab code
-makes of them. Data in this layout with other classes comes with a class table.
+Masks may have VOC's palette, as in the devkit, or be the grey index files that DeepLab's scripts
+make of them. For other data in this layout pass a class table.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from absl import logging
 
 from datasets.files import archives, pairs
-from datasets.formats import CLASS_FLAGS, Format, Found
+from datasets.formats import CLASS_FLAGS, Format, Listing
 from datasets.known import KNOWN, PASCAL_VOC
 from options.config import Config
 from utils.errors import OptionError, UserError
@@ -21,14 +21,14 @@ _INSIDE = ("", "VOC2012", os.path.join("VOCdevkit", "VOC2012"))
 LISTS = os.path.join("ImageSets", "Segmentation")
 
 
-def find(config: Config) -> Found:
+def find(config: Config) -> Listing:
     """Returns the samples of each split, one split per list; see `Format`."""
     image_folder, mask_folder, list_folder = folders(config)
     found = pairs.Pairs(image_folder, mask_folder, pairs.image_format(config))
     splits = pairs.from_lists(found, list_folder, config.conversion.splits)
     if not any(getattr(config.classes, name) for name in CLASS_FLAGS):
         warn_of_numbers(splits)
-    return Found(splits, {**found.origin, "list_folder": list_folder}, PASCAL_VOC)
+    return Listing(splits, {**found.origin, "list_folder": list_folder}, PASCAL_VOC)
 
 
 def folders(config: Config) -> tuple:
@@ -44,7 +44,7 @@ def folders(config: Config) -> tuple:
         return tuple(getattr(config.pairs, name) for name in names)
     for name in names:
         if name in config.given:
-            raise OptionError(f"--voc_root and --{name} say the same; leave one out.")
+            raise OptionError(f"--voc_root and --{name} exclude each other; leave one out.")
     for inside in _INSIDE:
         root = os.path.join(voc_root, inside)
         if archives.is_folder(os.path.join(root, "JPEGImages")):
@@ -56,7 +56,7 @@ def folders(config: Config) -> tuple:
 
 
 def warn_of_numbers(splits: dict):
-    """Warns of splits that do not have as many images as VOC's lists."""
+    """Warns about splits whose number of images differs from VOC's lists."""
     expected = KNOWN["pascal_voc_seg"].splits
     for split, samples in splits.items():
         if len(samples) != expected.get(split, len(samples)):

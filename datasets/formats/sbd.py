@@ -12,7 +12,7 @@ from absl import logging
 
 from datasets.files import archives, pairs
 from datasets.files.pairs import Pairs, Sample
-from datasets.formats import Format, Found
+from datasets.formats import Format, Listing
 from datasets.known import PASCAL_VOC
 from options.config import Config
 from utils.errors import OptionError, UserError
@@ -20,7 +20,7 @@ from utils.errors import OptionError, UserError
 _SPLITS = ("train", "val")
 
 
-def find(config: Config) -> Found:
+def find(config: Config) -> Listing:
     """Returns the samples of SBD's own splits; see `Format`."""
     folder = config.sbd.sbd_folder
     masks = mask_folder(folder)
@@ -35,11 +35,11 @@ def find(config: Config) -> Found:
         if names:
             splits[split] = [sample(found, path, name, split) for name in names]
         else:
-            logging.warning("%s is empty or missing: split %s is left out.", path, split)
+            logging.warning("%s is empty or missing: skipping split %s.", path, split)
     if not splits:
         raise UserError(f"--sbd_folder={folder} has no lists train.txt and val.txt.")
     origin = {"sbd_folder": folder, "image_folder": image_folder}
-    return Found(pairs.choose(splits, config.conversion.splits), origin, PASCAL_VOC)
+    return Listing(pairs.choose(splits, config.conversion.splits), origin, PASCAL_VOC)
 
 
 def mask_folder(sbd_folder: str | None) -> str:

@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012 with the augmented training split: VOC's train and what SBD has of the rest.
+"""PASCAL VOC 2012 with the augmented training split: VOC's train, and the rest from SBD.
 
 The masks of split trainaug are those of `SegmentationClassAug` (--aug_folder), or made of SBD
 itself (--sbd_folder): VOC's own mask where VOC has one in train, else SBD's. The other lists are as
@@ -12,7 +12,7 @@ import os
 from absl import logging
 
 from datasets.files import archives, pairs
-from datasets.formats import Format, Found, pascal_voc, sbd
+from datasets.formats import Format, Listing, pascal_voc, sbd
 from datasets.known import PASCAL_VOC
 from options.config import Config
 from utils.errors import OptionError, UserError
@@ -20,7 +20,7 @@ from utils.errors import OptionError, UserError
 TRAINAUG = "trainaug"
 
 
-def find(config: Config) -> Found:
+def find(config: Config) -> Listing:
     """Returns the samples of trainaug and of each list of VOC; see `Format`."""
     options = config.voc_aug
     if (options.aug_folder is None) == (config.sbd.sbd_folder is None):
@@ -38,7 +38,7 @@ def find(config: Config) -> Found:
         value = {**options.to_dict(), **config.sbd.to_dict()}[name]
         if value is not None:
             origin[name] = value
-    return Found(splits, origin, PASCAL_VOC)
+    return Listing(splits, origin, PASCAL_VOC)
 
 
 def _voc_splits(folders: tuple, only: tuple | None) -> dict:
@@ -58,7 +58,7 @@ def _voc_splits(folders: tuple, only: tuple | None) -> dict:
 def _names(path: str) -> list:
     names = [pairs.stem(line.split()[0]) for _, line in pairs.read_names(path)]
     if not names:
-        raise UserError(f"{path} is empty; fetch the list of the augmented images again.")
+        raise UserError(f"{path} is empty; download the list of the augmented images again.")
     return names
 
 
@@ -73,7 +73,7 @@ def _from_masks(config: Config, image_folder: str, mask_folder: str, list_folder
 
 
 def _mask_folder(folder: str) -> str:
-    """Returns the folder that the masks are in; archives often hold it as a sub-folder."""
+    """Returns the folder of the masks, which archives often hold as a sub-folder."""
     for inside in ("", "SegmentationClassAug"):
         path = os.path.join(folder, inside)
         if archives.is_folder(path) and any(name.endswith(".png") for name in archives.names(path)):

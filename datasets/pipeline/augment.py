@@ -1,7 +1,7 @@
-"""Augmentation beyond DeepLab's own: another choice of the crop, colours, blur, rotation.
+"""Augmentation beyond DeepLab's own: other crops, colours, blur, rotation.
 
-All is off by default. Like `preprocess`, each function takes the uniform numbers that decide, so
-that a sample depends on (seed, sample number) alone.
+All of it is off by default. As in `preprocess`, each function takes the uniform numbers that
+decide, so that a sample depends on (seed, sample number) alone.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import math
 from options.augmentation import AugmentationOptions
 from utils.compat import tf
 
-# Draws of an area and an aspect ratio until a crop fits; then the largest one in the middle.
+# Attempts to draw an area and an aspect ratio that fit; then the largest central crop is taken.
 _TRIES = 10
-# Uniform numbers that each function below takes.
+# The number of uniform numbers for each function below.
 NUM_CROP = 2 * _TRIES + 2
 NUM_COLOR = 4
 NUM_BLUR = 1
@@ -41,7 +41,7 @@ def resized_crop(size: tf.Tensor, options: AugmentationOptions, random: tf.Tenso
     low, high = (math.log(aspect) for aspect in options.random_crop_aspect)
     aspect = tf.exp(low + random[_TRIES : 2 * _TRIES] * (high - low))
     heights, widths = tf.round(tf.sqrt(area / aspect)), tf.round(tf.sqrt(area * aspect))
-    # Last the one that always fits.
+    # The last candidate always fits.
     lowest, highest = options.random_crop_aspect
     middle = tf.clip_by_value(width / height, lowest, highest)
     heights = tf.concat([heights, [tf.minimum(height, tf.floor(width / middle))]], axis=0)
@@ -94,7 +94,7 @@ def blur(image: tf.Tensor, options: AugmentationOptions, random: tf.Tensor) -> t
     sigma = tf.maximum(options.max_blur_sigma * random[0], 1e-3)
     weights = tf.exp(-0.5 * tf.square(distance / sigma))
     kernel = tf.tile((weights / tf.reduce_sum(weights))[:, tf.newaxis, tf.newaxis], [1, 3, 1])
-    # The border's own colour goes on outside of it.
+    # Outside of the image the colour of its border is repeated.
     for axis in range(2):
         first, last = _edges(image, axis)
         repeats = [radius if other == axis else 1 for other in range(3)]
@@ -109,7 +109,7 @@ def _edges(image, axis: int) -> tuple:
 
 
 def rotate(image, label, options: AugmentationOptions, random, *, pad_color, ignore_label) -> tuple:
-    """Turns a crop about its centre by an angle that is uniform up to `max_rotation` either way.
+    """Rotates a crop about its centre by a uniform angle of up to `max_rotation` either way.
 
     Args:
       image: float32 [h, w, 3]; interpolated, `pad_color` outside.
@@ -127,22 +127,22 @@ def rotate(image, label, options: AugmentationOptions, random, *, pad_color, ign
     columns = y * tf.sin(angle) + x * tf.cos(angle) + (width - 1) / 2
 
     def pixels(array, row, column, outside):
-        """Returns an array's values at whole positions, those of `outside` beside it."""
+        """Returns an array's values at integer positions, and `outside` elsewhere."""
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         flat = tf.where(inside, row * width + column, tf.fill(tf.shape(row), height * width))
         values = tf.concat([tf.reshape(array, [height * width, -1]), [outside]], axis=0)
         return tf.gather(values, flat)
 
     top, left = tf.floor(rows), tf.floor(columns)
-    turned = tf.zeros([])
+    rotated = tf.zeros([])
     for down in range(2):
         for across in range(2):
             weight = (1 - tf.abs(rows - top - down)) * (1 - tf.abs(columns - left - across))
             row, column = tf.cast(top, tf.int32) + down, tf.cast(left, tf.int32) + across
             color = tf.constant(pad_color, tf.float32)
-            turned += weight[..., tf.newaxis] * pixels(image, row, column, color)
+            rotated += weight[..., tf.newaxis] * pixels(image, row, column, color)
     nearest = [tf.cast(tf.floor(position + 0.5), tf.int32) for position in (rows, columns)]
-    turned_label = pixels(label, *nearest, tf.constant([ignore_label], label.dtype))
-    turned.set_shape(image.shape)
-    turned_label.set_shape(label.shape)
-    return turned, turned_label
+    rotated_label = pixels(label, *nearest, tf.constant([ignore_label], label.dtype))
+    rotated.set_shape(image.shape)
+    rotated_label.set_shape(label.shape)
+    return rotated, rotated_label

@@ -19,7 +19,7 @@ from options.data import InputOptions
 from utils import image_ops, resampling
 from utils.compat import tf
 
-# What each of the uniform numbers of a sample decides; those of `augment` come behind.
+# The use of each uniform number of a sample; those of `augment` come last.
 _SCALE, _TOP, _LEFT, _FLIP = range(4)
 _CROP = slice(4, 4 + augment.NUM_CROP)
 _COLOR = slice(_CROP.stop, _CROP.stop + augment.NUM_COLOR)
@@ -54,10 +54,10 @@ def for_training(
       label: Integers [h, w, 1], of the size of the image.
       options: The sizes.
       augmentation: What is changed at random.
-      pad_color: (r, g, b), 0..255, beside the image.
+      pad_color: (r, g, b), 0..255, outside of the image.
       ignore_label: The label there.
       random: float32 [NUM_RANDOM] in [0, 1).
-      border: The `image_ops.border` of the crop and that colour, where it is at hand.
+      border: The `image_ops.border` of the crop and that colour, if available.
 
     Returns:
       The image, float32 [crop height, crop width, 3]; the label, [.., .., 1]; the height and
@@ -86,7 +86,7 @@ def for_training(
         )
     image = _change_look(image, augmentation, random)
     height, width = options.train_crop_size
-    # What is padding at the right becomes padding at the left in a mirrored sample.
+    # Padding at the right becomes padding at the left in a mirrored sample.
     left = tf.where(mirrored, width - valid[1], 0)
     image = image_ops.pad(image, height, width, pad_color, left=left, values=border)
     label = image_ops.pad_labels(label, height, width, ignore_label, left=left)
@@ -128,7 +128,7 @@ def _scale(read_image, label, scaled, window, mirrored) -> tuple:
         )
         return mirror(resized, mirrored)
 
-    # Nothing is faster for all of an image, but it cannot begin between two pixels.
+    # The fastest way for a whole image, but it cannot begin between two pixels.
     image = tf.cond(
         tf.reduce_all(tf.equal(scaled, window[1])),
         whole,
@@ -138,7 +138,7 @@ def _scale(read_image, label, scaled, window, mirrored) -> tuple:
 
 
 def _change_look(image, options: AugmentationOptions, random) -> tf.Tensor:
-    """Changes colours and sharpness where the options ask for it."""
+    """Changes colours and sharpness, according to the options."""
     deltas = (
         options.brightness_delta,
         options.contrast_delta,
@@ -153,7 +153,7 @@ def _change_look(image, options: AugmentationOptions, random) -> tf.Tensor:
 
 
 def reader(image: tf.Tensor):
-    """Returns the function that `for_training` reads an image with, for one that is decoded."""
+    """Returns the reader of a decoded image, for `for_training`."""
     return lambda offset, size: crop(image, offset, size)
 
 
@@ -168,7 +168,7 @@ def _axes(size, scaled, offset, length, first=(0, 0)) -> tuple:
 
     Args:
       size: Height and width of the part of the image that is resized.
-      scaled: Those it is resized to.
+      scaled: Height and width after resizing.
       offset: Where the window begins in that.
       length: Its height and width.
       first: Where the part begins in the image.
@@ -225,7 +225,7 @@ def _centre(image, label, options: InputOptions) -> tuple:
 
 
 def resize_to_range(image, label, options: InputOptions) -> tuple:
-    """Resizes as the resize options say; without them returns what it was given."""
+    """Resizes according to the options; without resize options returns its arguments."""
     if options.min_resize_value is None:
         return image, label
     height, width = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32))
@@ -298,7 +298,7 @@ def choose(number, uniform: tf.Tensor) -> tf.Tensor:
 
 def scaled_size(size: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     """Returns a size, int32 [2], times a scale, rounded towards zero."""
-    # A tiny image at a small scale would vanish.
+    # A tiny image must not vanish at a small scale.
     return tf.maximum(tf.cast(tf.cast(size, tf.float32) * scale, tf.int32), 1)
 
 

@@ -1,4 +1,4 @@
-"""Decoded samples, kept in memory or on disk, so that files are decoded once and not every epoch.
+"""Caches of decoded samples in memory or on disk, so that files are decoded once.
 
 A cache holds the pixels of each record of a split, before anything random, as records of another
 form in one file: order and augmentation are those without it, to the bit. On disk the name of the

@@ -1,4 +1,4 @@
-"""What would make records fail, or silently teach nonsense: found before a graph is built."""
+"""Checks of records that would fail or train nonsense, before a graph is built."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from utils import log
 from utils.classes import ClassSet
 from utils.errors import UserError
 
-# Records looked at when a run starts, evenly spread over the split; takes a fraction of a second.
+# Records inspected when a run starts, evenly spread over the split; takes a fraction of a second.
 SAMPLE = 64
 # Records of one length that are compared with those of another split.
 _SAME_LENGTH = 4
@@ -24,9 +24,9 @@ _SHOWN_LABELS = 10
 
 
 def check_sample(index: shards.Index, classes: ClassSet, *, needs_label: bool):
-    """Looks at some records, evenly spread over the split.
+    """Inspects some records, evenly spread over the split.
 
-    `python -m datasets.audit` looks at all of them, in the same way.
+    `python -m datasets.audit` inspects all of them in the same way.
 
     Raises:
       UserError: If one cannot be used, or labels are needed and all of their pixels are ignored.
@@ -42,9 +42,9 @@ def check_sample(index: shards.Index, classes: ClassSet, *, needs_label: bool):
 
 
 def warn_of_shared(index: shards.Index, other: shards.Index, split: str, other_split: str):
-    """Warns if a record of a split is also in another one, which should be apart.
+    """Warns if a record of a split is also in another one, which should be disjoint.
 
-    Equal records are equally long, and lengths are known without reading: few must be compared.
+    Equal records have equal lengths, which are known without reading: few must be compared.
     """
     lengths = np.intersect1d(index.length, other.length)[:SAMPLE]
     for length in lengths:
@@ -56,8 +56,8 @@ def warn_of_shared(index: shards.Index, other: shards.Index, split: str, other_s
             content = other.read(number)
             if content in contents:
                 logging.warning(
-                    "%s of split %s is also %s of split %s: results on them say nothing about new "
-                    "images; python -m datasets.audit finds all of them.",
+                    "%s of split %s is also %s of split %s: results on it do not generalize; "
+                    "python -m datasets.audit finds all such records.",
                     index.name(contents[content]),
                     split,
                     other.name(number),
@@ -67,16 +67,16 @@ def warn_of_shared(index: shards.Index, other: shards.Index, split: str, other_s
 
 
 def explain_failure(index: shards.Index, classes: ClassSet, *, needs_label: bool):
-    """Raises UserError that names the first record that cannot be used; looks at every one.
+    """Inspects every record; raises UserError that names the first one that cannot be used.
 
-    For after the input pipeline failed: TensorFlow's message then names no record.
+    For use after the input pipeline failed, since TensorFlow's message names no record.
     """
-    logging.info("Reading failed; looking for the record that is at fault among %d.", len(index))
+    logging.info("Reading failed; searching %d records for the bad one.", len(index))
     _check(index, classes, range(len(index)), needs_label)
 
 
 def find_bad(index: shards.Index, classes: ClassSet, *, needs_label: bool, limit: int) -> dict:
-    """Reads every record and returns those that cannot be used: number -> what is wrong.
+    """Reads every record and returns those that cannot be used: number -> reason.
 
     Raises:
       UserError: If there are more than `limit`.
@@ -84,7 +84,7 @@ def find_bad(index: shards.Index, classes: ClassSet, *, needs_label: bool, limit
     bad = {}
     progress = log.Progress(len(index))
     for number in range(len(index)):
-        defect = look_at(index, number, classes, needs_label=needs_label).defect
+        defect = inspect_record(index, number, classes, needs_label=needs_label).defect
         if defect:
             bad[number] = defect.text
         if len(bad) > limit:
@@ -101,7 +101,7 @@ def _check(index, classes, records, needs_label) -> int:
     """Returns the number of pixels that count; raises UserError for the first bad record."""
     counted, stored = 0, labels.of(classes)
     for number in records:
-        seen = look_at(index, number, classes, needs_label=needs_label)
+        seen = inspect_record(index, number, classes, needs_label=needs_label)
         if seen.defect:
             raise UserError(
                 f"{index.name(number)} cannot be used: {seen.defect.text}; convert the data again, "
@@ -113,7 +113,7 @@ def _check(index, classes, records, needs_label) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
+class Inspection:
     """A record, decoded.
 
     Attributes:
@@ -121,7 +121,7 @@ class Look:
       image: The image; None if it is damaged.
       label: The label, integers [h, w], as `labels.of` reads it; None if there is none that can be
         read.
-      defect: What is wrong, or None.
+      defect: Its defect, or None.
     """
 
     name: str = ""
@@ -130,42 +130,44 @@ class Look:
     defect: Defect | None = None
 
 
-def look_at(index: shards.Index, number: int, classes: ClassSet, *, needs_label: bool) -> Look:
-    """Reads and checks one record of a split; see `look`."""
+def inspect_record(
+    index: shards.Index, number: int, classes: ClassSet, *, needs_label: bool
+) -> Inspection:
+    """Reads and checks one record of a split; see `inspect`."""
     try:
         record = tfrecord.deserialize(index.read(number))
     except ValueError as error:
-        return Look(defect=Defect(defects.UNREADABLE, str(error)))
-    return look(record, classes, needs_label=needs_label)
+        return Inspection(defect=Defect(defects.UNREADABLE, str(error)))
+    return inspect(record, classes, needs_label=needs_label)
 
 
-def look(record: tfrecord.Record, classes: ClassSet, *, needs_label: bool) -> Look:
-    """Decodes a record and checks it; what the start of a run and the audit have in common."""
+def inspect(record: tfrecord.Record, classes: ClassSet, *, needs_label: bool) -> Inspection:
+    """Decodes and checks a record, for the start of a run and for the audit."""
     image, error = _decode(record.image)
     if error:
         defect = Defect(defects.UNREADABLE, f"image {record.name}: {error}")
-        return Look(record.name, defect=defect)
+        return Inspection(record.name, defect=defect)
     if not record.label:
         defect = Defect(defects.NO_LABEL, f"image {record.name} has no label")
-        return Look(record.name, image, defect=defect if needs_label else None)
+        return Inspection(record.name, image, defect=defect if needs_label else None)
     stored = labels.of(classes)
     try:
         values = stored.read(record.label, f"label of {record.name}")
     except BadFileError as error:
-        return Look(record.name, image, defect=Defect(error.kind, str(error)))
+        return Inspection(record.name, image, defect=Defect(error.kind, str(error)))
     if values.shape != (image.height, image.width):
         text = (
             f"image {record.name} is {image.height}x{image.width} (height x width), but its label "
             f"is {values.shape[0]}x{values.shape[1]}"
         )
-        return Look(record.name, image, values, Defect(defects.SIZES, text))
+        return Inspection(record.name, image, values, Defect(defects.SIZES, text))
     unknown = stored.unknown(values)
     defect = _unknown_labels(record.name, unknown, classes) if unknown else None
-    return Look(record.name, image, values, defect)
+    return Inspection(record.name, image, values, defect)
 
 
 def _decode(content: bytes, pixels: bool = True) -> tuple:
-    """Returns an image, decoded or only its header, and what is wrong with it; one is None."""
+    """Returns an image, decoded or only its header, and an error; one of them is None."""
     try:
         image = Image.open(io.BytesIO(content))
         if pixels:
@@ -200,7 +202,7 @@ def image_sizes(index: shards.Index) -> tuple[np.ndarray, list]:
             record = tfrecord.deserialize(index.read(number))
         except ValueError as error:
             raise UserError(f"{index.name(number)} cannot be used: {error}.") from error
-        # The header knows; features that state the size are optional, and wrong in some records.
+        # From the header: the features for the size are optional, and wrong in some records.
         image, error = _decode(record.image, pixels=False)
         if error:
             raise UserError(f"{index.name(number)} cannot be used: image {record.name}: {error}.")

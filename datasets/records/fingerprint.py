@@ -1,6 +1,6 @@
-"""Whether the records of a split are the same as when a run began.
+"""Fingerprints of records: whether a split is the same as when a run began.
 
-What a run sees at a step follows from the order and the content of the records. A fingerprint
+The data of a training step depend on the order and the content of the records. A fingerprint
 covers the shards' names and sizes, the length of each record, and the stored checksums of some
 hundred records: it is as cheap for a million images as for a thousand, does not depend on where the
 folder lies, and changes with every conversion that changes a record's length, the order, or many

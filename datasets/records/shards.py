@@ -49,7 +49,7 @@ class Index:
         return len(self.shard)
 
     def name(self, record: int) -> str:
-        """Returns a record's shard and its place in it, in words."""
+        """Returns a record's number and shard, for messages."""
         return f"record {self.place[record]} of {self.paths[self.shard[record]]}"
 
     def without(self, records) -> Index:
@@ -79,7 +79,7 @@ def splits(folder: str) -> tuple[str, ...]:
 
 
 def split_of(name: str) -> str | None:
-    """Returns the split that a file is a shard of, or None where it is no shard."""
+    """Returns the split that a file is a shard of, or None if it is not a shard."""
     match = _SHARD.match(name)
     return match.group("split") if match and not name.startswith(".") else None
 
@@ -128,7 +128,7 @@ def _check_count(paths: tuple):
     counts = {int(match.group("count")) for match in matches if match}
     if len(counts) == 1 and all(matches) and counts != {len(paths)}:
         raise UserError(
-            f"{len(paths)} of {counts.pop()} shards like {paths[0]} are there; copy the missing "
+            f"{len(paths)} of {counts.pop()} shards like {paths[0]} exist; copy the missing "
             "ones, or convert the data again."
         )
     if len(counts) > 1:
@@ -139,16 +139,16 @@ def _check_count(paths: tuple):
 
 
 def index(folder: str, split: str) -> Index:
-    """Returns where each record of a split is; reads the records' lengths only.
+    """Returns the index of a split; reads only the lengths of the records.
 
     Raises:
-      UserError: If a shard is missing, truncated or no TFRecord file.
+      UserError: If a shard is missing, truncated or not a TFRecord file.
     """
     return index_of_files(find(folder, split))
 
 
 def index_of_files(paths: tuple) -> Index:
-    """Returns where each record of some shards is; see `index`."""
+    """Returns the index of some shards; see `index`."""
     frames = [_frames(path) for path in paths]
     return Index(
         paths=paths,
@@ -174,7 +174,7 @@ def _frames(path: str) -> np.ndarray:
         if len(header) < HEADER_BYTES or end > size:
             _check_headers([*headers, header], path)
             raise UserError(
-                f"{path} is truncated in record {len(frames)}: {size} bytes are there; copy the "
+                f"{path} is truncated in record {len(frames)}: it has {size} bytes; copy the "
                 "file again, or convert the data again."
             )
         frames.append((position + HEADER_BYTES, length))
@@ -192,7 +192,7 @@ def _check_headers(headers: list, path: str):
     wrong = np.flatnonzero(_masked_crc(values[:, :8]) != stored)
     if wrong.size:
         raise UserError(
-            f"record {wrong[0]} of {path} is damaged or the file is no (uncompressed) TFRecord "
+            f"record {wrong[0]} of {path} is damaged or the file is not an (uncompressed) TFRecord "
             "file; convert the data again."
         )
 

@@ -101,16 +101,16 @@ def test_a_server_that_cannot_continue_sends_everything_again(server, options, t
 
 
 def test_another_file_than_expected_does_not_get_the_name(server, options, tmp_path):
-    with pytest.raises(UserError, match="gave another file than expected .its MD5 is not 00"):
+    with pytest.raises(UserError, match="is not the expected file .its MD5 is not 00"):
         fetch.fetch(download(server, md5="00"), options)
     assert list((tmp_path / "downloads").iterdir()) == []
     (tmp_path / "downloads" / "file.tar").write_text("other")
-    with pytest.raises(UserError, match="file.tar is another file than http.*; move it away"):
+    with pytest.raises(UserError, match="file.tar is not the file of http.*; move it away"):
         fetch.fetch(download(server), options)
 
 
 def test_what_is_not_there_is_named(server, options):
-    with pytest.raises(UserError, match="other.tar cannot be had: HTTP Error 404"):
+    with pytest.raises(UserError, match="other.tar cannot be downloaded: HTTP Error 404"):
         fetch.fetch(download(server, name="other.tar"), options)
     assert len(server.ranges) == 1
 

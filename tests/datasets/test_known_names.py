@@ -92,7 +92,7 @@ def test_masks_of_colours_have_no_palette_to_remove(tmp_path):
         with pytest.raises(UserError, match=match):
             index_masks.remove_palettes(IndexMasksOptions(**folders))
 
-    refused("--original_gt_folder=.*/in is no folder")
+    refused("--original_gt_folder=.*/in is not a folder")
     (tmp_path / "in").mkdir()
     refused("has no masks")
     save_mask(tmp_path / "in" / "a.png", np.zeros([4, 5, 3], np.uint8))

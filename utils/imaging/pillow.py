@@ -40,7 +40,7 @@ def open_image(content: bytes, name: str) -> Image.Image:
 
 
 def upright(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
-    """Returns the pixels of an image as its EXIF orientation says, [h, w, channels]."""
+    """Returns the pixels of an image rotated by its EXIF orientation, [h, w, channels]."""
     turns, mirrored = _UPRIGHT.get(image.getexif().get(ORIENTATION, 1), (0, False))
     pixels = np.rot90(pixels, turns)
     return np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)

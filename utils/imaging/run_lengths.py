@@ -1,8 +1,8 @@
-"""Masks as run lengths, in the form that segmentation contests ask for.
+"""Masks as run lengths, in the form of segmentation contests.
 
 Pixels are numbered from 1, column by column: down the first column, then down the second. A mask
-is the text "start length start length ...", its runs in rising order; no pixel is the empty text.
-The scheme is that of the TGS salt and the Airbus ship challenges' CSV files.
+is the text "start length start length ...", with its runs in ascending order; the text of an empty
+mask is empty. CSV files of the TGS salt and Airbus ship challenges use this scheme.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ def encode(mask) -> str:
     """Returns the run lengths of a mask.
 
     Args:
-      mask: Booleans [h, w], or numbers of which those that are not 0 count.
+      mask: Booleans [h, w], or numbers, where everything but 0 counts.
     """
     pixels = np.asarray(mask, bool).T.reshape(-1)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], pixels, [False]]).astype(np.int8)))
@@ -31,12 +31,12 @@ def decode(text: str, height: int, width: int) -> np.ndarray:
       width: Its columns.
 
     Raises:
-      ValueError: If the text is no pairs of numbers, or a run leaves the image.
+      ValueError: If the text does not consist of pairs of numbers, or a run leaves the image.
     """
     try:
         numbers = np.array(text.split(), np.int64)
     except ValueError:
-        raise ValueError(f"run lengths are whole numbers, not {text[:40]!r}.") from None
+        raise ValueError(f"run lengths are integers, not {text[:40]!r}.") from None
     if numbers.size % 2:
         raise ValueError(f"run lengths are pairs, but there are {numbers.size} numbers.")
     pixels = np.zeros(height * width, bool)

@@ -1,4 +1,4 @@
-"""Images that look alike have nearly the same bits, others have not."""
+"""Near duplicates differ in few bits, other images in many."""
 
 import io
 
@@ -23,7 +23,9 @@ def saved_again(image, quality):
 
 
 def distance(one, other):
-    return bin(near_duplicates.look_hash(one) ^ near_duplicates.look_hash(other)).count("1")
+    return bin(near_duplicates.difference_hash(one) ^ near_duplicates.difference_hash(other)).count(
+        "1"
+    )
 
 
 def test_an_image_saved_again_at_another_size_or_brighter_has_nearly_the_same_bits():
@@ -61,4 +63,4 @@ def test_pairs_are_those_that_comparing_all_gives():
 
 
 def test_images_without_a_brighter_cell_say_nothing():
-    assert near_duplicates.look_hash(Image.new("RGB", (30, 20), (9, 9, 9))) == 0
+    assert near_duplicates.difference_hash(Image.new("RGB", (30, 20), (9, 9, 9))) == 0

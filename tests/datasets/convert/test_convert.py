@@ -256,7 +256,7 @@ def test_lists_that_are_all_empty_are_named(voc, tmp_path):
     for path in (tmp_path / "Lists").iterdir():
         path.write_text("\n")
     assert "train.txt, " in refused(voc)
-    assert refused(voc).endswith("val.txt: no image is listed; fill the lists.")
+    assert "val.txt: no images are listed" in refused(voc)
 
 
 def test_a_split_without_a_list_is_named(voc):
@@ -333,7 +333,7 @@ def camvid_like(options):
 
 
 def test_ids_that_begin_at_1_become_classes_from_0(voc):
-    assert "1 and 0 means no data, pass --reduce_zero_label" in refused(voc, num_classes=3)
+    assert "pass --reduce_zero_label" in refused(voc, num_classes=3)
     convert("pascal_voc", voc, num_classes=3, reduce_zero_label=True)
     found = decoded_label(read_records(voc["output_dir"], "train")[0])
     before = labels(0, 20, 31)

@@ -73,7 +73,7 @@ def test_a_longer_name_never_meets_another_photo(folder):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("nowhere", "nowhere is not there; pass an image, a folder"),
+        ("nowhere", "nowhere does not exist"),
         ("*.bmp", "matches no image"),
         ("empty", "holds no images"),
         ("empty.txt", "names no images"),

@@ -76,7 +76,7 @@ def test_numbers_that_are_not_voc_s_and_empty_lists_are_told(devkit, zipped, mon
     path.write_text("")
     lists = str(devkit / "trainaug.txt")
     convert("voc_aug", options(devkit, ".", aug_folder=zipped, trainaug_list=lists))
-    assert told[0].endswith("val.txt is empty: split val is left out.")
+    assert told[0].endswith("val.txt is empty: skipping split val.")
     assert told[1:] == [
         "Split train has 3 images; VOC 2012's has 1464.",
         "Split trainaug has 2 images; VOC 2012's has 10582.",
@@ -94,7 +94,7 @@ def test_what_is_missing_is_named(devkit, zipped, sbd_folder):
     refused(options(devkit, aug_folder=str(devkit)), "has no masks .*nor has SegmentationClassAug")
     refused(options(devkit, "made", sbd_folder="x"), "made holds no devkit")
     twice = options(devkit, sbd_folder="x", image_folder="y")
-    refused(twice, "--voc_root and --image_folder say the same", OptionError)
+    refused(twice, "--voc_root and --image_folder exclude each other", OptionError)
     refused(options(devkit, sbd_folder="x"), "--sbd_folder=x has no folder cls")
     refused({"output_dir": "x"}, "pass --sbd_folder", OptionError, "sbd")
 

@@ -55,7 +55,7 @@ def test_a_damaged_length_is_named_with_the_record(folder):
 
 def test_a_file_that_is_no_tfrecord_file_is_refused(folder):
     (folder / "val-00001-of-00002.tfrecord").write_bytes(b"something else" * 20)
-    with pytest.raises(UserError, match="no .uncompressed. TFRecord file"):
+    with pytest.raises(UserError, match="not an .uncompressed. TFRecord file"):
         shards.index(str(folder), "val")
 
 
