@@ -13,7 +13,8 @@ import pkgutil
 import common
 import options
 from common import Options
-from options import architectures
+from options import network
+from options.architectures import ArchitectureOptions
 from options.network import NetworkSpec
 from utils.errors import OptionError
 
@@ -101,7 +102,7 @@ class Config:
     @property
     def spec(self) -> NetworkSpec:
         """The network: backbone and chosen architecture."""
-        chosen = architectures.record_of(self.network.architecture)
+        chosen = network.options_of(self.network.architecture)
         return NetworkSpec(self.network, self.records.get(chosen.SECTION) or chosen())
 
     @property
@@ -119,7 +120,7 @@ class Config:
 
     def check_given(self):
         """Raises OptionError if an option of another architecture was given."""
-        architectures.check_given(self.network.architecture, self.given)
+        network.check_given(self.network.architecture, self.given)
 
     def refuse(self, names, where: str):
         """Raises OptionError if an option was given that has no effect in this case.
@@ -227,7 +228,7 @@ class Config:
         }
         if "network" in records:
             # Those of architectures that were not chosen are not saved.
-            for record in architectures.RECORDS.values():
+            for record in network.ARCHITECTURES.values():
                 records.setdefault(record.SECTION, record())
         return cls(records, dict(content.get(ORIGINS, {})))
 
@@ -254,7 +255,7 @@ class Config:
         return {
             section: record
             for section, record in self.records.items()
-            if not isinstance(record, architectures.ArchitectureOptions) or type(record) is chosen
+            if not isinstance(record, ArchitectureOptions) or type(record) is chosen
         }
 
     def _defaults(self) -> dict:
@@ -268,8 +269,8 @@ class Config:
 def record_classes() -> dict:
     """Returns section -> option record class, of all modules of `options/`."""
     found = {}
-    for module_info in pkgutil.iter_modules(options.__path__):
-        module = importlib.import_module(f"options.{module_info.name}")
+    for module_info in pkgutil.walk_packages(options.__path__, f"{options.__name__}."):
+        module = importlib.import_module(module_info.name)
         for value in vars(module).values():
             is_record = isinstance(value, type) and issubclass(value, Options) and value.SECTION
             if is_record and found.setdefault(value.SECTION, value) is not value:

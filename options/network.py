@@ -7,11 +7,47 @@ import dataclasses
 from absl import flags
 
 import common
+import options.architectures
 from common import Options, option
-from options import architectures, refused
+from options import refused
 from options.architectures import ArchitectureOptions
 from options.refused import RefusedOptions
+from utils import variants
 from utils.errors import OptionError
+
+# Architecture -> the class of its options; one that is not among them has none.
+ARCHITECTURES = variants.collect(options.architectures)
+
+
+def options_of(architecture: str):
+    """Returns the class of an architecture's options."""
+    return ARCHITECTURES.get(architecture, ArchitectureOptions)
+
+
+def names_of(architecture: str) -> frozenset:
+    """Returns the names of an architecture's own options."""
+    return frozenset(field.name for field in dataclasses.fields(options_of(architecture)))
+
+
+def check_given(architecture: str, given: frozenset):
+    """Raises OptionError if an option was given that belongs to other architectures only.
+
+    Args:
+      architecture: The chosen architecture.
+      given: Names of the options that were given on purpose.
+    """
+    own = names_of(architecture)
+    for other in ARCHITECTURES:
+        foreign = sorted(given & names_of(other) - own)
+        if foreign:
+            raise _foreign(foreign[0], other, architecture)
+
+
+def _foreign(name: str, owner: str, architecture: str) -> OptionError:
+    return OptionError(
+        f"--{name} is an option of --architecture={owner} and has no effect with "
+        f"--architecture={architecture}; leave it out."
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,14 +125,14 @@ class NetworkSpec:
     Attributes:
       options: What every network has.
       architecture: The options of the chosen architecture, of the class that
-        `architectures.record_of` gives.
+        `options_of` gives.
     """
 
     options: NetworkOptions
     architecture: ArchitectureOptions
 
     def __post_init__(self):
-        record = architectures.record_of(self.options.architecture)
+        record = options_of(self.options.architecture)
         if type(self.architecture) is not record:
             raise ValueError(
                 f"--architecture={self.options.architecture} takes {record.__name__}, not "
@@ -114,8 +150,8 @@ class NetworkSpec:
         values = refused.without(values)
         common_names = {field.name for field in dataclasses.fields(NetworkOptions)}
         options = NetworkOptions(**_taken(values, common_names))
-        record = architectures.record_of(options.architecture)
-        own_names = architectures.names_of(options.architecture)
+        record = options_of(options.architecture)
+        own_names = names_of(options.architecture)
         architecture = record(**_taken(values, own_names))
         others = {
             name: value
@@ -139,7 +175,7 @@ class NetworkSpec:
         """
         common.from_flags(RefusedOptions, flag_values)
         options = common.from_flags(NetworkOptions, flag_values)
-        record = architectures.record_of(options.architecture)
+        record = options_of(options.architecture)
         return cls(options, common.from_flags(record, flag_values))
 
     @property
@@ -170,15 +206,12 @@ def _refuse_others(values: dict, architecture: str, known):
 
     An option of another architecture may be there at its default.
     """
-    for other, record in architectures.RECORDS.items():
+    for other, record in ARCHITECTURES.items():
         default = record().to_dict()
         for name in sorted(set(values) & set(default)):
             value = values.pop(name)
             if (list(value) if isinstance(value, tuple) else value) != default[name]:
-                raise OptionError(
-                    f"--{name} is an option of --architecture={other} and has no effect with "
-                    f"--architecture={architecture}; leave it out."
-                )
+                raise _foreign(name, other, architecture)
     if values:
         raise OptionError(
             f"{', '.join(sorted(values))}: no such option of the network; the known ones are "
@@ -187,5 +220,5 @@ def _refuse_others(values: dict, architecture: str, known):
 
 
 # The records that a network is described by, and with those that are only refused.
-NETWORK_OPTIONS = (NetworkOptions, *dict.fromkeys(architectures.RECORDS.values()))
+NETWORK_OPTIONS = (NetworkOptions, *dict.fromkeys(ARCHITECTURES.values()))
 NETWORK_RECORDS = (*NETWORK_OPTIONS, RefusedOptions)

@@ -7,8 +7,9 @@ import pytest
 from absl import flags
 
 import common
-from options import architectures, refused
-from options.architectures import ArchitectureOptions, DeepLabOptions
+from options import network, refused
+from options.architectures import ArchitectureOptions
+from options.architectures.deeplab import DeepLabOptions
 from options.network import NETWORK_RECORDS, NetworkOptions, NetworkSpec
 from options.refused import REFUSED
 from utils.errors import OptionError
@@ -55,7 +56,7 @@ def test_no_option_is_in_two_records():
 
 
 def test_an_option_of_another_architecture_is_refused_unless_it_is_at_its_default(monkeypatch):
-    monkeypatch.setitem(architectures.RECORDS, "plain", ArchitectureOptions)
+    monkeypatch.setitem(network.ARCHITECTURES, "plain", ArchitectureOptions)
     spec = NetworkSpec.of(architecture="plain", decoder_filters=256, image_pooling_stride=(1, 1))
     assert type(spec.architecture) is ArchitectureOptions
     assert "decoder_filters" not in spec.to_dict()
@@ -65,9 +66,9 @@ def test_an_option_of_another_architecture_is_refused_unless_it_is_at_its_defaul
 
 def test_a_given_flag_of_another_architecture_is_refused_even_at_its_default():
     given = frozenset(["decoder_filters", "train_logdir"])
-    architectures.check_given("deeplab", given)
+    network.check_given("deeplab", given)
     with pytest.raises(OptionError, match=r"--decoder_filters .*deeplab .*=plain"):
-        architectures.check_given("plain", given)
+        network.check_given("plain", given)
 
 
 def test_an_unknown_option_is_named_with_the_known_ones():

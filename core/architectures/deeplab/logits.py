@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core import layers
-from options.architectures import DeepLabOptions
+from options.architectures.deeplab import DeepLabOptions
 from utils.compat import tf
 
 SCOPE = "logits"

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+import options.network
 from core import layers, network
 from core.architectures import MERGED, Architecture, Outputs
 from core.checkpoints import restore
 from core.training import freezing
-from options import architectures
 from options.network import NetworkSpec
 from tests.golden.logits import load_weights
 from utils import variants
@@ -173,7 +173,7 @@ def test_backbone_and_head_can_be_frozen(name, backbone):
 
 
 def test_every_record_of_options_belongs_to_an_architecture():
-    assert set(architectures.RECORDS) <= set(network.ARCHITECTURES)
+    assert set(options.network.ARCHITECTURES) <= set(network.ARCHITECTURES)
 
 
 def test_an_unknown_architecture_is_named_with_the_known_ones():

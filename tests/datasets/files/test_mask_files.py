@@ -85,7 +85,7 @@ def test_masks_of_16_bits_are_taken_where_the_values_are_classes(tmp_path):
     Image.fromarray(expected.astype(np.uint16) * 257).save(path)
     message = refused_mask(path)
     assert message.startswith(f"{path} holds 257, 514, 771, 65535, but there are 4 classes")
-    assert message.endswith("meaning of its values: --mask_values=0:NAME,65535:NAME")
+    assert message.endswith("--mask_values=0:NAME,65535:NAME")
 
 
 def refused_mask(path, classes=CLASSES):

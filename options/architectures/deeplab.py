@@ -1,4 +1,4 @@
-"""The options of each architecture: one record for those that have flags of their own."""
+"""The options of DeepLabV2, V3 and V3+."""
 
 from __future__ import annotations
 
@@ -6,20 +6,9 @@ import dataclasses
 
 from absl import flags
 
-from common import Options, option
+from common import option
+from options.architectures import ArchitectureOptions
 from utils.errors import OptionError
-
-
-@dataclasses.dataclass(frozen=True)
-class ArchitectureOptions(Options):
-    """The options of an architecture without flags of its own; base of the other records."""
-
-    def check_network(self, network):
-        """Raises OptionError if these options contradict the rest of the network.
-
-        Args:
-          network: The `NetworkOptions` record.
-        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,57 +108,8 @@ class DeepLabOptions(ArchitectureOptions):
             )
 
 
-@dataclasses.dataclass(frozen=True)
-class UNetOptions(ArchitectureOptions):
-    """U-Net: the decoder."""
-
-    SECTION = "unet"
-
-    unet_decoder_filters: tuple[int, ...] = option(
-        flags.DEFINE_list,
-        (256, 128, 64, 32, 16),
-        "Channels of the five decoder blocks, from coarse to fine, comma separated.",
-        convert=int,
-        length=5,
-        minimum=1,
-    )
-    unet_decoder_use_batch_norm: bool = option(
-        flags.DEFINE_bool,
-        True,
-        "Whether the decoder's convolutions have batch norm; False gives them biases.",
-    )
-
-
 def _joined(values) -> str:
     return ",".join(str(value) for value in values)
 
 
-# Architecture -> the record of its options; an architecture that is not listed has none.
-RECORDS = {"deeplab": DeepLabOptions, "unet": UNetOptions}
-
-
-def record_of(architecture: str):
-    """Returns the class of an architecture's options."""
-    return RECORDS.get(architecture, ArchitectureOptions)
-
-
-def names_of(architecture: str) -> frozenset:
-    """Returns the names of an architecture's own options."""
-    return frozenset(field.name for field in dataclasses.fields(record_of(architecture)))
-
-
-def check_given(architecture: str, given: frozenset):
-    """Raises OptionError if an option was given that belongs to other architectures only.
-
-    Args:
-      architecture: The chosen architecture.
-      given: Names of the options that were given on purpose.
-    """
-    own = names_of(architecture)
-    for other in RECORDS:
-        foreign = sorted(given & names_of(other) - own)
-        if foreign:
-            raise OptionError(
-                f"--{foreign[0]} is an option of --architecture={other} and has no effect with "
-                f"--architecture={architecture}; leave it out."
-            )
+VARIANTS = {"deeplab": DeepLabOptions}
