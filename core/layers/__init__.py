@@ -18,6 +18,7 @@ from core.layers.conv import (
 from core.layers.dropout import dropout
 from core.layers.mode import INFERENCE, DeviceLayers, Mode
 from core.layers.norm import batch_norm
+from core.layers.pooling import average_pool, max_pool
 from core.layers.resize import resize_bilinear, resize_nearest, scaled_size, spatial_size
 
 __all__ = [
@@ -25,11 +26,13 @@ __all__ = [
     "DeviceLayers",
     "Mode",
     "arg_scope",
+    "average_pool",
     "batch_norm",
     "conv2d",
     "conv2d_same",
     "depthwise_conv2d",
     "dropout",
+    "max_pool",
     "quantized_sigmoid",
     "resize_bilinear",
     "resize_nearest",

@@ -24,6 +24,7 @@ def conv2d(
     padding: str = "SAME",
     activation_fn=tf.nn.relu,
     normalizer_fn=None,
+    use_biases: bool = True,
     weights_initializer=None,
     mode: Mode = INFERENCE,
     scope: str | None = None,
@@ -39,6 +40,8 @@ def conv2d(
       padding: SAME or VALID.
       activation_fn: Applied last, or None.
       normalizer_fn: Applied instead of biases, or None.
+      use_biases: Whether biases are added where there is no normalizer. Without them the outputs
+        are the convolution's, for networks whose batch norm is a layer of its own.
       weights_initializer: Glorot uniform if None.
       mode: What the graph is for: weight decay, and how it is computed.
       scope: Scope of `weights` and `biases`.
@@ -57,6 +60,8 @@ def conv2d(
         outputs = convolution.convolve(
             inputs, weights, stride, rate, padding=padding, formulation=mode.formulation
         )
+        if normalizer_fn is None and not use_biases:
+            return outputs if activation_fn is None else activation_fn(outputs)
         return _finish(outputs, filters, normalizer_fn, activation_fn)
 
 

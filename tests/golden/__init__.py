@@ -8,4 +8,8 @@ and labels from names and seeds, `compare` prints differences. Each form's modul
   dense prediction cells are looked up.
 - `stored(manifest) -> dict`, optional: the arrays whose stored values stand in the manifest itself
   instead of in the npz file beside it.
+- `NAMES`, optional: name in the npz file -> the name under which `recompute` gives the array.
+
+The networks of other systems have packages of their own with the same two forms, such as
+`abeja/logits.py`; the folders above a manifest (`abeja/logits/`) choose the module.
 """

@@ -13,6 +13,8 @@ import numpy as np
 from tests.golden import compare
 from utils.errors import OptionError, UserError
 
+HERE = pathlib.Path(__file__).parent
+
 
 def main(arguments) -> int:
     """Recomputes a manifest, writes the arrays and prints differences; returns the exit status."""
@@ -22,7 +24,7 @@ def main(arguments) -> int:
     source, target = (pathlib.Path(argument) for argument in arguments)
     try:
         manifest = read(source)
-        module = importlib.import_module(f"tests.golden.{form(manifest)}")
+        module = importlib.import_module(f"tests.golden.{form(manifest, source)}")
         arrays = module.recompute(manifest, root(source))
     except OptionError as error:
         print(f"Error: {error}", file=sys.stderr)
@@ -53,12 +55,18 @@ def read(path: pathlib.Path) -> dict:
         raise UserError(f"{path} cannot be read as a manifest: {error}.") from None
 
 
-def form(manifest: dict) -> str:
-    """Returns the name of the module that recomputes a manifest.
+def form(manifest: dict, path: pathlib.Path) -> str:
+    """Returns the name of the module that recomputes a manifest, below `tests.golden`.
+
+    A manifest in SYSTEM/logits or SYSTEM/train, where SYSTEM is a package of this one, has the form
+    of that system; the others are told by their content.
 
     Raises:
       UserError: If the manifest has none of the known forms.
     """
+    kind, system = path.resolve().parent.name, path.resolve().parent.parent.name
+    if (HERE / system / f"{kind}.py").exists():
+        return f"{system}.{kind}"
     if "config" in manifest:
         return "train" if "train" in manifest["config"] else "logits"
     if "labels_rule" in manifest:
@@ -89,7 +97,8 @@ def stored(path: pathlib.Path, manifest: dict, module) -> dict:
     beside = path.with_suffix(".npz")
     if beside.exists():
         with np.load(beside) as file:
-            arrays.update({name: file[name] for name in file.files})
+            names = getattr(module, "NAMES", {})
+            arrays.update({names.get(name, name): file[name] for name in file.files})
     return arrays
 
 

@@ -78,15 +78,24 @@ def test_a_salt_gives_other_weights():
         ({"steps": [], "cases": []}, "schedules"),
     ],
 )
-def test_the_form_of_a_manifest_is_found_by_its_content(manifest, expected):
-    assert golden.form(manifest) == expected
+def test_the_form_of_a_manifest_is_found_by_its_content(manifest, expected, tmp_path):
+    assert golden.form(manifest, tmp_path / "manifest.json") == expected
+
+
+def test_the_form_of_another_system_s_manifest_is_found_by_its_folders(tmp_path, monkeypatch):
+    (tmp_path / "forms" / "abc").mkdir(parents=True)
+    (tmp_path / "forms" / "abc" / "train.py").touch()
+    monkeypatch.setattr(golden, "HERE", tmp_path / "forms")
+    assert golden.form({}, tmp_path / "abc" / "train" / "manifest.json") == "abc.train"
+    with pytest.raises(UserError, match="has no known form"):
+        golden.form({}, tmp_path / "abc" / "logits" / "manifest.json")
 
 
 def test_a_file_of_another_form_is_refused_with_a_sentence(tmp_path, capsys):
     path = tmp_path / "other.json"
     path.write_text(json.dumps({"colours": []}))
     with pytest.raises(UserError, match="has no known form"):
-        golden.form(golden.read(path))
+        golden.form(golden.read(path), path)
     assert golden.main([str(path), str(tmp_path / "out.npz")]) == 1
     assert "no known form" in capsys.readouterr().err
     assert golden.main([str(path)]) == 2

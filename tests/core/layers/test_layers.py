@@ -32,6 +32,17 @@ def _dilated(kernel, rate):
     return dilated
 
 
+# Convolution.
+
+
+def test_a_convolution_may_have_neither_normalizer_nor_biases():
+    images = _noise(1, 4, 5, 3)
+    outputs = layers.conv2d(tf.constant(images), 2, 1, use_biases=False, scope="plain")
+    assert _variable_shapes() == {"plain/weights": [1, 1, 3, 2]}
+    found, weights = _run([outputs, "plain/weights:0"])
+    np.testing.assert_allclose(found, np.maximum(images @ weights[0, 0], 0.0), atol=1e-5)
+
+
 # Batch norm.
 
 

@@ -1,0 +1,55 @@
+"""Pooling with a number of pixels on every side."""
+
+import numpy as np
+import pytest
+
+from core import layers
+from utils.compat import tf
+
+
+def _pooled(pool, images, *settings):
+    with tf.Session() as session:
+        return session.run(pool(tf.constant(images, tf.float32), *settings))
+
+
+def _expected(images, kernel_size, stride, padding, outside, function):
+    margins = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
+    padded = np.pad(images, margins, constant_values=outside)
+    rows, columns = ((side - kernel_size) // stride + 1 for side in padded.shape[1:3])
+    return np.stack(
+        [
+            np.stack(
+                [
+                    function(
+                        padded[:, y : y + kernel_size, x : x + kernel_size].reshape(
+                            len(images), -1, images.shape[3]
+                        ),
+                        axis=1,
+                    )
+                    for x in range(0, columns * stride, stride)
+                ],
+                axis=1,
+            )
+            for y in range(0, rows * stride, stride)
+        ],
+        axis=1,
+    )
+
+
+@pytest.mark.parametrize("size", [(8, 9), (7, 6)])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_pixels_outside_are_never_the_maximum_and_count_as_zeros_in_a_mean(size, padding):
+    # All values are negative: a zero outside would be the maximum.
+    images = np.random.RandomState(0).uniform(-3, -1, (2, *size, 3))
+    for pool, outside, function in (
+        (layers.max_pool, -np.inf, np.max),
+        (layers.average_pool, 0.0, np.mean),
+    ):
+        expected = _expected(images, 3, 2, padding, outside, function)
+        np.testing.assert_allclose(_pooled(pool, images, 3, 2, padding), expected, rtol=1e-5)
+
+
+def test_with_tensorflow_s_padding_a_mean_leaves_out_what_is_outside():
+    images = np.random.RandomState(0).uniform(1, 3, (1, 5, 5, 2))
+    found = _pooled(layers.average_pool, images, 2, 2, "SAME")
+    np.testing.assert_allclose(found[0, 2, 2], images[0, 4, 4], rtol=1e-5)
