@@ -8,7 +8,7 @@ import core.architectures
 import core.backbones
 from core import layers
 from core.architectures import MERGED, Architecture, Outputs
-from core.backbones import OPTIONAL, Backbone, either
+from core.backbones import NORMALIZATIONS, OPTIONAL, Backbone, either
 from options.network import NetworkOptions, NetworkSpec
 from utils import variants
 from utils.compat import slim, tf
@@ -37,11 +37,7 @@ def backbone(options: NetworkOptions) -> Backbone:
     record = variants.lookup(BACKBONES, options.model_variant, "--model_variant")
     if options.normalization == "backbone":
         return record
-    return dataclasses.replace(
-        record,
-        normalize=core.backbones.standardize,
-        pad_color=core.backbones.STANDARDIZED_MEAN,
-    )
+    return dataclasses.replace(record, **NORMALIZATIONS[options.normalization]._asdict())
 
 
 def variables() -> list:

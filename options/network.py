@@ -65,10 +65,11 @@ class NetworkOptions(Options):
     normalization: str = option(
         flags.DEFINE_string,
         "backbone",
-        "Input normalization. backbone: as the DeepLab checkpoints of this backbone expect. "
+        "Input normalization. backbone: as the published weights of this backbone expect. "
         "imagenet: scale to [0, 1], subtract the ImageNet mean, divide by its standard deviation "
-        "(the PyTorch convention).",
-        choices=("backbone", "imagenet"),
+        "(the PyTorch convention). none: 0 to 255. caffe: BGR minus 103.939, 116.779, 123.68. "
+        "bgr_imagenet: as imagenet, in BGR. tf: scale to [-1, 1].",
+        choices=("backbone", "imagenet", "none", "caffe", "bgr_imagenet", "tf"),
     )
     output_stride: int = option(
         flags.DEFINE_integer,

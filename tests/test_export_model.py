@@ -181,10 +181,11 @@ def test_normalization_is_stated_as_factor_and_summand(exported):
     stated = exported[1]["preprocessing"]["normalization"]
     np.testing.assert_allclose(stated["scale"], [2 / 255] * 3, rtol=1e-6)
     assert stated["shift"] == [-1.0] * 3
+    assert stated["order"] == "RGB"
 
 
 def test_images_standardized_as_other_frameworks_do_are_exported_alike(tmp_path):
-    options = SMALL.replace(normalization="imagenet")
+    options = SMALL.replace(normalization="bgr_imagenet")
     checkpoint_path = save_checkpoint(tmp_path, len(NAMES), options)
     described = export(
         None,
@@ -197,8 +198,9 @@ def test_images_standardized_as_other_frameworks_do_are_exported_alike(tmp_path)
     stated = described["preprocessing"]
     deviation, mean = np.array([0.229, 0.224, 0.225]), np.array([0.485, 0.456, 0.406])
     scale, shift = (stated["normalization"][name] for name in ("scale", "shift"))
-    np.testing.assert_allclose(scale, 1 / (255 * deviation), rtol=1e-6)
-    np.testing.assert_allclose(shift, -mean / deviation, rtol=1e-5)
+    assert stated["normalization"]["order"] == "BGR"
+    np.testing.assert_allclose(scale, 1 / (255 * deviation[::-1]), rtol=1e-6)
+    np.testing.assert_allclose(shift, (-mean / deviation)[::-1], rtol=1e-5)
     np.testing.assert_allclose(stated["pad_color"], 255 * mean, rtol=1e-6)
     for name in ("frozen", "tflite"):
         assert described["artifacts"][name]["check"]["label_agreement"] >= 0.999, name

@@ -20,8 +20,12 @@ IMAGENET_MEAN = (123.15, 115.90, 103.06)
 _MEAN_OF_SHARES, _DEVIATION_OF_SHARES = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 STANDARDIZED_MEAN = tuple(255 * share for share in _MEAN_OF_SHARES)
 
+# The same of Caffe's weights, which see blue first.
+CAFFE_MEAN = (123.68, 116.779, 103.939)
+
 # The colour that becomes 0 when 0..255 is mapped to [-1, 1].
 MIDDLE_GREY = (127.5, 127.5, 127.5)
+BLACK = (0.0, 0.0, 0.0)
 
 
 class Features(NamedTuple):
@@ -108,6 +112,43 @@ def standardize(images: tf.Tensor) -> tf.Tensor:
     """
     mean, deviation = (tf.constant(values) for values in (_MEAN_OF_SHARES, _DEVIATION_OF_SHARES))
     return (images * (1.0 / 255.0) - mean) / deviation
+
+
+def standardize_bgr(images: tf.Tensor) -> tf.Tensor:
+    """Standardizes float32 images [..., 3], RGB in 0..255, and turns them into BGR."""
+    return tf.reverse(standardize(images), [-1])
+
+
+def subtract_caffe_mean(images: tf.Tensor) -> tf.Tensor:
+    """Returns float32 images [..., 3], RGB in 0..255, as BGR minus the mean of Caffe's weights."""
+    return tf.reverse(images - tf.constant(CAFFE_MEAN, tf.float32), [-1])
+
+
+def keep_values(images: tf.Tensor) -> tf.Tensor:
+    """Returns float32 images in 0..255 as they are."""
+    return images
+
+
+class Normalization(NamedTuple):
+    """A way to normalize images.
+
+    Attributes:
+      normalize: Maps float images 0..255 to the values that a network gets.
+      pad_color: (red, green, blue) in 0..255 that `normalize` maps to 0.
+    """
+
+    normalize: Callable[[tf.Tensor], tf.Tensor]
+    pad_color: tuple[float, float, float]
+
+
+# The values of --normalization, but for `backbone`, which is in the record of each backbone.
+NORMALIZATIONS = {
+    "imagenet": Normalization(standardize, STANDARDIZED_MEAN),
+    "none": Normalization(keep_values, BLACK),
+    "caffe": Normalization(subtract_caffe_mean, CAFFE_MEAN),
+    "bgr_imagenet": Normalization(standardize_bgr, STANDARDIZED_MEAN),
+    "tf": Normalization(scale_to_unit_range, MIDDLE_GREY),
+}
 
 
 def either(values) -> str:

@@ -48,7 +48,7 @@ def describe(network: Network, checkpoint_path: str, use_ema: bool = False) -> d
 
 
 def _preprocessing(network: Network) -> dict:
-    scale, shift = _normalization(network)
+    scale, shift, order = _normalization(network)
     return {
         "input": "RGB, 0 to 255, height x width x 3",
         "resize": network.resize,
@@ -56,18 +56,20 @@ def _preprocessing(network: Network) -> dict:
         "resize_method": "bilinear, aligned corners",
         "pad_color": list(network.pad_color),
         "pad_sides": "bottom and right",
-        # The network gets value * scale + shift of each channel, computed inside every format.
-        "normalization": {"inside": True, "scale": scale, "shift": shift},
+        # The network gets value * scale + shift of each channel in this order, computed inside
+        # every format.
+        "normalization": {"inside": True, "order": order, "scale": scale, "shift": shift},
     }
 
 
 def _normalization(network: Network) -> tuple:
-    """Returns scale and shift of each channel, as lists."""
+    """Returns scale and shift of each channel, as lists, and the order of the channels."""
     normalize = core_network.backbone(network.spec.options).normalize
     with tf.Graph().as_default(), host_session() as session:
-        ends = normalize(tf.constant([[[[0.0] * 3, [255.0] * 3]]]))
-        low, high = session.run(ends)[0, 0].astype(np.float64)
-    return [round(value, 9) for value in (high - low) / 255], low.tolist()
+        colors = normalize(tf.constant([[[[0.0] * 3, [255.0] * 3, [255.0, 0.0, 0.0]]]]))
+        black, white, red = session.run(colors)[0, 0].astype(np.float64)
+    order = "RGB" if red[0] == white[0] else "BGR"
+    return [round(value, 9) for value in (white - black) / 255], black.tolist(), order
 
 
 def as_text(metadata: dict) -> str:

@@ -8,8 +8,9 @@ import pytest
 
 from core import layers, network
 from core.architectures import MERGED
+from core.backbones import NORMALIZATIONS
 from core.layers import convolution
-from options.network import NetworkSpec
+from options.network import NetworkOptions, NetworkSpec
 from tests.golden.logits import load_weights
 from utils.compat import tf
 from utils.errors import OptionError
@@ -368,14 +369,33 @@ def test_the_pad_colour_is_that_of_the_backbone():
     assert network.pad_color(_options(model_variant="mobilenet_v2")) == (127.5, 127.5, 127.5)
 
 
-def test_colours_can_be_standardized_as_other_frameworks_do():
-    options = _options(normalization="imagenet")
+_STANDARDIZED = (np.array([1.0, 0.0, 0.2]) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+
+
+@pytest.mark.parametrize(
+    ("normalization", "expected", "pad_color"),
+    [
+        ("imagenet", _STANDARDIZED, (123.675, 116.28, 103.53)),
+        ("bgr_imagenet", _STANDARDIZED[::-1], (123.675, 116.28, 103.53)),
+        ("caffe", [51 - 103.939, 0 - 116.779, 255 - 123.68], (123.68, 116.779, 103.939)),
+        ("tf", [1.0, -1.0, 51 / 127.5 - 1], (127.5, 127.5, 127.5)),
+        ("none", [255.0, 0.0, 51.0], (0.0, 0.0, 0.0)),
+    ],
+)
+def test_colours_can_be_normalized_as_other_frameworks_do(normalization, expected, pad_color):
+    options = _options(normalization=normalization)
     colors = np.array([[255.0, 0.0, 51.0], network.pad_color(options)], np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
         found = session.run(network.backbone(options.options).normalize(tf.constant(colors)))
-    expected = (np.array([1.0, 0.0, 0.2]) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     np.testing.assert_allclose(found, [expected, [0, 0, 0]], atol=1e-5)
-    assert network.pad_color(options) == pytest.approx((123.675, 116.28, 103.53))
+    assert network.pad_color(options) == pytest.approx(pad_color)
+
+
+def test_every_value_of_the_flag_is_a_normalization():
+    (field,) = [
+        field for field in dataclasses.fields(NetworkOptions) if field.name == "normalization"
+    ]
+    assert set(field.metadata["choices"]) == {"backbone", *NORMALIZATIONS}
 
 
 def test_image_level_pooling_has_its_own_window_and_stride():
