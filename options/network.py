@@ -74,8 +74,9 @@ class NetworkOptions(Options):
     output_stride: int = option(
         flags.DEFINE_integer,
         16,
-        "Input size / feature size of the backbone; smaller is finer and slower.",
-        choices=(8, 16, 32),
+        "Input size / feature size of the backbone; smaller is finer and slower. 4 needs a "
+        "resnet_v1 backbone.",
+        choices=(4, 8, 16, 32),
     )
     multi_grid: tuple[int, ...] | None = option(
         flags.DEFINE_multi_integer,

@@ -144,6 +144,7 @@ def variant(network: Network, stem, stem_channels: int, normalize, pad_color) ->
         pad_color=pad_color,
         batch_norm_decay=_BATCH_NORM_DECAY,
         channels={_STEM_STRIDE: stem_channels, **network.channels},
+        output_strides=(4, 8, 16, 32),
         low_level_strides=_LOW_LEVEL_STRIDES,
         takes=frozenset(["multi_grid"]),
         check=functools.partial(check_multi_grid, units=network.units[3]),

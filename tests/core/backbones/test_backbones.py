@@ -100,7 +100,11 @@ def _values(name) -> tuple:
         load_weights(session)
         values = session.run(
             {
-                stride: Features(item.output, item.stages, {finest: item.low_level[finest]})
+                stride: Features(
+                    item.output,
+                    item.stages,
+                    {finest: item.low_level[finest]} if stride > finest else {},
+                )
                 for stride, item in built.items()
             }
         )
@@ -129,7 +133,8 @@ def test_dense_features_agree_with_those_of_stride_32_where_both_are(name):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_lower_features_do_not_depend_on_the_output_stride(name):
     values, _ = _values(name)
-    first, *others = [found.low_level for found in values.values()]
+    first, *others = [found.low_level for found in values.values() if found.low_level]
+    assert others
     for other in others:
         for stride, value in first.items():
             np.testing.assert_array_equal(value, other[stride])
