@@ -13,19 +13,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from datasets.pipeline import augment
+import datasets.pipeline.augmentations
+from datasets.pipeline import resized_crop
+from datasets.pipeline.augmentations import Fill
 from options.augmentation import AugmentationOptions
 from options.data import InputOptions
-from utils import image_ops, resampling
+from utils import image_ops, resampling, variants
 from utils.compat import tf
 
-# The use of each uniform number of a sample; those of `augment` come last.
+# In the order in which they are applied; the folder is the registry.
+AUGMENTATIONS = sorted(
+    variants.collect(datasets.pipeline.augmentations).values(), key=lambda record: record.order
+)
+
+# The use of each uniform number of a sample; those of the augmentations come last.
 _SCALE, _TOP, _LEFT, _FLIP = range(4)
-_CROP = slice(4, 4 + augment.NUM_CROP)
-_COLOR = slice(_CROP.stop, _CROP.stop + augment.NUM_COLOR)
-_BLUR = slice(_COLOR.stop, _COLOR.stop + augment.NUM_BLUR)
-_ROTATION = slice(_BLUR.stop, _BLUR.stop + augment.NUM_ROTATION)
-NUM_RANDOM = _ROTATION.stop
+_CROP = slice(4, 4 + resized_crop.NUM_RANDOM)
+NUM_RANDOM = _CROP.stop + sum(record.numbers for record in AUGMENTATIONS)
 # ImageNet's evaluation resizes to 256 and cuts out 224.
 _EVALUATION_MARGIN = 256 / 224
 FLIP_PROBABILITY = 0.5
@@ -70,7 +74,7 @@ def for_training(
     size = tf.shape(label)[:2]
     mirrored = random[_FLIP] <= FLIP_PROBABILITY
     if options.augmentation == IMAGENET:
-        offset, part = augment.resized_crop(size, augmentation, random[_CROP])
+        offset, part = resized_crop.resized_crop(size, augmentation, random[_CROP])
         axes = _axes(part, options.train_crop_size, [0, 0], options.train_crop_size, offset)
         image = _resample_image(read_image, axes, mirrored)
         label = _resample_label(label, axes, mirrored)
@@ -84,7 +88,8 @@ def for_training(
         image, label, valid = _scale_and_crop(
             read_image, label, scales, options.train_crop_size, mirrored, random
         )
-    image = _change_look(image, augmentation, random)
+    fill = Fill(pad_color, ignore_label)
+    image, label = _augment(image, label, augmentation, random, fill, on_padded=False)
     height, width = options.train_crop_size
     # Padding at the right becomes padding at the left in a mirrored sample.
     left = tf.where(mirrored, width - valid[1], 0)
@@ -92,15 +97,7 @@ def for_training(
     label = image_ops.pad_labels(label, height, width, ignore_label, left=left)
     image.set_shape([height, width, 3])
     label.set_shape([height, width, 1])
-    if augmentation.max_rotation:
-        image, label = augment.rotate(
-            image,
-            label,
-            augmentation,
-            random[_ROTATION],
-            pad_color=pad_color,
-            ignore_label=ignore_label,
-        )
+    image, label = _augment(image, label, augmentation, random, fill, on_padded=True)
     return image, label, valid[0], valid[1]
 
 
@@ -137,19 +134,15 @@ def _scale(read_image, label, scaled, window, mirrored) -> tuple:
     return image, _resample_label(label, axes, mirrored)
 
 
-def _change_look(image, options: AugmentationOptions, random) -> tf.Tensor:
-    """Changes colours and sharpness, according to the options."""
-    deltas = (
-        options.brightness_delta,
-        options.contrast_delta,
-        options.saturation_delta,
-        options.hue_delta,
-    )
-    if any(deltas):
-        image = augment.distort_colors(image, options, random[_COLOR])
-    if options.max_blur_sigma:
-        image = augment.blur(image, options, random[_BLUR])
-    return image
+def _augment(image, label, options: AugmentationOptions, random, fill, *, on_padded) -> tuple:
+    """Applies the augmentations that are on, with the numbers that are theirs."""
+    first = _CROP.stop
+    for record in AUGMENTATIONS:
+        numbers = random[first : first + record.numbers]
+        first += record.numbers
+        if record.on_padded == on_padded and record.is_on(options):
+            image, label = record.apply(image, label, options, numbers, fill)
+    return image, label
 
 
 def reader(image: tf.Tensor):

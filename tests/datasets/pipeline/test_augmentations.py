@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from datasets.pipeline import augment, preprocess
+from datasets.pipeline import augmentations, preprocess, resized_crop
+from datasets.pipeline.augmentations import Fill, rotation
 from options.augmentation import AugmentationOptions
 from options.config import Config
 from options.data import DATA_RECORDS, InputOptions
 from tests.small_data import labels, pixels
+from utils import variants
 from utils.compat import tf
 from utils.errors import OptionError
 
@@ -38,12 +40,12 @@ def trained(seed=0, image=IMAGE, label=LABEL, **values):
 
 def test_crops_have_the_area_and_the_aspect_that_the_options_allow():
     options = AugmentationOptions()
-    random = tf.placeholder(tf.float32, [augment.NUM_CROP])
-    found = augment.resized_crop(tf.constant([375, 500]), options, random)
+    random = tf.placeholder(tf.float32, [resized_crop.NUM_RANDOM])
+    found = resized_crop.resized_crop(tf.constant([375, 500]), options, random)
     areas = []
     with tf.Session() as session:
         for seed in range(300):
-            uniform = np.random.RandomState(seed).uniform(size=augment.NUM_CROP)
+            uniform = np.random.RandomState(seed).uniform(size=resized_crop.NUM_RANDOM)
             (top, left), (height, width) = session.run(found, {random: uniform})
             assert 0 <= top <= top + height <= 375
             assert 0 <= left <= left + width <= 500
@@ -57,8 +59,8 @@ def test_crops_have_the_area_and_the_aspect_that_the_options_allow():
 
 def test_a_long_image_gives_the_largest_crop_of_its_middle():
     options = AugmentationOptions(random_crop_area=(0.9, 1.0))
-    random = tf.constant(np.full(augment.NUM_CROP, 0.5, np.float32))
-    offset, size = run(augment.resized_crop(tf.constant([10, 1000]), options, random))
+    random = tf.constant(np.full(resized_crop.NUM_RANDOM, 0.5, np.float32))
+    offset, size = run(resized_crop.resized_crop(tf.constant([10, 1000]), options, random))
     assert size.tolist() == [10, 13]
     assert offset.tolist() == [0, 493]
 
@@ -116,7 +118,7 @@ def test_a_quarter_turn_turns_image_and_label():
     image = tf.constant(IMAGE[:41, :41].astype(np.float32))
     label = tf.constant(LABEL[:41, :41].astype(np.int32))
     turned, turned_label = run(
-        augment.rotate(image, label, options, tf.constant([1.0]), pad_color=PAD, ignore_label=255)
+        rotation.rotate(image, label, options, tf.constant([1.0]), Fill(PAD, 255))
     )
     np.testing.assert_allclose(turned, np.rot90(IMAGE[:41, :41], -1), atol=0.1)
     np.testing.assert_array_equal(turned_label, np.rot90(LABEL[:41, :41], -1))
@@ -127,6 +129,45 @@ def test_corners_of_a_turned_crop_are_padding():
     for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
         np.testing.assert_allclose(image[corner], PAD, atol=1e-4)
         assert label[corner] == 255
+
+
+# What each of them promises, for whatever stands in datasets/pipeline/augmentations.
+
+# Options that turn each augmentation on.
+ON = {
+    "blur": {"max_blur_sigma": 3.0},
+    "colors": {"brightness_delta": 0.4, "hue_delta": 0.2},
+    "rotation": {"max_rotation": 30.0},
+}
+NAMES = sorted(variants.collect(augmentations))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_off_by_default_and_changes_images_by_its_numbers_alone(name):
+    record = variants.collect(augmentations)[name]
+    options = AugmentationOptions(**ON[name])
+    assert record.is_on(options)
+    assert not record.is_on(AugmentationOptions())
+    image, label = tf.constant(IMAGE, tf.float32), tf.constant(LABEL.astype(np.int32))
+    random = tf.placeholder(tf.float32, [record.numbers])
+    tensors = record.apply(image, label, options, random, Fill(PAD, 255))
+    with tf.Session() as session:
+        first, again, other = (
+            session.run(tensors, {random: np.full(record.numbers, value)})
+            for value in (0.9, 0.9, 0.7)
+        )
+    assert (first[0].shape, first[1].shape) == (IMAGE.shape, LABEL.shape)
+    assert (first[0].dtype, first[1].dtype) == (np.float32, np.int32)
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], again[1])
+    assert np.abs(first[0] - other[0]).mean() > 0.3
+    assert set(np.unique(first[1])) <= {*np.unique(LABEL), 255}
+
+
+def test_no_two_have_the_same_place():
+    orders = [record.order for record in preprocess.AUGMENTATIONS]
+    assert len(set(orders)) == len(orders)
+    assert len(orders) == len(NAMES)
 
 
 def test_impossible_options_are_refused():
