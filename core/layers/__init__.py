@@ -8,7 +8,6 @@ All tensors are NHWC float32.
 """
 
 from core.layers.conv import (
-    arg_scope,
     conv2d,
     conv2d_same,
     depthwise_conv2d,
@@ -20,6 +19,8 @@ from core.layers.mode import INFERENCE, DeviceLayers, Mode
 from core.layers.norm import batch_norm
 from core.layers.pooling import average_pool, max_pool
 from core.layers.resize import resize_bilinear, resize_nearest, scaled_size, spatial_size
+from core.layers.scope import arg_scope
+from core.layers.transposed import conv2d_transpose
 
 __all__ = [
     "INFERENCE",
@@ -30,6 +31,7 @@ __all__ = [
     "batch_norm",
     "conv2d",
     "conv2d_same",
+    "conv2d_transpose",
     "depthwise_conv2d",
     "dropout",
     "max_pool",

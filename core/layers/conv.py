@@ -5,11 +5,8 @@ How a convolution is computed is the business of `core/layers/convolution.py`.
 
 from __future__ import annotations
 
-import contextlib
-
-from core.layers import convolution
+from core.layers import convolution, grouped
 from core.layers.mode import INFERENCE, Mode
-from core.layers.norm import batch_norm
 from utils.compat import slim, tf
 
 
@@ -21,6 +18,7 @@ def conv2d(
     stride: int = 1,
     rate: int = 1,
     *,
+    groups: int = 1,
     padding: str = "SAME",
     activation_fn=tf.nn.relu,
     normalizer_fn=None,
@@ -37,6 +35,8 @@ def conv2d(
       kernel_size: Height and width of the kernel.
       stride: Output stride.
       rate: Atrous rate; a rate above 1 needs stride 1.
+      groups: Number of groups of filters, each of which sees its own group of channels; the kernel
+        is [kernel_size, kernel_size, channels / groups, filters].
       padding: SAME or VALID.
       activation_fn: Applied last, or None.
       normalizer_fn: Applied instead of biases, or None.
@@ -53,16 +53,16 @@ def conv2d(
         channels = inputs.shape.as_list()[-1]
         weights = slim.model_variable(
             "weights",
-            [kernel_size, kernel_size, channels, filters],
+            [kernel_size, kernel_size, channels // groups, filters],
             initializer=weights_initializer or tf.glorot_uniform_initializer(),
-            regularizer=_l2_regularizer(mode.weight_decay),
+            regularizer=l2_regularizer(mode.weight_decay),
         )
-        outputs = convolution.convolve(
-            inputs, weights, stride, rate, padding=padding, formulation=mode.formulation
-        )
-        if normalizer_fn is None and not use_biases:
-            return outputs if activation_fn is None else activation_fn(outputs)
-        return _finish(outputs, filters, normalizer_fn, activation_fn)
+        settings = {"padding": padding, "formulation": mode.formulation}
+        if groups == 1:
+            outputs = convolution.convolve(inputs, weights, stride, rate, **settings)
+        else:
+            outputs = grouped.convolve(inputs, weights, groups, stride, rate, **settings)
+        return finish(outputs, filters, normalizer_fn, activation_fn, use_biases)
 
 
 def conv2d_same(
@@ -132,20 +132,20 @@ def depthwise_conv2d(
         outputs = tf.nn.depthwise_conv2d(
             inputs, weights, [1, stride, stride, 1], padding, rate=_pair(rate)
         )
-        return _finish(outputs, channels, normalizer_fn, activation_fn)
+        return finish(outputs, channels, normalizer_fn, activation_fn)
 
 
 def _pair(value) -> list[int]:
     return [value, value] if isinstance(value, int) else list(value)
 
 
-def _finish(outputs, channels, normalizer_fn, activation_fn):
+def finish(outputs, channels, normalizer_fn, activation_fn, use_biases=True):
     """Normalizes or adds biases, then activates."""
-    if normalizer_fn is None:
+    if normalizer_fn is not None:
+        outputs = normalizer_fn(outputs)
+    elif use_biases:
         biases = slim.model_variable("biases", [channels], initializer=tf.zeros_initializer())
         outputs = tf.nn.bias_add(outputs, biases)
-    else:
-        outputs = normalizer_fn(outputs)
     return outputs if activation_fn is None else activation_fn(outputs)
 
 
@@ -182,36 +182,7 @@ def quantized_sigmoid(inputs: tf.Tensor) -> tf.Tensor:
     return tf.nn.relu6(inputs + 3.0) * 0.16667
 
 
-@contextlib.contextmanager
-def arg_scope(
-    mode: Mode,
-    *,
-    decay: float,
-    epsilon: float = 1e-5,
-    activation_fn=tf.nn.relu,
-    weights_initializer=None,
-):
-    """Sets the arguments of layers in a network whose convolutions are followed by batch norm.
-
-    Args:
-      mode: What the graph is for.
-      decay: Decay of the moving averages.
-      epsilon: Added to the variance.
-      activation_fn: Applied after batch norm, or None.
-      weights_initializer: Of every kernel; Glorot uniform if None.
-    """
-    with slim.arg_scope(
-        [conv2d, depthwise_conv2d],
-        normalizer_fn=batch_norm,
-        activation_fn=activation_fn,
-        weights_initializer=weights_initializer,
-    ), slim.arg_scope([conv2d], mode=mode), slim.arg_scope(
-        [batch_norm], mode=mode, decay=decay, epsilon=epsilon
-    ):
-        yield
-
-
-def _l2_regularizer(weight_decay: float):
+def l2_regularizer(weight_decay: float):
     """Returns the function weights -> weight_decay * sum(weights^2) / 2, or None for 0."""
     if not weight_decay:
         return None
