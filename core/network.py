@@ -161,7 +161,7 @@ def _at_scales(images, spec, mode, channels, crop_size) -> dict:
 def _one_scale(images, spec, mode, channels, crop_size) -> Outputs:
     record = backbone(spec.options)
     features = record.build(record.normalize(images), spec.options, mode)
-    return architecture(spec).build(
+    outputs = architecture(spec).build(
         features._replace(output=tf.identity(features.output, name="features")),
         spec,
         mode,
@@ -169,6 +169,9 @@ def _one_scale(images, spec, mode, channels, crop_size) -> Outputs:
         image_size=layers.spatial_size(images),
         crop_size=crop_size,
     )
+    supervised = [logits for logits, _ in outputs.supervised.values()]
+    layers.drop_unused(record.scope, [outputs.logits, *supervised])
+    return outputs
 
 
 def _resized(outputs, size, align_corners) -> Outputs:

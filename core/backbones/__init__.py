@@ -7,6 +7,7 @@ possible strides) and one function that builds the features. `core/network.py` c
 from __future__ import annotations
 
 import dataclasses
+import types
 from typing import Callable, NamedTuple
 
 from options.network import NetworkOptions
@@ -38,11 +39,13 @@ class Features(NamedTuple):
         where it is smaller, later stages have that stride. The stage of stride 32 is the output.
       low_level: Stride below the output stride -> features for DeepLab's decoder, taken where
         checkpoints of the DeepLab family expect it, often inside a unit.
+      named: Name -> output of the layer that is called so in the system that the backbone is from.
     """
 
     output: tf.Tensor
     stages: dict
     low_level: dict
+    named: dict = types.MappingProxyType({})
 
 
 def _accept(unused_options):
@@ -65,6 +68,7 @@ class Backbone:
       channels: Stride -> channels of that stage at depth multiplier 1.
       output_strides: The output strides it can be built at.
       low_level_strides: The keys that `Features.low_level` can have.
+      named: Name -> (stride at output stride 32, channels) of `Features.named`.
       takes: Those of `OPTIONAL` that it reads.
       check: `check(options)` raises OptionError for values of its options that it cannot follow.
     """
@@ -77,6 +81,7 @@ class Backbone:
     channels: dict[int, int]
     output_strides: tuple[int, ...] = (8, 16, 32)
     low_level_strides: tuple[int, ...] = (4,)
+    named: dict = dataclasses.field(default_factory=dict)
     takes: frozenset = frozenset()
     check: Callable[[NetworkOptions], None] = _accept
 

@@ -21,6 +21,7 @@ from core.layers.pooling import average_pool, max_pool
 from core.layers.resize import resize_bilinear, resize_nearest, scaled_size, spatial_size
 from core.layers.scope import arg_scope
 from core.layers.transposed import conv2d_transpose
+from core.layers.unused import drop_unused
 
 __all__ = [
     "INFERENCE",
@@ -33,6 +34,7 @@ __all__ = [
     "conv2d_same",
     "conv2d_transpose",
     "depthwise_conv2d",
+    "drop_unused",
     "dropout",
     "max_pool",
     "quantized_sigmoid",

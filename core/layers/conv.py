@@ -14,7 +14,7 @@ from utils.compat import slim, tf
 def conv2d(
     inputs: tf.Tensor,
     filters: int,
-    kernel_size: int,
+    kernel_size,
     stride: int = 1,
     rate: int = 1,
     *,
@@ -32,7 +32,7 @@ def conv2d(
     Args:
       inputs: [N, h, w, channels].
       filters: Output channels.
-      kernel_size: Height and width of the kernel.
+      kernel_size: Height and width of the kernel, one number or a pair.
       stride: Output stride.
       rate: Atrous rate; a rate above 1 needs stride 1.
       groups: Number of groups of filters, each of which sees its own group of channels; the kernel
@@ -53,7 +53,7 @@ def conv2d(
         channels = inputs.shape.as_list()[-1]
         weights = slim.model_variable(
             "weights",
-            [kernel_size, kernel_size, channels // groups, filters],
+            [*pair(kernel_size), channels // groups, filters],
             initializer=weights_initializer or tf.glorot_uniform_initializer(),
             regularizer=l2_regularizer(mode.weight_decay),
         )
@@ -126,16 +126,17 @@ def depthwise_conv2d(
         channels = inputs.shape.as_list()[-1]
         weights = slim.model_variable(
             "depthwise_weights",
-            [*_pair(kernel_size), channels, 1],
+            [*pair(kernel_size), channels, 1],
             initializer=weights_initializer or tf.glorot_uniform_initializer(),
         )
         outputs = tf.nn.depthwise_conv2d(
-            inputs, weights, [1, stride, stride, 1], padding, rate=_pair(rate)
+            inputs, weights, [1, stride, stride, 1], padding, rate=pair(rate)
         )
         return finish(outputs, channels, normalizer_fn, activation_fn)
 
 
-def _pair(value) -> list[int]:
+def pair(value) -> list[int]:
+    """Returns a pair of numbers, of one number or a pair."""
     return [value, value] if isinstance(value, int) else list(value)
 
 

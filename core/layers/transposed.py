@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.layers.conv import finish, l2_regularizer
+from core.layers.conv import finish, l2_regularizer, pair
 from core.layers.mode import INFERENCE, Mode
 from core.layers.resize import spatial_size
 from utils.compat import slim, tf
@@ -12,7 +12,7 @@ from utils.compat import slim, tf
 def conv2d_transpose(
     inputs: tf.Tensor,
     filters: int,
-    kernel_size: int,
+    kernel_size,
     stride: int = 2,
     *,
     activation_fn=tf.nn.relu,
@@ -29,14 +29,14 @@ def conv2d_transpose(
     Args:
       inputs: [N, h, w, channels].
       filters: Output channels.
-      kernel_size: Height and width of the kernel.
+      kernel_size: Height and width of the kernel, one number or a pair.
       stride: How many times larger the output is.
       activation_fn: Applied last, or None.
       normalizer_fn: Applied instead of biases, or None.
       use_biases: Whether biases are added where there is no normalizer.
       weights_initializer: Glorot uniform if None.
       mode: What the graph is for: weight decay.
-      scope: Scope of `weights`, which are [kernel_size, kernel_size, filters, channels], and
+      scope: Scope of `weights`, which are [height, width, filters, channels], and
         `biases`.
 
     Returns:
@@ -46,7 +46,7 @@ def conv2d_transpose(
         channels = inputs.shape.as_list()[-1]
         weights = slim.model_variable(
             "weights",
-            [kernel_size, kernel_size, filters, channels],
+            [*pair(kernel_size), filters, channels],
             initializer=weights_initializer or tf.glorot_uniform_initializer(),
             regularizer=l2_regularizer(mode.weight_decay),
         )

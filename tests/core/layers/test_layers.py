@@ -46,6 +46,12 @@ def test_a_convolution_may_have_neither_normalizer_nor_biases():
 # Batch norm.
 
 
+@pytest.mark.parametrize("layer", [layers.conv2d, layers.conv2d_transpose])
+def test_a_kernel_need_not_be_square(layer):
+    layer(tf.zeros([1, 4, 5, 3]), 3, (1, 3), scope="conv")
+    assert tf.model_variables()[0].shape.as_list() == [1, 3, 3, 3]
+
+
 def test_batch_norm_in_training_normalizes_by_batch_statistics():
     images = _noise(3, 5, 4, 2) * 3.0 + 7.0
     outputs = _run(layers.batch_norm(tf.constant(images), mode=TRAINS))

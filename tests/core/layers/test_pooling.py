@@ -53,3 +53,10 @@ def test_with_tensorflow_s_padding_a_mean_leaves_out_what_is_outside():
     images = np.random.RandomState(0).uniform(1, 3, (1, 5, 5, 2))
     found = _pooled(layers.average_pool, images, 2, 2, "SAME")
     np.testing.assert_allclose(found[0, 2, 2], images[0, 4, 4], rtol=1e-5)
+
+
+def test_windows_need_not_be_square():
+    images = np.arange(12, dtype=np.float32).reshape(1, 3, 4, 1)
+    found = _pooled(layers.max_pool, images, (1, 3), 1, "VALID")
+    np.testing.assert_array_equal(found[0, :, :, 0], [[2, 3], [6, 7], [10, 11]])
+    assert _pooled(layers.average_pool, images, (3, 2), 1, "VALID").shape == (1, 1, 3, 1)
