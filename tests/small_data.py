@@ -27,6 +27,17 @@ def labels(seed, height, width, num_classes=NUM_CLASSES):
     return np.array(Image.fromarray(coarse).resize((width, height), Image.NEAREST))
 
 
+def random_sets(count, height=9, width=6):
+    """Returns the classes of each pixel, bool [height, width, count], and which are ignored."""
+    random = np.random.RandomState(count)
+    members = random.rand(height, width, count) < 0.5
+    ignored = random.rand(height, width) < 0.3
+    # The highest class and the ignored bit must not meet.
+    members[0, 0], ignored[0, 0] = True, False
+    members[0, 1], ignored[0, 1] = False, False
+    return members, ignored
+
+
 def png(array):
     """Returns an image or mask as the content of a PNG file."""
     content = io.BytesIO()

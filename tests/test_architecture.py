@@ -65,7 +65,7 @@ ONLY_IN = {
     "tf2onnx": "core/export/onnx_model.py",
     "npu_bridge": "deployment/devices/npu.py",
     "npu_device": "deployment/devices/npu.py",
-    "zlib_ng": "datasets/files/mask_files.py",
+    "zlib_ng": "utils/imaging/masks.py",
     "torch": "benchmarks/training_of_torch.py",
 }
 # What tests may import of them, for what it checks and for the stand-ins of a vendor's packages.

@@ -31,6 +31,7 @@ from core.inference import tta
 from core.network import architecture
 from utils import image_ops
 from utils.compat import host_session, tf
+from utils.imaging import tensors
 
 # The border of the network itself.
 _NETWORK_INPUT = "network_input"
@@ -128,8 +129,8 @@ def served(frozen: tf.GraphDef, network: Network, metadata: str) -> dict:
       needed where `ImageTensor` is not fed, and the two results.
     """
     encoded = tf.placeholder(tf.string, [1], name=ENCODED_INPUT)
-    # As the input pipeline decodes; the kernel goes by the content, PNG or JPEG.
-    decoded = tf.image.decode_jpeg(encoded[0], channels=3)[tf.newaxis]
+    # As the input pipeline decodes.
+    decoded = tensors.decode_image(encoded[0])[tf.newaxis]
     tf.constant(metadata, name=METADATA)
     images = tf.placeholder_with_default(decoded, [None, None, None, 3], name=INPUT)
     labels, probabilities = _any_size(frozen, images, network)

@@ -18,7 +18,8 @@ from datasets.files.defects import BadFileError
 from datasets.records import checks, shards
 from datasets.records.checks import Inspection
 from utils.compat import tf
-from utils.errors import UserError
+from utils.errors import BadImageError, UserError
+from utils.imaging import pillow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,8 +175,8 @@ def _inspection_of_bad(sample, error: BadFileError) -> Inspection:
     if error.labels is not None:
         try:
             content = image_files.read_image(sample.image).content
-            image = image_files.open_image(sample.image, content).convert("RGB")
-        except (BadFileError, OSError):
+            image = pillow.open_image(content, sample.image).convert("RGB")
+        except (BadImageError, OSError):
             image = None
     return Inspection(sample.name, image, error.labels, defects.Defect(error.kind, str(error)))
 

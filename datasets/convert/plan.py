@@ -9,13 +9,14 @@ from datasets import class_table, formats
 from datasets.class_table import ClassTable
 from datasets.description import Description
 from datasets.files import mask_files
-from datasets.records import label_bits, labels
-from datasets.records.label_bits import SetReader
+from datasets.records import labels
+from datasets.records.set_labels import SetReader
 from options.config import Config
 from options.conversion import CONVERSION_RECORDS, ConvertOptions
 from utils import variants
 from utils.classes import BINARY, MULTICLASS, MULTILABEL, ClassSet, default_names
 from utils.errors import OptionError
+from utils.imaging import label_bits
 
 _BINARY_NAMES = ("background", "object")
 

@@ -20,6 +20,7 @@ from datasets.records import tfrecord
 from utils import log
 from utils.compat import tf
 from utils.errors import UserError
+from utils.imaging import images
 
 # Reading stops at this many bad files, so that one run names most of them.
 MOST_PROBLEMS = 20
@@ -163,7 +164,7 @@ def read_sample(sample: Sample, reader) -> tuple:
       reader: From `Plan.reader`.
 
     Returns:
-      The `image_files.ImageFile`; the mask as the PNG file of a record, empty if there is none; the
+      The `images.ImageFile`; the mask as the PNG file of a record, empty if there is none; the
       number of pixels of each label, int64 [256].
 
     Raises:
@@ -177,14 +178,14 @@ def read_sample(sample: Sample, reader) -> tuple:
     return image, label, pixels
 
 
-def record_of(sample: Sample, image: image_files.ImageFile, label: bytes):
+def record_of(sample: Sample, image: images.ImageFile, label: bytes):
     """Returns the record of a sample's files."""
     return tfrecord.Record(
         sample.name, image.content, image.format, image.height, image.width, label
     )
 
 
-def _check_size(sample: Sample, image: image_files.ImageFile, size: tuple):
+def _check_size(sample: Sample, image: images.ImageFile, size: tuple):
     if size == (image.height, image.width):
         return
     hint = ""

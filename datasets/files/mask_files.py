@@ -7,23 +7,14 @@ its format (COCO's polygons).
 from __future__ import annotations
 
 import io
-import zlib
 
 import numpy as np
-from PIL import Image
 
 from datasets.files import defects, image_files
 from datasets.files.defects import BadFileError
 from utils.classes import ClassSet
-from utils.imaging import png
+from utils.imaging import colors, masks
 
-try:
-    # Optional: inflates masks several times faster, see docs/decisions/0015-zlib-ng-for-masks.md.
-    from zlib_ng import zlib_ng as inflating
-except ImportError:
-    inflating = zlib
-
-_BITS = 24
 _SHOWN_VALUES = 10
 # Masks hold 8 or 16 bits.
 NUM_VALUES = 1 << 16
@@ -81,32 +72,18 @@ class MaskReader:
             return self._from_values(mask.name, mask.draw())
         if mask.endswith(".mat"):
             return self._from_values(mask, _read_mat(mask))
-        content = image_files.read(mask)
-        rows = _unfiltered(mask, content)
-        if rows is None:
-            return self._from_image(mask, content, _decoded(mask, content))
-        pixels = count(rows)
-        # The first byte of each row is not a pixel.
-        pixels[0] -= len(rows)
-        return self._from_indices(mask, content, rows[:, 1:], pixels)
+        return self._from_file(mask, image_files.read(mask))
 
-    def _from_image(self, path: str, content: bytes, image: Image.Image) -> tuple:
-        if image.mode in ("RGB", "RGBA"):
-            labels = self._labels_of(path, np.asarray(image)[..., :3])
-            return _encode(labels), labels.shape, count(labels)
-        if content[png.KIND] in (png.GREY_8, png.PALETTE_8):
-            # For a palette image these are the indices, never the colours.
-            values = np.asarray(image)
-            return self._from_indices(path, content, values, count(values))
-        return self._from_values(path, _values(path, image, content[_BITS]))
-
-    def _from_indices(self, path: str, content: bytes, values, pixels: np.ndarray) -> tuple:
-        """Returns the result of `read` for a PNG file of 8 bits, its values and their counts."""
-        if (self._changed & (pixels > 0)).any():
+    def _from_file(self, path: str, content: bytes) -> tuple:
+        """Returns the result of `read` for a PNG file."""
+        with image_files.bad_images_as_bad_files():
+            values, pixels = masks.decode(content, path)
+        if values.ndim == 3:
+            labels = self._labels_of(path, values)
+            return masks.encode(labels), labels.shape, masks.count(labels)
+        if pixels is None or (self._changed & (pixels > 0)).any():
             return self._from_values(path, values)
-        if content[png.KIND] == png.PALETTE_8:
-            content = png.without_palette(content)
-        return content, values.shape, pixels
+        return masks.grey(content), values.shape, pixels
 
     def _from_values(self, path: str, values: np.ndarray) -> tuple:
         """Returns the result of `read` for values of 8 or 16 bits, [h, w]."""
@@ -115,7 +92,7 @@ class MaskReader:
             wrong = np.unique(values[labels < 0])
             raise BadFileError(self._unknown(path, wrong), defects.LABELS, labels)
         labels = labels.astype(np.uint8)
-        return _encode(labels), labels.shape, count(labels)
+        return masks.encode(labels), labels.shape, masks.count(labels)
 
     def _unknown(self, path: str, wrong: np.ndarray) -> str:
         """Returns the message about a mask with values outside of the classes."""
@@ -138,7 +115,7 @@ class MaskReader:
             f"{self._classes.ignore_label}{hint}"
         )
 
-    def _labels_of(self, path: str, colors: np.ndarray) -> np.ndarray:
+    def _labels_of(self, path: str, pixels: np.ndarray) -> np.ndarray:
         if not self._by_color:
             raise BadFileError(
                 f"{path} is a mask of RGB colours, not class numbers; pass a --class_table with "
@@ -148,13 +125,12 @@ class MaskReader:
         if self._label_of_color is None:
             # 32 MiB, made for the first mask that needs it.
             self._label_of_color = _label_of_color(self._classes)
-        packed = _packed(colors)
+        packed = colors.pack(pixels)
         labels = self._label_of_color[packed]
         if labels.min() < 0:
             unknown = np.unique(packed[labels < 0])
             shown = ", ".join(
-                f"({value >> 16},{value >> 8 & 255},{value & 255})"
-                for value in unknown[:_SHOWN_VALUES]
+                "({},{},{})".format(*colors.unpack(value)) for value in unknown[:_SHOWN_VALUES]
             )
             raise BadFileError(
                 f"{path} holds {len(unknown)} colours that are not in the class table: {shown}",
@@ -174,53 +150,6 @@ def only_0_and_255(pixels: np.ndarray, ignore_label: int) -> bool:
     return bool(ignore_label == 255 and pixels[255] and not pixels[1:255].any())
 
 
-def count(values: np.ndarray) -> np.ndarray:
-    """Returns the number of pixels of each value, int64 [256].
-
-    Masks consist of areas: counting runs takes a quarter of the time of counting pixels.
-
-    Args:
-      values: uint8, at least one, of any shape.
-    """
-    flat = values.ravel()
-    # Where runs end. Most groups of eight pixels contain no end, which one comparison shows.
-    is_end = np.zeros(-(-flat.size // 8) * 8, bool)
-    np.not_equal(flat[1:], flat[:-1], out=is_end[: flat.size - 1])
-    is_end[flat.size - 1] = True
-    eights = is_end.view(np.uint64)
-    some = np.flatnonzero(eights != 0)
-    inside = np.flatnonzero(eights[some].view(bool))
-    ends = some[inside // 8] * 8 + inside % 8
-    lengths = ends.copy()
-    lengths[0] += 1
-    lengths[1:] -= ends[:-1]
-    return np.bincount(flat[ends], lengths, 256).astype(np.int64)
-
-
-def _unfiltered(path: str, content: bytes) -> np.ndarray | None:
-    """Returns the rows of a PNG file of 8 bits that are stored as they are, uint8 [h, 1 + w].
-
-    Each begins with the number of its filter, 0. Palette masks nearly always are such files, and
-    need only be inflated then, which is faster than a decoder for everything. None for any other
-    file, a damaged one too.
-    """
-    if content[:8] != png.SIGNATURE or content[png.KIND] not in (png.GREY_8, png.PALETTE_8):
-        return None
-    image_files.check_png(path, content)
-    header = png.header(content)
-    if header.is_interlaced:
-        return None
-    size = header.height * (header.width + 1)
-    try:
-        rows = inflating.decompressobj().decompress(png.compressed(content), size + 1)
-    except inflating.error:
-        return None
-    if len(rows) != size:
-        return None
-    rows = np.frombuffer(rows, np.uint8).reshape(header.height, header.width + 1)
-    return None if rows[:, 0].any() else rows
-
-
 def nonzero(path: str) -> np.ndarray:
     """Returns which pixels of a PNG file are not 0, bool [h, w]; of colours, not black.
 
@@ -228,12 +157,8 @@ def nonzero(path: str) -> np.ndarray:
       BadFileError: If it is not a readable PNG file.
     """
     content = image_files.read(path)
-    values = np.asarray(_decoded(path, content))
-    if values.ndim == 3:
-        # Without alpha: transparency is not a class.
-        bands = {2: 1, 4: 3}.get(values.shape[2], values.shape[2])
-        return values[..., :bands].any(axis=2)
-    return values != 0
+    with image_files.bad_images_as_bad_files():
+        return masks.nonzero(content, path)
 
 
 def index_png(path: str) -> bytes:
@@ -243,28 +168,8 @@ def index_png(path: str) -> bytes:
       BadFileError: If it is not a readable mask of 8 bits or less, or holds colours.
     """
     content = image_files.read(path)
-    image = _decoded(path, content)
-    kind = content[png.KIND]
-    if kind == png.GREY_8:
-        return content
-    if kind == png.PALETTE_8:
-        return png.without_palette(content)
-    if image.mode in ("RGB", "RGBA") or image.mode.startswith("I"):
-        raise BadFileError(f"{path} is of mode {image.mode}, not a mask of indices")
-    return _encode(_values(path, image, content[_BITS]))
-
-
-def _decoded(path: str, content: bytes) -> Image.Image:
-    """Returns the decoded image of a PNG file."""
-    image = image_files.open_image(path, content)
-    if image.format != "PNG":
-        raise BadFileError(f"{path} is a {image.format} file; masks must be PNG files")
-    image_files.check_png(path, content)
-    try:
-        image.load()
-    except Exception as error:
-        raise BadFileError(f"{path} is damaged: {error}") from error
-    return image
+    with image_files.bad_images_as_bad_files():
+        return masks.index_png(content, path)
 
 
 def label_of_value(classes: ClassSet, *, nonzero: bool = False) -> np.ndarray:
@@ -287,24 +192,8 @@ def label_of_value(classes: ClassSet, *, nonzero: bool = False) -> np.ndarray:
 
 def _label_of_color(classes: ClassSet) -> np.ndarray:
     """Returns the label of each 24-bit colour, -1 where it has none: int16 [2 ** 24]."""
-    table = np.full(1 << 24, -1, np.int16)
-    if classes.ignore_color is not None:
-        table[_packed(np.array(classes.ignore_color))] = classes.ignore_label
-    for label, color in enumerate(classes.colors):
-        table[_packed(np.array(color))] = label
-    return table
-
-
-def _values(path: str, image: Image.Image, bits: int) -> np.ndarray:
-    """Returns the values of a mask of another depth than 8 bits, integers [h, w]."""
-    if image.mode in ("P", "1"):
-        return np.asarray(image, np.uint8)
-    if image.mode == "L":
-        # Pillow spreads 2- and 4-bit grey over 0..255.
-        return np.asarray(image) // np.uint8(255 // (2**bits - 1))
-    if image.mode.startswith("I"):
-        return np.asarray(image)
-    raise BadFileError(f"{path} is a mask of mode {image.mode}; save it as 8-bit grey PNG")
+    ignored = {} if classes.ignore_color is None else {classes.ignore_color: classes.ignore_label}
+    return colors.table({**ignored, **dict(zip(classes.colors, range(classes.count)))})
 
 
 def _read_mat(path: str) -> np.ndarray:
@@ -324,20 +213,3 @@ def _read_mat(path: str) -> np.ndarray:
     if getattr(values, "ndim", 0) != 2 or values.min() < 0:
         raise BadFileError(f"{path}: GTcls.Segmentation is not a mask")
     return values
-
-
-def _packed(colors: np.ndarray) -> np.ndarray:
-    """Returns colours [..., 3] as 24-bit numbers."""
-    red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
-    return red << 16 | green << 8 | blue
-
-
-def _encode(labels: np.ndarray) -> bytes:
-    """Returns a grey PNG file, its rows without filters: `png.is_plain_grey`."""
-    # Pillow filters the rows of grey images, not those of a palette.
-    height, width = labels.shape
-    image = Image.frombytes("P", (width, height), np.ascontiguousarray(labels).tobytes())
-    image.putpalette(bytes(range(256)) * 3)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return png.without_palette(buffer.getvalue())

@@ -9,6 +9,7 @@ import numpy as np
 from datasets.files import image_files
 from datasets.files.defects import BadFileError
 from datasets.files.mask_files import DrawnMask
+from utils.imaging import pillow
 
 IGNORED = 255
 
@@ -141,11 +142,8 @@ class Panoptic(DrawnMask):
     def draw(self) -> np.ndarray:
         """Returns the labels, uint8 [h, w]; pixels outside of all segments are ignored."""
         content = image_files.read(self.name)
-        image = image_files.open_image(self.name, content)
-        try:
-            colors = np.asarray(image.convert("RGB"), np.int64)
-        except Exception as error:
-            raise BadFileError(f"{self.name} is damaged: {error}") from error
+        with image_files.bad_images_as_bad_files():
+            colors = pillow.rgb(content, self.name).astype(np.int64)
         ids = colors[..., 0] + 256 * colors[..., 1] + 65536 * colors[..., 2]
         labels = np.full(ids.shape, IGNORED, np.uint8)
         for segment in self._segments:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 
 import numpy as np
 from absl import logging
@@ -15,6 +14,7 @@ from datasets.records import labels, shards, tfrecord
 from utils import log
 from utils.classes import ClassSet
 from utils.errors import UserError
+from utils.imaging import pillow
 
 # Records inspected when a run starts, evenly spread over the split; takes a fraction of a second.
 SAMPLE = 64
@@ -143,8 +143,9 @@ def inspect_record(
 
 def inspect(record: tfrecord.Record, classes: ClassSet, *, needs_label: bool) -> Inspection:
     """Decodes and checks a record, for the start of a run and for the audit."""
-    image, error = _decode(record.image)
-    if error:
+    try:
+        image = pillow.load(record.image)
+    except ValueError as error:
         defect = Defect(defects.UNREADABLE, f"image {record.name}: {error}")
         return Inspection(record.name, defect=defect)
     if not record.label:
@@ -164,18 +165,6 @@ def inspect(record: tfrecord.Record, classes: ClassSet, *, needs_label: bool) ->
     unknown = stored.unknown(values)
     defect = _unknown_labels(record.name, unknown, classes) if unknown else None
     return Inspection(record.name, image, values, defect)
-
-
-def _decode(content: bytes, pixels: bool = True) -> tuple:
-    """Returns an image, decoded or only its header, and an error; one of them is None."""
-    try:
-        image = Image.open(io.BytesIO(content))
-        if pixels:
-            image.load()
-    # Pillow raises many kinds of errors for damaged files (OSError, SyntaxError, ValueError...).
-    except Exception as error:
-        return None, str(error) or type(error).__name__
-    return image, None
 
 
 def _unknown_labels(name: str, unknown: list, classes: ClassSet) -> Defect:
@@ -203,9 +192,12 @@ def image_sizes(index: shards.Index) -> tuple[np.ndarray, list]:
         except ValueError as error:
             raise UserError(f"{index.name(number)} cannot be used: {error}.") from error
         # From the header: the features for the size are optional, and wrong in some records.
-        image, error = _decode(record.image, pixels=False)
-        if error:
-            raise UserError(f"{index.name(number)} cannot be used: image {record.name}: {error}.")
+        try:
+            image = pillow.load(record.image, pixels=False)
+        except ValueError as error:
+            raise UserError(
+                f"{index.name(number)} cannot be used: image {record.name}: {error}."
+            ) from error
         sizes.append((image.height, image.width))
         names.append(record.name)
     return np.array(sizes, np.int64), names

@@ -1,21 +1,19 @@
 """How labels are stored and travel through the input pipeline, by the task of the classes.
 
 One class per pixel: 8-bit grey PNG files of class numbers, `IndexLabels`. Several: bits,
-`label_bits.SetLabels`, with the same methods.
+`set_labels.SetLabels`, with the same methods.
 """
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
-from PIL import Image
 
 from datasets.files import defects
 from datasets.files.defects import BadFileError
-from datasets.records.label_bits import SetLabels
+from datasets.records.set_labels import SetLabels
 from utils.classes import BINARY, MULTICLASS, MULTILABEL, ClassSet
 from utils.compat import tf
+from utils.imaging import pillow
 
 
 class IndexLabels:
@@ -54,11 +52,9 @@ class IndexLabels:
           BadFileError: If the file is damaged or holds something else.
         """
         try:
-            label = Image.open(io.BytesIO(content))
-            label.load()
-        # Pillow raises many kinds of errors for damaged files.
-        except Exception as error:
-            raise BadFileError(f"{name}: {str(error) or type(error).__name__}") from error
+            label = pillow.load(content)
+        except ValueError as error:
+            raise BadFileError(f"{name}: {error}") from error
         if label.mode not in ("L", "1") and not label.mode.startswith("I"):
             raise BadFileError(
                 f"{name} holds colours (mode {label.mode}), not class numbers; convert the data "

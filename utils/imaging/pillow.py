@@ -1,7 +1,8 @@
-"""Opens images with Pillow, and turns them upright."""
+"""Opens and decodes images with Pillow, and turns them upright."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 
 import numpy as np
@@ -37,6 +38,42 @@ def open_image(content: bytes, name: str) -> Image.Image:
     # Pillow raises many kinds of errors for damaged files (OSError, SyntaxError, ValueError...).
     except Exception as error:
         raise BadImageError(f"{name} is not a readable image") from error
+
+
+def load(content: bytes, *, pixels: bool = True) -> Image.Image:
+    """Returns a decoded image.
+
+    Args:
+      content: The bytes of a file.
+      pixels: Whether to decode them; if not, only the header is read.
+
+    Raises:
+      ValueError: If it is damaged or not an image, with Pillow's reason.
+    """
+    try:
+        image = Image.open(io.BytesIO(content))
+        if pixels:
+            image.load()
+    # Pillow raises many kinds of errors for damaged files.
+    except Exception as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+    return image
+
+
+def rgb(content: bytes, name: str) -> np.ndarray:
+    """Returns the colours of an image, uint8 [h, w, 3]; raises BadImageError if it has none."""
+    image = open_image(content, name)
+    with damage_named(name):
+        return np.asarray(image.convert("RGB"))
+
+
+@contextlib.contextmanager
+def damage_named(name: str):
+    """Raises what Pillow raises inside as a BadImageError with the image's name."""
+    try:
+        yield
+    except Exception as error:
+        raise BadImageError(f"{name} is damaged: {error}") from error
 
 
 def upright(pixels: np.ndarray, image: Image.Image) -> np.ndarray:

@@ -1,6 +1,4 @@
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -53,28 +51,6 @@ def test_masks_of_fewer_bits_hold_the_same_classes(tmp_path, bits):
     if bits == 1:
         Image.fromarray(expected.astype(bool)).save(path)
         np.testing.assert_array_equal(decoded(read_mask(path)[0]), expected)
-
-
-@pytest.mark.parametrize("bits", [2, 4])
-def test_grey_masks_of_fewer_bits_hold_the_same_classes(tmp_path, bits):
-    # Pillow writes no such files: the header and the pixels are put together here.
-    expected = np.array([[0, 1, 2, 3], [3, 2, 1, 0]], np.uint8)
-    bit_rows = [np.unpackbits(row[:, np.newaxis], axis=1)[:, -bits:].ravel() for row in expected]
-    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in bit_rows)
-
-    def chunk(kind, data):
-        checksum = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + checksum
-
-    header = struct.pack(">IIBBBBB", 4, 2, bits, 0, 0, 0, 0)
-    path = tmp_path / "mask.png"
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
-    np.testing.assert_array_equal(decoded(read_mask(path)[0]), expected)
 
 
 def test_masks_of_16_bits_are_taken_where_the_values_are_classes(tmp_path):
@@ -138,63 +114,3 @@ def test_masks_that_are_no_png_are_refused(tmp_path):
     assert refused_mask(path) == f"{path} is a JPEG file; masks must be PNG files"
     Image.fromarray(pixels(0, 20, 30)).convert("LA").save(path)
     assert "mask of mode LA" in refused_mask(path)
-
-
-def test_rows_with_and_without_filters_are_read_alike(tmp_path):
-    path = tmp_path / "mask.png"
-    expected = labels(0, 20, 30)
-    # Pillow filters rows of grey images, and none of palette images.
-    for palette in (False, True):
-        save_mask(path, expected, palette)
-        content, size, counts = read_mask(path)
-        assert (mask_files._unfiltered(str(path), path.read_bytes()) is None) != palette
-        np.testing.assert_array_equal(decoded(content), expected)
-        assert size == (20, 30)
-        np.testing.assert_array_equal(counts, np.bincount(expected.ravel(), minlength=256))
-
-
-def test_pixels_are_counted_exactly():
-    random = np.random.RandomState(0)
-    for values in (random.randint(0, 256, [37, 41]), np.full([1, 1], 7), labels(3, 50, 60)):
-        values = values.astype(np.uint8)
-        expected = np.bincount(values.ravel(), minlength=256)
-        np.testing.assert_array_equal(mask_files.count(values), expected)
-
-
-def test_a_palette_mask_with_too_few_or_too_many_pixels_is_damaged(tmp_path):
-    path = tmp_path / "mask.png"
-    save_mask(path, labels(0, 20, 30), palette=True)
-    content = path.read_bytes()
-    for height in (19, 21):
-        header = content[16:20] + height.to_bytes(4, "big") + content[24:29]
-        checksum = zlib.crc32(b"IHDR" + header).to_bytes(4, "big")
-        path.write_bytes(content[:16] + header + checksum + content[33:])
-        assert mask_files._unfiltered(str(path), path.read_bytes()) is None
-
-
-@pytest.mark.parametrize("library", ["zlib", "zlib_ng.zlib_ng"])
-def test_masks_are_the_same_whichever_library_inflates_them(tmp_path, monkeypatch, library):
-    monkeypatch.setattr(mask_files, "inflating", pytest.importorskip(library))
-    path = tmp_path / "mask.png"
-    expected = labels(0, 20, 30)
-    save_mask(path, expected, palette=True)
-    content, size, counts = read_mask(path)
-    assert content == mask_files.index_png(str(path))
-    assert size == (20, 30)
-    np.testing.assert_array_equal(counts, np.bincount(expected.ravel(), minlength=256))
-
-
-@pytest.mark.parametrize("library", ["zlib", "zlib_ng.zlib_ng"])
-def test_a_mask_that_cannot_be_inflated_is_damaged(tmp_path, monkeypatch, library):
-    monkeypatch.setattr(mask_files, "inflating", pytest.importorskip(library))
-    path = tmp_path / "mask.png"
-    save_mask(path, labels(0, 20, 30), palette=True)
-    content = path.read_bytes()
-    begin = content.index(b"IDAT") + 4
-    length = int.from_bytes(content[begin - 8 : begin - 4], "big")
-    # The first block is of a kind that there is not; the checksum of the chunk is right.
-    data = content[begin : begin + 2] + b"\x07" + content[begin + 3 : begin + length]
-    checksum = zlib.crc32(b"IDAT" + data).to_bytes(4, "big")
-    path.write_bytes(content[:begin] + data + checksum + content[begin + length + 4 :])
-    with pytest.raises(BadFileError, match="is damaged"):
-        read_mask(path)

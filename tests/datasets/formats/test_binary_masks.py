@@ -3,10 +3,10 @@ import pytest
 from PIL import Image
 
 from datasets.dataset import Dataset
-from datasets.records import label_bits
 from tests.converting import convert, dataset_json, read_records
 from tests.small_data import data_config, pixels, save_image, save_mask
 from utils.errors import OptionError, UserError
+from utils.imaging import label_bits
 
 SIZE = (12, 17)
 CLASSES = ("crack", "rust", "wet")

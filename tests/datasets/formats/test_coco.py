@@ -8,7 +8,6 @@ from PIL import Image
 
 from datasets.files.defects import BadFileError
 from datasets.formats import coco_masks
-from datasets.records import label_bits
 from tests import small_trees
 from tests.converting import convert, dataset_json, labels_by_name, read_records
 from tests.resources import data_folder
@@ -16,6 +15,7 @@ from tests.small_data import pixels, save_image
 from tests.small_trees import COCO_SIZE as SIZE
 from tests.small_trees import annotation
 from utils.errors import OptionError, UserError
+from utils.imaging import label_bits
 
 
 @pytest.fixture

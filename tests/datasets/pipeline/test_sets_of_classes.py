@@ -6,10 +6,11 @@ import pytest
 from datasets import description
 from datasets.dataset import Dataset
 from datasets.description import Description
-from datasets.records import label_bits, tfrecord
+from datasets.records import tfrecord
 from tests.small_data import data_config, labels, pixels, png, sizes
 from utils.classes import MULTILABEL, ClassSet, default_names
 from utils.compat import tf
+from utils.imaging import label_bits
 
 PAD = (1.0, 2.0, 3.0)
 IMAGES = 5

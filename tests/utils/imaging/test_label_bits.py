@@ -8,29 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.records import label_bits
-from datasets.records.labels import of
-from utils.classes import MULTILABEL, ClassSet, default_names
+from tests.small_data import random_sets
 from utils.compat import tf
 from utils.errors import UserError
-from utils.imaging import png, tensors
+from utils.imaging import label_bits, png, tensors
 
 # As many classes as fit, one more, and one.
 COUNTS = (1, 7, 8, 15, 16, 47, 48, 63)
-
-
-def stored(count):
-    return of(ClassSet(default_names(count), task=MULTILABEL))
-
-
-def random_sets(count, height=9, width=6):
-    random = np.random.RandomState(count)
-    members = random.rand(height, width, count) < 0.5
-    ignored = random.rand(height, width) < 0.3
-    # The highest class and the ignored bit must not meet.
-    members[0, 0], ignored[0, 0] = True, False
-    members[0, 1], ignored[0, 1] = False, False
-    return members, ignored
 
 
 def expected(members, ignored):
@@ -61,20 +45,20 @@ def test_8_bit_files_are_those_that_are_decoded_fastest():
 
 def test_more_classes_than_bits_are_refused():
     with pytest.raises(UserError, match=r"64 classes .* up to 63"):
-        stored(64)
+        label_bits.layout_of(64)
 
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_the_graph_sees_the_same(count):
     members, ignored = random_sets(count)
     content = label_bits.encode(members, ignored)
-    labels = stored(count)
+    layout = label_bits.layout_of(count)
     with tf.Graph().as_default(), tf.Session() as session:
-        decoded = labels.decode(tf.constant(content), tensors.decode_grey)
-        assert decoded.dtype == labels.dtype
+        decoded = label_bits.decode_tensor(tf.constant(content), count, tensors.decode_grey)
+        assert decoded.dtype == layout.dtype
         # Padding, as the pipeline does it.
-        padded = tf.pad(decoded, [[0, 1], [0, 0], [0, 0]], constant_values=labels.ignored)
-        batch = labels.unpack(padded[tf.newaxis])
+        padded = tf.pad(decoded, [[0, 1], [0, 0], [0, 0]], constant_values=layout.ignored)
+        batch = label_bits.unpack_tensor(padded[tf.newaxis], count)
         assert batch.dtype == tf.int32
         (found,) = session.run(batch)
     np.testing.assert_array_equal(found[:-1], expected(members, ignored))
@@ -84,10 +68,10 @@ def test_the_graph_sees_the_same(count):
 def test_channels_of_16_bits_keep_their_lower_bits():
     members = np.zeros([1, 63, 63], bool)
     members[0] = np.eye(63, dtype=bool)
-    labels = stored(63)
+    content = label_bits.encode(members)
     with tf.Graph().as_default(), tf.Session() as session:
-        decoded = labels.decode(tf.constant(label_bits.encode(members)), tensors.decode_grey)
-        found = session.run(labels.unpack(decoded[tf.newaxis]))[0, 0]
+        decoded = label_bits.decode_tensor(tf.constant(content), 63, tensors.decode_grey)
+        found = session.run(label_bits.unpack_tensor(decoded[tf.newaxis], 63))[0, 0]
     np.testing.assert_array_equal(found, np.eye(63))
 
 
@@ -141,23 +125,3 @@ def test_damaged_files_are_refused(spoil, message):
 def test_a_file_for_another_number_of_classes_is_refused():
     with pytest.raises(ValueError, match="1 x 8 bits per pixel, but sets of 9 classes need 1 x 16"):
         label_bits.decode(label_bits.encode(*random_sets(5)), 9)
-
-
-@pytest.mark.parametrize("count", [3, 20, 63])
-def test_pixels_are_counted(count):
-    members, ignored = random_sets(count)
-    labels = stored(count)
-    values = labels.read(label_bits.encode(members, ignored), "it")
-    pixels, counted = labels.count(values)
-    assert counted == (~ignored).sum()
-    np.testing.assert_array_equal(pixels[:count], members[~ignored].sum(axis=0))
-    assert pixels[label_bits.IGNORED] == ignored.sum()
-    flat = members[~ignored].astype(int)
-    np.testing.assert_array_equal(labels.together(values), flat.T @ flat)
-    assert labels.unknown(values) == []
-
-
-def test_classes_that_do_not_exist_are_named():
-    members, ignored = random_sets(7)
-    values = stored(7).read(label_bits.encode(members, ignored), "it")
-    assert stored(5).unknown(values) == [5, 6]
