@@ -17,7 +17,9 @@ import commands
 import common
 from commands import help_text, parsing
 from commands.command import PURPOSES, Command
+from deployment import devices
 from options.config import Config
+from options.device import DeviceOptions
 from utils import variants
 from utils.errors import OptionError
 
@@ -66,8 +68,15 @@ def call(name: str, *arguments, **values):
 
 def carry_out(command: Command, config: Config, arguments=()):
     """Imports the engine of a verb and runs it."""
+    if DeviceOptions in command.records:
+        _check_device(config.device.device)
     command.check(config)
     return importlib.import_module(command.engine).main(config, *arguments)
+
+
+def _check_device(name: str):
+    """Raises OptionError for an unknown device before its module, and TensorFlow, are imported."""
+    variants.lookup(dict.fromkeys(("auto", *variants.names(devices))), name, "--device")
 
 
 def start(name: str, *, by_mode: bool = False):

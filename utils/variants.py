@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 
@@ -22,6 +23,23 @@ def collect(package) -> dict:
                 raise ValueError(f"{name} is defined twice in {package.__name__}.")
             found[name] = record
     return found
+
+
+def names(package) -> list:
+    """Returns the sorted names of `collect`, but reads the modules instead of importing them.
+
+    So a wrong name is refused without waiting for TensorFlow. The keys of VARIANTS have to be
+    string literals.
+    """
+    found = []
+    for module_info in pkgutil.iter_modules(package.__path__):
+        path = module_info.module_finder.find_spec(module_info.name).origin
+        with open(path, encoding="utf-8") as file:
+            tree = ast.parse(file.read())
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "VARIANTS":
+                found += [ast.literal_eval(key) for key in node.value.keys]
+    return sorted(found)
 
 
 def lookup(variants: dict, name: str, kind: str):

@@ -86,6 +86,29 @@ assert not any(name.startswith(("numpy", "utils.compat")) for name in sys.module
     assert "--checkpoint_dir" in done.stdout.splitlines()[-1]
 
 
+def test_an_unknown_device_needs_no_tensorflow():
+    code = """
+import sys
+sys.modules["tensorflow"] = None
+from commands import running
+for verb, command in running.verbs().items():
+    if "device" in command.fields() and command.fields()["device"].default == "auto":
+        try:
+            running.call(verb, device="tpu")
+        except Exception as error:
+            print(verb, type(error).__name__, error)
+assert not any(name.startswith(("numpy", "utils.compat")) for name in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    verbs = {"train", "evaluate", "predict", "visualize", "export", "doctor"}
+    assert verbs <= {line.split()[0] for line in lines}
+    for line in lines:
+        assert "OptionError tpu" in line
+        assert "--device; known: auto, cpu, gpu, npu" in line
+
+
 def test_a_verb_is_called_from_python_with_option_names(tmp_path):
     with pytest.raises(OptionError, match="max_rotation: .*predict"):
         running.call("predict", max_rotation=3)
