@@ -7,7 +7,6 @@ possible strides) and one function that builds the features. `core/network.py` c
 from __future__ import annotations
 
 import dataclasses
-import types
 from typing import Callable, NamedTuple
 
 from options.network import NetworkOptions
@@ -39,13 +38,14 @@ class Features(NamedTuple):
         where it is smaller, later stages have that stride. The stage of stride 32 is the output.
       low_level: Stride below the output stride -> features for DeepLab's decoder, taken where
         checkpoints of the DeepLab family expect it, often inside a unit.
-      named: Name -> output of the layer that is called so in the system that the backbone is from.
+      named: Name -> (stride at output stride 32, output) of the layer that is called so in the
+        system that the backbone is from.
     """
 
     output: tf.Tensor
     stages: dict
     low_level: dict
-    named: dict = types.MappingProxyType({})
+    named: dict = {}  # noqa: RUF012 - shared, but nothing is added to it
 
 
 def _accept(unused_options):

@@ -17,19 +17,19 @@ def drop_unused(scope: str, outputs):
       scope: Scope of the variables that may be dropped.
       outputs: Tensors, all that the network is built for.
     """
+    inside = tf.model_variables(scope + "/")
     read = _ancestors([tensor.op for tensor in outputs])
-    used = {
-        _layer(variable.op.name)
-        for variable in tf.global_variables(scope + "/")
-        if variable.op in read
-    }
+    used = {_layer(variable.op.name) for variable in inside if variable.op in read}
+    # Not by their layers: an optimizer's variables have names below those of the network's.
+    unused = {item.op.name for item in inside if _layer(item.op.name) not in used}
+    keys = tf.GraphKeys
+    for key in (keys.GLOBAL_VARIABLES, keys.MODEL_VARIABLES, keys.TRAINABLE_VARIABLES):
+        _filter(key, lambda variable: variable.op.name not in unused)
 
+    # A second call adds updates of variables that are dropped already.
     def is_kept(name):
         return not name.startswith(scope + "/") or _layer(name) in used
 
-    keys = tf.GraphKeys
-    for key in (keys.GLOBAL_VARIABLES, keys.MODEL_VARIABLES, keys.TRAINABLE_VARIABLES):
-        _filter(key, lambda variable: is_kept(variable.op.name))
     _filter(keys.UPDATE_OPS, lambda update: is_kept(update.updated_variable.op.name))
     _filter(
         keys.REGULARIZATION_LOSSES, lambda loss: is_kept(loss.op.name.split("/Regularizer/")[0])

@@ -45,3 +45,12 @@ def test_a_moving_average_is_kept_though_a_network_that_trains_does_not_read_it(
     names = [variable.op.name for variable in tf.model_variables()]
     assert "net/a/BatchNorm/moving_mean" in names
     assert "net/b/weights" not in names
+
+
+def test_a_second_call_keeps_the_variables_of_an_optimizer():
+    with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+        for _ in range(2):
+            _, b = _build()
+            layers.drop_unused("net", [b])
+            tf.train.MomentumOptimizer(0.1, 0.9).minimize(tf.reduce_sum(b))
+    assert "net/b/weights/Momentum" in [item.op.name for item in tf.global_variables()]
