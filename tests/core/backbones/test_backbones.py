@@ -125,8 +125,10 @@ def test_dense_features_agree_with_those_of_stride_32_where_both_are(name):
     assert max(values) == 32
     for stride, found in values.items():
         step = 32 // stride
+        # With these weights the features of some networks grow with the depth.
+        scale = max(20.0, np.abs(values[32].output).max())
         np.testing.assert_allclose(
-            found.output[:, ::step, ::step], values[32].output, rtol=1e-3, atol=2e-4
+            found.output[:, ::step, ::step], values[32].output, rtol=1e-3, atol=1e-5 * scale
         )
 
 

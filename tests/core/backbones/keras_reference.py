@@ -1,0 +1,55 @@
+"""Writes what layers of a network of `tf.keras.applications` give, with weights by rule.
+
+The command `python -m tests.core.backbones.keras_reference OUT.npz MODEL SETTINGS LAYER...`, with
+the settings as JSON. It needs a process of its own: this project turns eager execution off, which
+Keras 3 cannot do without.
+"""
+
+import importlib
+import json
+import os
+import sys
+
+import numpy as np
+
+from tests.golden import rules
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+# The last part of a name in Keras -> in this project.
+LAST_PARTS = {"kernel": "weights", "bias": "biases", "depthwise_kernel": "depthwise_weights"}
+
+SIZE = (65, 97)
+
+
+def image() -> np.ndarray:
+    """Returns the float32 batch of one image in [-1, 1] that both networks get."""
+    return (rules.noise_image(7, *SIZE)[np.newaxis] / 127.5 - 1.0).astype(np.float32)
+
+
+def value(layer: str, last: str, shape) -> np.ndarray:
+    """Returns a variable's value by the name of its layer, and its last part in this project."""
+    return rules.variable_value(f"{layer}/{last}", shape)
+
+
+def main(target, model, settings, *names):
+    """Builds a model and writes layer -> output."""
+    keras = importlib.import_module("tensorflow").keras
+    network = getattr(keras.applications, model)(
+        weights=None, include_top=False, input_shape=(*SIZE, 3), **json.loads(settings)
+    )
+    for layer in network.layers:
+        layer.set_weights(
+            [
+                value(layer.name, LAST_PARTS.get(last, last), weight.shape)
+                for weight in layer.weights
+                for last in [weight.name.rsplit("/", 1)[-1]]
+            ]
+        )
+    outputs = [network.get_layer(name).output for name in names]
+    values = keras.Model(network.input, outputs)(image())
+    np.savez(target, **dict(zip(names, (np.asarray(item) for item in values))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
