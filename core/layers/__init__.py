@@ -14,7 +14,7 @@ from core.layers.conv import (
     quantized_sigmoid,
     split_separable_conv2d,
 )
-from core.layers.dropout import dropout
+from core.layers.dropout import dropout, spatial_dropout
 from core.layers.mode import INFERENCE, DeviceLayers, Mode
 from core.layers.norm import batch_norm
 from core.layers.pooling import average_pool, max_pool
@@ -41,6 +41,7 @@ __all__ = [
     "resize_bilinear",
     "resize_nearest",
     "scaled_size",
+    "spatial_dropout",
     "spatial_size",
     "split_separable_conv2d",
 ]

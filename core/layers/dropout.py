@@ -40,3 +40,17 @@ def dropout(inputs: tf.Tensor, keep_prob: float, mode: Mode) -> tf.Tensor:
             ]
         )
         return inputs * (tf.cast(noise < keep_prob, inputs.dtype) / keep_prob)
+
+
+def spatial_dropout(inputs: tf.Tensor, keep_prob: float, mode: Mode) -> tf.Tensor:
+    """Zeroes whole channels of an image as `dropout` zeroes elements (arXiv 1411.4280).
+
+    Args:
+      inputs: float32 [N, h, w, channels], N and channels static.
+      keep_prob: Share of the channels that stay.
+      mode: What the graph is for; outside of training the inputs are returned.
+    """
+    if not mode.is_training:
+        return inputs
+    count, _, _, channels = inputs.shape.as_list()
+    return inputs * dropout(tf.ones([count, 1, 1, channels]), keep_prob, mode)

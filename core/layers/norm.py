@@ -12,6 +12,7 @@ def batch_norm(
     decay: float = 0.9997,
     epsilon: float = 1e-5,
     mode: Mode = INFERENCE,
+    scale: bool = True,
     scope: str | None = None,
 ) -> tf.Tensor:
     """Normalizes each channel; equal to `slim.batch_norm(scale=True, fused=True)`.
@@ -25,12 +26,16 @@ def batch_norm(
       decay: Weight of the old moving average in each update.
       epsilon: Added to the variance.
       mode: What the graph is for: whether batch statistics are used, and those of which ranks, and
-        whether moving averages are updated. With a frozen gamma neither is done.
+        whether moving averages are updated. With a frozen gamma (or beta, if there is no gamma)
+        neither is done.
+      scale: Whether there is a gamma; else it is 1.
       scope: Name of the scope of gamma, beta, moving_mean and moving_variance.
     """
     with tf.variable_scope(scope, "BatchNorm", [inputs]):
         channels = [inputs.shape.as_list()[-1]]
-        gamma = slim.model_variable("gamma", channels, initializer=tf.ones_initializer())
+        gamma = tf.ones(channels)
+        if scale:
+            gamma = slim.model_variable("gamma", channels, initializer=tf.ones_initializer())
         beta = slim.model_variable("beta", channels, initializer=tf.zeros_initializer())
         mean = slim.model_variable(
             "moving_mean", channels, initializer=tf.zeros_initializer(), trainable=False
@@ -38,7 +43,9 @@ def batch_norm(
         variance = slim.model_variable(
             "moving_variance", channels, initializer=tf.ones_initializer(), trainable=False
         )
-        is_frozen = mode.is_frozen is not None and mode.is_frozen(gamma.op.name)
+        is_frozen = mode.is_frozen is not None and mode.is_frozen(
+            (gamma if scale else beta).op.name
+        )
         if is_frozen or not mode.trains_batch_norm:
             return tf.nn.fused_batch_norm(
                 inputs, gamma, beta, mean, variance, epsilon=epsilon, is_training=False

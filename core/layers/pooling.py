@@ -5,13 +5,13 @@ from __future__ import annotations
 from utils.compat import tf
 
 
-def max_pool(inputs: tf.Tensor, kernel_size, stride: int, padding="SAME") -> tf.Tensor:
+def max_pool(inputs: tf.Tensor, kernel_size, stride, padding="SAME") -> tf.Tensor:
     """Takes the maximum over windows.
 
     Args:
       inputs: float32 [N, h, w, channels].
       kernel_size: Height and width of a window, one number or a pair.
-      stride: Distance of two windows.
+      stride: Distance of two windows, one number or a pair.
       padding: SAME or VALID as TensorFlow has them, or the number of pixels around the features
         that never are the maximum (PyTorch's padding); at most half of the kernel size.
     """
@@ -22,13 +22,13 @@ def max_pool(inputs: tf.Tensor, kernel_size, stride: int, padding="SAME") -> tf.
     return tf.nn.max_pool(padded, *_window(kernel_size, stride), "VALID")
 
 
-def average_pool(inputs: tf.Tensor, kernel_size, stride: int, padding="SAME") -> tf.Tensor:
+def average_pool(inputs: tf.Tensor, kernel_size, stride, padding="SAME") -> tf.Tensor:
     """Takes the mean over windows.
 
     Args:
       inputs: float32 [N, h, w, channels].
       kernel_size: Height and width of a window, one number or a pair.
-      stride: Distance of two windows.
+      stride: Distance of two windows, one number or a pair.
       padding: SAME (pixels outside do not count) or VALID as TensorFlow has them, or the number of
         pixels around the features that count as zeros (PyTorch's padding).
     """
@@ -39,8 +39,10 @@ def average_pool(inputs: tf.Tensor, kernel_size, stride: int, padding="SAME") ->
 
 
 def _window(kernel_size, stride) -> tuple:
-    height, width = (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size
-    return [1, height, width, 1], [1, stride, stride, 1]
+    return tuple(
+        [1, value, value, 1] if isinstance(value, int) else [1, *value, 1]
+        for value in (kernel_size, stride)
+    )
 
 
 def _margins(pixels) -> list:

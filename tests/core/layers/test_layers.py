@@ -1,5 +1,7 @@
 """The layers: equal to slim's where slim works, and to arithmetic elsewhere."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -104,6 +106,20 @@ def test_shared_batch_norm_updates_its_averages_one_after_the_other():
         mean = session.run("net/norm/moving_mean:0")
     expected = 0.5 * (0.5 * first.mean((0, 1, 2))) + 0.5 * second.mean((0, 1, 2))
     np.testing.assert_allclose(mean, expected, rtol=1e-5)
+
+
+def test_batch_norm_without_gamma_scales_by_one_and_freezes_with_its_beta():
+    images = _noise(2, 5, 4, 2) * 3.0 + 7.0
+    outputs = layers.batch_norm(tf.constant(images), mode=TRAINS, scale=False, scope="norm")
+    assert set(_variable_shapes()) == {
+        f"norm/{part}" for part in ("beta", "moving_mean", "moving_variance")
+    }
+    expected = (images - images.mean((0, 1, 2))) / np.sqrt(images.var((0, 1, 2)) + 1e-5)
+    np.testing.assert_allclose(_run(outputs), expected, atol=1e-5)
+    updates = len(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+    frozen = dataclasses.replace(TRAINS, is_frozen=lambda name: name == "frozen/beta")
+    layers.batch_norm(tf.constant(images), mode=frozen, scale=False, scope="frozen")
+    assert len(tf.get_collection(tf.GraphKeys.UPDATE_OPS)) == updates
 
 
 @pytest.mark.skipif(VERSION >= (2, 9), reason="slim.batch_norm does not work on this TensorFlow")
@@ -305,3 +321,14 @@ def test_the_spatial_size_is_static_where_it_is_known():
     height, width = layers.spatial_size(images)
     assert width == 4
     assert _run(height, {images: np.zeros([1, 7, 4, 1])}) == 7
+
+
+def test_spatial_dropout_drops_whole_channels_in_training_only():
+    images = tf.constant(np.abs(_noise(2, 4, 4, 32)) + 1.0)
+    assert layers.spatial_dropout(images, 0.5, layers.INFERENCE) is images
+    tf.train.get_or_create_global_step()
+    inputs, found = _run([images, layers.spatial_dropout(images, 0.5, layers.Mode(True))])
+    kept = found > 0.0
+    assert (kept == kept[:, :1, :1]).all()
+    assert 0.2 < kept[:, 0, 0].mean() < 0.8
+    np.testing.assert_allclose(found, np.where(kept, 2.0 * inputs, 0.0))
