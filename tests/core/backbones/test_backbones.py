@@ -15,7 +15,14 @@ from tests.resources import golden_folder, golden_json
 from utils.compat import tf
 
 # The others are slow to build or to run.
-_QUICK = ("mobilenet_v2", "resnet18_refinenet", "resnet_v1_18", "resnet_v1_18_beta")
+_QUICK = (
+    "mobilenet_v2",
+    "resnet18_preact",
+    "resnet18_refinenet",
+    "resnet_v1_18",
+    "resnet_v1_18_beta",
+    "seresnet18",
+)
 
 VARIANTS = [
     name if name in _QUICK else pytest.param(name, marks=pytest.mark.slow)
@@ -23,7 +30,18 @@ VARIANTS = [
 ]
 
 # Squeeze-and-excitation scales by a mean over all positions, which subsampling changes.
-_POOLS_INSIDE = ("mobilenet_v3_large_seg", "mobilenet_v3_small_seg")
+_POOLS_INSIDE = (
+    "mobilenet_v3_large_seg",
+    "mobilenet_v3_small_seg",
+    "senet154",
+    "seresnet18",
+    "seresnet34",
+    "seresnet50",
+    "seresnet101",
+    "seresnet152",
+    "seresnext50",
+    "seresnext101",
+)
 
 _VARIABLES = (
     "mobilenet_v2",
