@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from common import Options
+from utils.errors import OptionError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,3 +22,14 @@ class ArchitectureOptions(Options):
         Args:
           network: The `NetworkOptions` record.
         """
+
+
+def check_blocks(name: str, filters: tuple):
+    """Raises OptionError unless a decoder has one to five blocks.
+
+    Args:
+      name: The option.
+      filters: Its value, the channels of the blocks.
+    """
+    if not 1 <= len(filters) <= 5:
+        raise OptionError(f"--{name} has {len(filters)} values, but a decoder has 1 to 5 blocks.")

@@ -58,23 +58,23 @@ _RULES = {
 }
 
 
-def noise_image(seed: int, height: int, width: int) -> np.ndarray:
-    """Returns an image [height, width, 3] of coloured 8x8 cells with noise, values 0..255."""
+def noise_image(seed: int, height: int, width: int, channels: int = 3) -> np.ndarray:
+    """Returns an image [height, width, channels] of coloured 8x8 cells with noise, 0..255."""
     random = np.random.RandomState(seed)
-    return np.clip(sum(_cells_and_noise(random, height, width)), 0, 255)
+    return np.clip(sum(_cells_and_noise(random, height, width, channels)), 0, 255)
 
 
-def tinted_image(seed: int, height: int, width: int) -> np.ndarray:
+def tinted_image(seed: int, height: int, width: int, channels: int = 3) -> np.ndarray:
     """Returns a noise image whose cells are mixed half and half with one colour."""
     random = np.random.RandomState(seed)
-    base = random.randint(0, 256, size=3)
-    cells, noise = _cells_and_noise(random, height, width)
+    base = random.randint(0, 256, size=channels)
+    cells, noise = _cells_and_noise(random, height, width, channels)
     return np.clip((base + cells) // 2 + noise, 0, 255)
 
 
-def _cells_and_noise(random, height, width):
-    cells = random.randint(0, 256, size=(_cell_count(height), _cell_count(width), 3))
-    noise = random.randint(-32, 33, size=(height, width, 3))
+def _cells_and_noise(random, height, width, channels):
+    cells = random.randint(0, 256, size=(_cell_count(height), _cell_count(width), channels))
+    noise = random.randint(-32, 33, size=(height, width, channels))
     return _enlarged(cells, height, width), noise
 
 

@@ -20,6 +20,8 @@ from utils.errors import OptionError
 
 _BACKBONES = ("mobilenet_v2", "resnet_v1_18")
 _SIZE = (65, 97)
+# Of architectures that cannot take every size.
+_SIZES = {"pspnet": (48, 96)}
 _CHANNELS = 5
 _TRAINS = layers.Mode(is_training=True, fine_tune_batch_norm=True)
 
@@ -41,7 +43,12 @@ def _options_of(name):
     return {"deeplab": {"atrous_rates": (2,), "decoder_output_stride": (4,)}}.get(name, {})
 
 
-def _build(spec, channels=_CHANNELS, mode=layers.INFERENCE, size=_SIZE):
+def _size(name):
+    return _SIZES.get(name, _SIZE)
+
+
+def _build(spec, channels=_CHANNELS, mode=layers.INFERENCE):
+    size = _size(spec.options.architecture)
     return network.build(tf.zeros([2, *size, 3]), spec, channels, mode, crop_size=size)
 
 
@@ -100,7 +107,7 @@ class _Facts(NamedTuple):
 @pytest.mark.parametrize(("name", "backbone"), CASES)
 def test_logits_have_the_declared_stride_and_the_asked_for_channels(name, backbone):
     facts = _facts(name, backbone)
-    expected = [-(-side // network.logits_stride(facts.spec)) for side in _SIZE]
+    expected = [-(-side // network.logits_stride(facts.spec)) for side in _size(name)]
     assert facts.shape == [2, *expected, _CHANNELS]
     for shape, weight in facts.supervised.values():
         assert shape[3] == _CHANNELS
@@ -110,7 +117,7 @@ def test_logits_have_the_declared_stride_and_the_asked_for_channels(name, backbo
 @pytest.mark.parametrize(("name", "backbone"), CASES)
 def test_images_of_unknown_size_give_the_logits_of_the_known_size(name, backbone):
     spec = _spec(name, backbone)
-    values = np.random.RandomState(0).uniform(0, 255, (1, *_SIZE, 3))
+    values = np.random.RandomState(0).uniform(0, 255, (1, *_size(name), 3))
     images = tf.placeholder(tf.float32, [None, None, None, 3])
     dynamic = network.build(images, spec, _CHANNELS).logits
     static = network.build(tf.constant(values, tf.float32), spec, _CHANNELS).logits
