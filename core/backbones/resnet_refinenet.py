@@ -42,7 +42,7 @@ class Network:
         return {4 * 2**index: 64 * 2**index * factor for index in range(4)}
 
 
-_NETWORKS = (
+NETWORKS = (
     Network("resnet18_refinenet", (2, 2, 2, 2), is_bottleneck=False),
     Network("resnet34_refinenet", (3, 4, 6, 3), is_bottleneck=False),
     Network("resnet50_refinenet", (3, 4, 6, 3)),
@@ -143,4 +143,4 @@ def _variant(network: Network) -> Backbone:
     )
 
 
-VARIANTS = {network.scope: _variant(network) for network in _NETWORKS}
+VARIANTS = {network.scope: _variant(network) for network in NETWORKS}
