@@ -67,11 +67,13 @@ ONLY_IN = {
     "npu_device": "deployment/devices/npu.py",
     "zlib_ng": "utils/imaging/masks.py",
     "torch": "benchmarks/training_of_torch.py",
+    "h5py": "core/checkpoints/convert/keras_hdf5.py",
 }
 # What tests may import of them, for what it checks and for the stand-ins of a vendor's packages.
 ONLY_IN_TESTS = {
     "tensorflow": "tests/npu_adapter/",
     "npu_device": "tests/npu_adapter/",
+    "h5py": "tests/core/checkpoints/test_keras_hdf5.py",
     "onnx": "tests/test_export_model.py",
     "tf2onnx": "tests/test_export_model.py",
 }
