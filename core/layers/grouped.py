@@ -56,7 +56,7 @@ def convolve(
         convolution.convolve(part, kernel, stride, rate, **settings)
         for part, kernel in zip(parts, kernels)
     ]
-    return outputs[0] if len(outputs) == 1 else tf.concat(outputs, 3)
+    return _joined(outputs)
 
 
 def _groups_to_merge(groups, depth) -> int:
@@ -85,8 +85,19 @@ def _parts(inputs, count) -> list:
     """Returns the channels of an input in equal parts; cheaper than slices, also backward."""
     if count == 1:
         return [inputs]
-    channels = inputs.shape.as_list()[3]
-    leading = inputs.shape.as_list()[:3]
-    if None in leading:
-        leading = tf.unstack(tf.shape(inputs)[:3])
-    return tf.unstack(tf.reshape(inputs, [*leading, count, channels // count]), axis=3)
+    shape = [*_leading(inputs), count, inputs.shape.as_list()[3] // count]
+    return tf.unstack(tf.reshape(inputs, shape), axis=3)
+
+
+def _joined(outputs):
+    """Returns the channels of all outputs; the gradient of a concatenation would split by sizes."""
+    if len(outputs) == 1:
+        return outputs[0]
+    channels = len(outputs) * outputs[0].shape.as_list()[3]
+    return tf.reshape(tf.stack(outputs, axis=3), [*_leading(outputs[0]), channels])
+
+
+def _leading(features) -> list:
+    """Returns all dimensions but the last, as numbers or tensors."""
+    static = features.shape.as_list()[:3]
+    return tf.unstack(tf.shape(features)[:3]) if None in static else static

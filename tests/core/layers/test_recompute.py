@@ -66,6 +66,9 @@ def test_loss_gradients_and_moving_averages_are_the_same(uses_between):
     ("variant", "units"),
     [
         ("resnet_v1_18", 8),
+        ("resnet18_preact", 8),
+        ("resnext50_preact", 16),
+        ("seresnet50", 16),
         ("mobilenet_v2", 17),
         ("mobilenet_v3_small_seg", 11),
         ("xception_41", 13),

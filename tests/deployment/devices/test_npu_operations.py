@@ -48,6 +48,12 @@ DEPTHWISE = {
     "DepthwiseConv2dNativeBackpropInput",
 }
 
+# Of the porting tool's list for TensorFlow 1.15.
+NEAREST = {"ResizeNearestNeighbor", "ResizeNearestNeighborGrad"}
+SQUEEZE = {"Sigmoid", "SigmoidGrad"}
+# Of a constant, in the gradient of a transposition; folded.
+PERMUTATION = {"InvertPermutation"}
+
 RECIPE = {"multi_grid": (1, 2, 4), "atrous_rates": (6, 12, 18), "aspp_with_separable_conv": False}
 DECODER = {"decoder_output_stride": (4,)}
 EVERYTHING = {
@@ -73,7 +79,7 @@ def adapter(request, monkeypatch):
         yield
 
 
-def operations(network, training, steps_per_loop):
+def operations(network, training, steps_per_loop, size=33):
     """Returns all operations that a run of a training loop executes."""
     backend = deployment.backend.create(DeviceOptions(device="npu", loss_scale="none"))
     config = config_of(fine_tune_batch_norm=True, **network, **training)
@@ -81,8 +87,8 @@ def operations(network, training, steps_per_loop):
     with tf.Graph().as_default() as graph:
         tf.set_random_seed(1)
         step = train.build(
-            tf.zeros([count, 33, 33, 3]),
-            tf.zeros([count, 33, 33, 1], tf.int32),
+            tf.zeros([count, size, size, 3]),
+            tf.zeros([count, size, size, 1], tf.int32),
             config,
             classes=ClassSet(default_names(3)),
             backend=backend,
@@ -134,6 +140,37 @@ def test_other_networks_add_depthwise_convolutions_only(adapter, network):
     found = operations(network, {}, 1)
     device.check_operations(found)
     assert {operation.type for operation in found} - KNOWN == DEPTHWISE
+
+
+@pytest.mark.parametrize(
+    ("network", "added"),
+    [
+        ({"architecture": "unet", "model_variant": "seresnet18"}, NEAREST | SQUEEZE),
+        slow(
+            {
+                "architecture": "unet",
+                "model_variant": "resnet18_preact",
+                "unet_decoder_block_type": "transpose",
+            },
+            set(),
+        ),
+        slow({"architecture": "linknet", "model_variant": "resnet18_preact"}, NEAREST),
+        slow({"architecture": "fpn", "model_variant": "resnext50_preact"}, NEAREST),
+        (
+            {
+                "architecture": "pspnet",
+                "model_variant": "resnet18_preact",
+                "pspnet_final_interpolation": "duc",
+            },
+            PERMUTATION,
+        ),
+    ],
+)
+@pytest.mark.parametrize("adapter", ["npu_bridge"], indirect=True)
+def test_networks_of_the_keras_libraries_have_known_operations_only(adapter, network, added):
+    found = operations(network, {}, 1, size=48)
+    device.check_operations(found)
+    assert {operation.type for operation in found} - KNOWN == added
 
 
 @pytest.mark.parametrize(
