@@ -75,7 +75,7 @@ class NetworkOptions(Options):
         flags.DEFINE_integer,
         16,
         "Input size / feature size of the backbone; smaller is finer and slower. 4 needs a "
-        "resnet_v1 backbone.",
+        "resnet_v1 or a torchvision ResNet.",
         choices=(4, 8, 16, 32),
     )
     multi_grid: tuple[int, ...] | None = option(

@@ -14,6 +14,7 @@ from core.layers.conv import (
     quantized_sigmoid,
     split_separable_conv2d,
 )
+from core.layers.conv_norm import conv2d_batch_norm
 from core.layers.dropout import dropout, spatial_dropout
 from core.layers.mode import INFERENCE, DeviceLayers, Mode
 from core.layers.norm import batch_norm
@@ -31,6 +32,7 @@ __all__ = [
     "average_pool",
     "batch_norm",
     "conv2d",
+    "conv2d_batch_norm",
     "conv2d_same",
     "conv2d_transpose",
     "depthwise_conv2d",

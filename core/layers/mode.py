@@ -40,6 +40,7 @@ class Mode:
       weight_decay: L2 factor of convolution weights, never of depthwise ones.
       is_frozen: Function from a variable's name to whether it is frozen; None freezes nothing.
       recompute: Whether the units of the backbone are computed again for their gradients.
+      builds_auxiliary: Whether heads that only training needs are built outside of it too.
       device: How a training graph is computed.
     """
 
@@ -48,7 +49,13 @@ class Mode:
     weight_decay: float = 0.0
     is_frozen: Callable[[str], bool] | None = None
     recompute: bool = False
+    builds_auxiliary: bool = False
     device: DeviceLayers = DeviceLayers()
+
+    @property
+    def has_auxiliary(self) -> bool:
+        """Whether heads that only training needs are a part of the graph."""
+        return self.is_training or self.builds_auxiliary
 
     @property
     def trains_batch_norm(self) -> bool:

@@ -1,0 +1,48 @@
+"""Convolution and batch norm as two layers with scopes of their own, as PyTorch's networks are."""
+
+from __future__ import annotations
+
+from core.layers.conv import conv2d_same
+from core.layers.norm import batch_norm
+from utils.compat import tf
+
+
+def conv2d_batch_norm(
+    inputs: tf.Tensor,
+    filters: int,
+    kernel_size: int,
+    stride: int = 1,
+    rate: int = 1,
+    *,
+    activation_fn=tf.nn.relu,
+    scope: str,
+    norm_scope: str,
+    **settings,
+) -> tf.Tensor:
+    """Convolves as `conv2d_same` does, without biases, then normalizes and activates.
+
+    Args:
+      inputs: [N, h, w, channels].
+      filters: Output channels.
+      kernel_size: Height and width of the kernel.
+      stride: Output stride.
+      rate: Atrous rate; a rate above 1 needs stride 1.
+      activation_fn: Applied last, or None.
+      scope: Scope of the convolution's `weights`.
+      norm_scope: Scope of the batch norm's variables.
+      **settings: Further arguments of `conv2d`.
+    """
+    outputs = conv2d_same(
+        inputs,
+        filters,
+        kernel_size,
+        stride,
+        rate,
+        activation_fn=None,
+        normalizer_fn=None,
+        use_biases=False,
+        scope=scope,
+        **settings,
+    )
+    outputs = batch_norm(outputs, scope=norm_scope)
+    return outputs if activation_fn is None else activation_fn(outputs)
