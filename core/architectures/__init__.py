@@ -69,6 +69,10 @@ class Architecture:
       classifier: Scope of the layer that gives the logits: the last dimension of its weights and
         biases is the number of channels.
       auxiliary_classifiers: Scopes of further layers with one filter for each channel.
+      auxiliary_scopes: Those of `head_scopes` that belong to heads which only training has. Weights
+        that training starts from may lack them.
+      gradient_multipliers: Regular expression that matches the names of variables at their start ->
+        factor of their gradients, which with SGD and momentum is a factor of the learning rate.
       decoder_scopes: Those of `head_scopes` that `--freeze=decoder` stands for.
       strides: Strides of `Features.stages` that it cannot do without.
       check: `check(spec, backbone, *, image_size, channels)` raises OptionError for what it cannot
@@ -87,6 +91,8 @@ class Architecture:
     head_scopes: tuple[str, ...]
     classifier: str = "logits/semantic"
     auxiliary_classifiers: tuple[str, ...] = ()
+    auxiliary_scopes: tuple[str, ...] = ()
+    gradient_multipliers: dict[str, float] = dataclasses.field(default_factory=dict)
     decoder_scopes: tuple[str, ...] = ()
     strides: tuple[int, ...] = ()
     check: Callable = _accept

@@ -260,13 +260,18 @@ def num_outputs(path: str, classifier: str) -> int | None:
 
 
 def match_initial(
-    path: str, variables, head_scopes, classifier_scopes, initialize_head: bool
+    path: str,
+    variables,
+    head_scopes,
+    classifier_scopes,
+    initialize_head: bool,
+    auxiliary_scopes=(),
 ) -> Match:
     """Matches the checkpoint that training starts from.
 
-    If the checkpoint has no variable of the head, such as one of ImageNet, the head stays new. A
-    classifier for another number of classes stays new. Any other part of the head that is missing
-    or has another shape is an error unless the head is excluded.
+    If the checkpoint has no variable of the head, such as one of ImageNet, the head stays new, and
+    so does an auxiliary head. A classifier for another number of classes stays new. Any other part
+    of the head that is missing or has another shape is an error unless the head is excluded.
 
     Args:
       path: Prefix of a checkpoint.
@@ -274,13 +279,16 @@ def match_initial(
       head_scopes: Regular expressions of the head's variables.
       classifier_scopes: Regular expressions of those that depend on the number of classes.
       initialize_head: Whether to load the head if the checkpoint has one.
+      auxiliary_scopes: Regular expressions of the heads that the checkpoint may lack, one each.
 
     Raises:
       UserError: If a tensor is missing or has another shape.
     """
     stored = shapes(path)
-    has_head = any(re.match(pattern, name) for pattern in head_scopes for name in stored)
-    exclude = () if initialize_head and has_head else tuple(head_scopes)
+    has_head = _holds(stored, head_scopes)
+    exclude = tuple(scope for scope in auxiliary_scopes if not _holds(stored, [scope]))
+    if not (initialize_head and has_head):
+        exclude += tuple(head_scopes)
     matched = _without_other_classes(match(path, variables, exclude), classifier_scopes)
     if has_head and initialize_head:
         remedy = (
@@ -292,6 +300,10 @@ def match_initial(
         remedy = "Pass the options of the checkpoint's network, first of all --model_variant."
     matched.raise_if_unexpected(remedy)
     return matched
+
+
+def _holds(names, scopes) -> bool:
+    return any(re.match(pattern, name) for pattern in scopes for name in names)
 
 
 def _without_other_classes(matched: Match, classifier_scopes) -> Match:

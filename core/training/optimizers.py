@@ -81,12 +81,13 @@ def gradient_multiplier(name: str, options: OptimizerOptions, architecture: Arch
     """Returns the factor of a variable's gradient.
 
     Biases of convolutions have `bias_multiplier` (a batch norm's beta does not), the head has
-    `last_layer_gradient_multiplier`, and biases of the head have the product.
+    `last_layer_gradient_multiplier`, the architecture may have further factors, and a variable has
+    the product of its own.
 
     Args:
       name: The variable's name, without ":0".
       options: The multipliers.
-      architecture: Defines the head.
+      architecture: Defines the head and the further factors.
     """
     factor = 1.0
     if name.split("/")[-1] == "biases":
@@ -94,6 +95,9 @@ def gradient_multiplier(name: str, options: OptimizerOptions, architecture: Arch
     scopes = architecture.last_layer_scopes(options.last_layers_contain_logits_only)
     if any(re.match(scope, name) for scope in scopes):
         factor *= options.last_layer_gradient_multiplier
+    for scope, multiplier in architecture.gradient_multipliers.items():
+        if re.match(scope, name):
+            factor *= multiplier
     return factor
 
 

@@ -70,6 +70,7 @@ def initial_weights(config: Config) -> restore.Match | None:
         architecture.last_layer_scopes(config.optimizer.last_layers_contain_logits_only),
         architecture.classifier_scopes,
         options.initialize_last_layer,
+        architecture.auxiliary_scopes,
     )
     logging.info("%s", matched.report())
     return matched

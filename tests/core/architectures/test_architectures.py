@@ -82,7 +82,7 @@ def _facts(name, backbone):
 def _shapes_of_other_classes(name, backbone):
     """Returns variable -> shape of the same network with two more classes."""
     with tf.Graph().as_default():
-        _build(_spec(name, backbone), _CHANNELS + 2)
+        _build(_spec(name, backbone), _CHANNELS + 2, mode=_TRAINS)
         return {variable.op.name: variable.shape.as_list() for variable in tf.model_variables()}
 
 

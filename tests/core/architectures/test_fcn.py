@@ -1,0 +1,103 @@
+"""FCN: what its auxiliary head adds to training, and what it does not add to anything else."""
+
+import numpy as np
+import pytest
+
+from core import layers, network
+from core.architectures import MERGED
+from core.checkpoints import restore
+from core.training import optimizers
+from options.network import NetworkSpec
+from options.optimization import OptimizerOptions
+from utils.compat import tf
+
+_ARCHITECTURES = ("fcn",)
+_TRAINS = layers.Mode(is_training=True, fine_tune_batch_norm=True)
+_SIZE = (33, 49)
+
+
+def _spec(architecture, **changes):
+    return NetworkSpec.of(
+        architecture=architecture, model_variant="resnet18_torch", output_stride=8, **changes
+    )
+
+
+def _build(spec, mode=layers.INFERENCE):
+    return network.build(tf.zeros([2, *_SIZE, 3]), spec, 3, mode, crop_size=_SIZE)
+
+
+def _names():
+    return [variable.op.name for variable in tf.model_variables()]
+
+
+pytestmark = pytest.mark.parametrize("architecture", _ARCHITECTURES)
+
+
+def test_training_supervises_an_auxiliary_head_with_half_the_weight(architecture):
+    outputs = _build(_spec(architecture), _TRAINS).supervised
+    assert {name: weight for name, (_, weight) in outputs.items()} == {MERGED: 1.0, "aux": 0.5}
+    assert outputs["aux"][0].shape.as_list() == outputs[MERGED][0].shape.as_list()
+
+
+def test_the_weight_of_the_auxiliary_loss_is_an_option(architecture):
+    spec = _spec(architecture, **{f"{architecture}_aux_loss_weight": 0.25})
+    assert _build(spec, _TRAINS).supervised["aux"][1] == 0.25
+
+
+def test_inference_has_an_auxiliary_head_only_if_asked(architecture):
+    assert list(_build(_spec(architecture)).supervised) == [MERGED]
+    assert not [name for name in _names() if name.startswith("aux_classifier/")]
+    asked = _build(_spec(architecture), layers.Mode(builds_auxiliary=True)).supervised
+    assert list(asked) == [MERGED, "aux"]
+
+
+def test_with_weight_zero_there_is_no_auxiliary_head(architecture):
+    spec = _spec(architecture, **{f"{architecture}_aux_loss_weight": 0.0})
+    assert list(_build(spec, _TRAINS).supervised) == [MERGED]
+    assert not [name for name in _names() if name.startswith("aux_classifier/")]
+
+
+def test_the_auxiliary_head_learns_ten_times_as_fast(architecture):
+    record = network.architecture(_spec(architecture))
+    options = OptimizerOptions(bias_multiplier=2.0, last_layer_gradient_multiplier=3.0)
+    factors = {
+        name: optimizers.gradient_multiplier(name, options, record)
+        for name in (
+            "resnet18_torch/conv1/weights",
+            "classifier/4/biases",
+            "aux_classifier/4/biases",
+        )
+    }
+    assert list(factors.values()) == [1.0, 6.0, 60.0]
+
+
+def test_weights_without_an_auxiliary_head_start_a_training_that_has_one(architecture, monkeypatch):
+    spec = _spec(architecture)
+    with tf.Graph().as_default():
+        _build(spec)
+        stored = {variable.op.name: variable.shape.as_list() for variable in tf.model_variables()}
+    _build(spec, _TRAINS)
+    monkeypatch.setattr(restore, "shapes", lambda unused_path: stored)
+    record = network.architecture(spec)
+    matched = restore.match_initial(
+        "checkpoint",
+        tf.model_variables(),
+        record.last_layer_scopes(),
+        record.classifier_scopes,
+        True,
+        record.auxiliary_scopes,
+    )
+    assert matched.new
+    assert all(name.startswith("aux_classifier/") for name in matched.new)
+    assert {variable.op.name for variable in matched.loaded} == set(stored)
+
+
+def test_kernels_of_the_head_start_as_in_torchvision(architecture):
+    tf.set_random_seed(1)
+    _build(_spec(architecture))
+    (kernel,) = [v for v in tf.model_variables() if v.op.name == "classifier/4/weights"]
+    with tf.Session() as session:
+        session.run(kernel.initializer)
+        value = session.run(kernel)
+    bound = 1.0 / np.sqrt(kernel.shape.as_list()[2])
+    assert 0.9 * bound < np.abs(value).max() <= bound

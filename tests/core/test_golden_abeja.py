@@ -1,0 +1,102 @@
+"""FCN and DeepLabV3 in PyTorch's form equal the stored numbers of the ABEJA template."""
+
+import numpy as np
+import pytest
+
+from benchmarks.networks import operations_of
+from core import layers, network
+from tests.golden import __main__ as golden
+from tests.golden import compare
+from tests.golden.abeja import logits, networks
+from tests.resources import golden_folder, golden_json
+from utils.compat import tf
+
+_QUICK = ("fcn_64x96_b2",)
+_ARCHS = ("fcn_resnet101",)
+_LOGITS = ("fcn_64x96_b2", "fcn_97")
+
+# Largest absolute difference by the start of an array's name.
+_TOLERANCES = {"logits": 2e-4, "out_sample": 2e-4, "aux_sample": 2e-4, "point": 1e-4, "input": 1e-5}
+_LABELS_EQUAL = 0.999
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in _QUICK else pytest.param(name, marks=pytest.mark.slow) for name in _LOGITS],
+)
+def test_inference_equals_the_template(name):
+    path = golden_folder() / "abeja" / "logits" / f"{name}.json"
+    manifest = golden.read(path)
+    actual = logits.recompute(manifest, golden.root(path))
+    expected = golden.stored(path, manifest, logits)
+    assert set(actual) == set(expected)
+    for array, values in expected.items():
+        if array == "labels":
+            assert compare.share_equal(actual[array], values) >= _LABELS_EQUAL
+        else:
+            tolerance = next(
+                limit for start, limit in _TOLERANCES.items() if array.startswith(start)
+            )
+            assert compare.largest_difference(actual[array], values) <= tolerance, array
+
+
+@pytest.mark.parametrize("aux", [True, False])
+@pytest.mark.parametrize("arch", _ARCHS)
+def test_variables_convolutions_and_arithmetic_equal_the_state_dict(arch, aux):
+    networks_stored = golden_json("abeja/state_dict.json")["networks"].values()
+    (expected,) = [item for item in networks_stored if (item["arch"], item["aux"]) == (arch, aux)]
+    spec = networks.spec_of({"arch": arch, "aux": aux})
+    network.build(
+        tf.zeros([1, 97, 97, 3]),
+        spec,
+        expected["num_classes"],
+        layers.Mode(builds_auxiliary=True),
+        crop_size=(97, 97),
+    )
+    entries = {name: shape for name, shape, *_ in expected["entries"]}
+    assert {
+        networks.entry_name(variable.op.name, spec): _their_shape(variable)
+        for variable in network.variables()
+    } == {name: s for name, s in entries.items() if not name.endswith("num_batches_tracked")}
+    convolutions = [
+        operation
+        for operation in tf.get_default_graph().get_operations()
+        if operation.type == "Conv2D"
+    ]
+    assert {_module(operation, spec): _settings(operation) for operation in convolutions} == {
+        name: [*kernel, stride, rate]
+        for name, (kernel, _, _, stride, _, rate, _) in expected["convs"].items()
+    }
+    multiplications = sum(operations_of(operation) for operation in convolutions) // 2
+    assert multiplications == expected["macs"]["97x97"]["total"]
+
+
+def _their_shape(variable) -> list:
+    return list(networks.in_their_order(np.zeros(variable.shape.as_list())).shape)
+
+
+def _module(operation, spec) -> str:
+    kernel = f"{operation.name.rsplit('/', 1)[0]}/weights"
+    return networks.entry_name(kernel, spec)[: -len(".weight")]
+
+
+def _settings(operation) -> list:
+    return [
+        *operation.inputs[1].shape.as_list()[:2],
+        operation.get_attr("strides")[1],
+        operation.get_attr("dilations")[1],
+    ]
+
+
+def test_the_rule_gives_the_published_weights():
+    values = {
+        ("backbone.conv1.weight", (64, 3, 7, 7)): (0.1302121, 0.13604, 0.1622118, 0.02971761),
+        ("backbone.layer1.0.bn3.weight", (256,)): (0.2373259, 0.2308227, 0.2459948, 0.2713794),
+        ("backbone.bn1.running_var", (64,)): (1.090045, 1.023175, 1.002408, 1.049682),
+        ("classifier.4.weight", (21, 256, 1, 1)): (0.5261197, -0.2183915, -0.03117595, 0.8111255),
+        ("aux_classifier.4.weight", (5, 256, 1, 1)): (0.5170748, -0.2108636, -0.7282097, 1.439706),
+        ("classifier.4.bias", (21,)): (-0.002202138, -0.03791356, -0.1049582, 0.0164328),
+    }
+    for (name, shape), expected in values.items():
+        found = networks.entry_value(name, shape).ravel()[:4]
+        np.testing.assert_allclose(found, expected, rtol=1e-6, err_msg=name)
