@@ -18,7 +18,7 @@ import traceback
 
 from absl import app, flags, logging
 
-from utils import files
+from utils import console, files
 from utils.errors import Interrupted, OptionError, UserError
 
 # Exit statuses of every command (128 + signal number after a signal).
@@ -316,7 +316,8 @@ def execute(parse, act, argv: list | None = None):
     def guarded(parsed):
         sys.exit(status_of(lambda: act(parsed)))
 
-    app.run(guarded, argv=argv, flags_parser=lambda arguments: _parse(parse, arguments))
+    with console.may_go_away():
+        app.run(guarded, argv=argv, flags_parser=lambda arguments: _parse(parse, arguments))
 
 
 def _parse(parse, arguments: list):

@@ -20,7 +20,7 @@ from commands.command import PURPOSES, Command
 from deployment import devices
 from options.config import Config
 from options.device import DeviceOptions
-from utils import variants
+from utils import console, variants
 from utils.errors import OptionError
 
 _MODES = ("train", "evaluate")
@@ -94,7 +94,8 @@ def front_door():
     """Runs `python seg.py VERB --flags` as this process; lists the verbs without one."""
     words = sys.argv[1:]
     if not words or words[0] in (*help_text.SHORT, *help_text.FULL, "help"):
-        print(listing())
+        with console.may_go_away():
+            print(listing())
         return
     try:
         command = find(words[0])

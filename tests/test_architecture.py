@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "datasets": {"datasets", "options", "common", "utils"},
     "deployment": {"deployment", "options", "common", "utils"},
     "options": {"options", "common", "utils.errors", "utils.variants"},
-    "common": {"utils.errors", "utils.files"},
+    "common": {"utils.console", "utils.errors", "utils.files"},
     "utils": {"utils"},
     "tests": {
         "tests",
