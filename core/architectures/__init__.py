@@ -84,6 +84,8 @@ class Architecture:
       can_turn: NetworkSpec -> whether a network for crops of one orientation may get crops of the
         other.
       align_corners: How its logits are resized, and whatever becomes of them.
+      activates_before_resizing: Whether predictions are activated at the size of the logits, and
+        then resized and decided.
     """
 
     build: Callable[..., Outputs]
@@ -100,6 +102,7 @@ class Architecture:
     at_scale: Callable = _same_spec
     can_turn: Callable[[NetworkSpec], bool] = _always
     align_corners: bool = False
+    activates_before_resizing: bool = False
 
     @property
     def classifier_scopes(self) -> tuple[str, ...]:

@@ -36,8 +36,9 @@ def convolve(
     inputs: tf.Tensor,
     *settings,
     scope: str,
-    norm_scope: str,
+    norm_scope: str | None = None,
     activation_fn=tf.nn.relu,
+    use_biases: bool = False,
     convolution=layers.conv2d,
     **more,
 ) -> tf.Tensor:
@@ -47,16 +48,60 @@ def convolve(
       inputs: [N, h, w, channels].
       *settings: Further arguments of the convolution: filters, kernel size, stride, rate.
       scope: Scope of the convolution's variables.
-      norm_scope: Scope of the batch norm's variables.
+      norm_scope: Scope of the batch norm's variables; None is the convolution's and `_BN`.
       activation_fn: Applied last, or None.
-      convolution: `layers.conv2d`, or `layers.conv2d_same` for padding that does not depend on the
-        size.
+      use_biases: Whether the convolution has biases too.
+      convolution: `layers.conv2d`, `layers.conv2d_same` for padding that does not depend on the
+        size, or `layers.depthwise_conv2d`.
       **more: Further arguments of the convolution by name.
     """
     outputs = convolution(
-        inputs, *settings, activation_fn=None, normalizer_fn=None, scope=scope, **more
+        inputs,
+        *settings,
+        activation_fn=None,
+        normalizer_fn=None,
+        use_biases=use_biases,
+        scope=scope,
+        **more,
     )
-    return normalize(outputs, norm_scope, activation_fn)
+    return normalize(outputs, norm_scope or f"{scope}_BN", activation_fn)
+
+
+def separable(
+    inputs: tf.Tensor,
+    filters: int,
+    stride: int = 1,
+    rate: int = 1,
+    *,
+    scope: str,
+    activation_fn=tf.nn.relu,
+) -> tf.Tensor:
+    """Convolves depthwise (3x3) and pointwise, each followed by batch norm and the activation.
+
+    The padding does not depend on the size, as in `layers.conv2d_same`.
+
+    Args:
+      inputs: [N, h, w, channels].
+      filters: Output channels.
+      stride: Output stride.
+      rate: Atrous rate; a rate above 1 needs stride 1.
+      scope: The variables are in `SCOPE_depthwise`, `SCOPE_pointwise` and their `_BN`.
+      activation_fn: Applied after each, or None.
+    """
+    padding = "SAME"
+    if stride > 1:
+        inputs, padding = tf.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]]), "VALID"
+    outputs = convolve(
+        inputs,
+        3,
+        stride,
+        rate,
+        padding=padding,
+        activation_fn=activation_fn,
+        convolution=layers.depthwise_conv2d,
+        scope=f"{scope}_depthwise",
+    )
+    return convolve(outputs, filters, 1, activation_fn=activation_fn, scope=f"{scope}_pointwise")
 
 
 def normalize(inputs: tf.Tensor, scope: str, activation_fn=tf.nn.relu) -> tf.Tensor:

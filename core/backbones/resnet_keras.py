@@ -63,6 +63,7 @@ def v1(images, strides, units, mode):
         _STEM_CHANNELS,
         7,
         strides.take(2)[0],
+        use_biases=True,
         convolution=layers.conv2d_same,
         scope="conv1_conv",
         norm_scope="conv1_bn",
@@ -96,7 +97,7 @@ def _units(counts):
 
 def _unit_v1(inputs, width, stride, rate, is_first, name):
     shortcut, channels = inputs, width * _EXPANSION
-    convolve = functools.partial(_convolve, name)
+    convolve = functools.partial(_convolve, name, use_biases=True)
     if is_first:
         shortcut = convolve(0, inputs, channels, 1, stride, activation_fn=None)
     outputs = convolve(1, inputs, width, 1, stride)
@@ -146,7 +147,7 @@ def _unit_v2(inputs, width, stride, rate, is_first, name):
         shortcut = _plain(activated, channels, 1, scope=f"{name}_0_conv")
     else:
         shortcut = inputs if stride == 1 else inputs[:, ::stride, ::stride]
-    convolve = functools.partial(_convolve, name, use_biases=False)
+    convolve = functools.partial(_convolve, name)
     outputs = convolve(1, activated, width, 1)
     outputs = convolve(2, outputs, width, 3, stride, rate, convolution=layers.conv2d_same)
     return shortcut + _plain(outputs, channels, 1, scope=f"{name}_3_conv")

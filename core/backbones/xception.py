@@ -75,13 +75,16 @@ _EXIT_FLOW = (
     Block("exit_flow/block2", (1536, 1536, 2048), stride=1, shortcut=NONE),
 )
 
-
-_CHANNELS = {2: 64, 4: 128, 8: 256, 16: 728, 32: 2048}
+# Stride -> channels of the networks with the short entry flow.
+CHANNELS = {2: 64, 4: 128, 8: 256, 16: 728, 32: 2048}
 
 
 def _network(entry_flow, middle_units):
     middle = Block("middle_flow/block1", (728, 728, 728), 1, middle_units, IDENTITY)
     return (*entry_flow, middle, *_EXIT_FLOW)
+
+
+BLOCKS_65 = _network(_ENTRY_FLOW, 16)
 
 
 def build(
@@ -219,8 +222,8 @@ VARIANTS = {
         check=functools.partial(check_multi_grid, units=3),
     )
     for scope, blocks, channels in (
-        ("xception_41", _network(_ENTRY_FLOW, 8), _CHANNELS),
-        ("xception_65", _network(_ENTRY_FLOW, 16), _CHANNELS),
-        ("xception_71", _network(_LONG_ENTRY_FLOW, 16), {**_CHANNELS, 4: 256, 8: 728}),
+        ("xception_41", _network(_ENTRY_FLOW, 8), CHANNELS),
+        ("xception_65", BLOCKS_65, CHANNELS),
+        ("xception_71", _network(_LONG_ENTRY_FLOW, 16), {**CHANNELS, 4: 256, 8: 728}),
     )
 }

@@ -48,7 +48,8 @@ def predict(
     """Predicts labels and probabilities.
 
     With several scales or a flip the probabilities of all runs are averaged once. Several scales
-    replace the network's own image pyramid, and always resize logits, not probabilities.
+    replace the network's own image pyramid, and resize logits, not probabilities, unless the
+    architecture activates before resizing.
 
     Args:
       images: [N, h, w, 3] float32, 0..255, not normalised.
@@ -69,7 +70,7 @@ def predict(
     if tuple(scales) == (1.0,) and not flip:
         return _one_run(network_logits, images, spec, task, threshold)
     size = layers.spatial_size(images)
-    align_corners = network.architecture(spec).align_corners
+    chosen = network.architecture(spec)
     total = outputs = None
     for scale in scales:
         scaled = spec
@@ -81,7 +82,7 @@ def predict(
             inputs = tf.concat([images, _mirrored(images)], 0) if flip else tf.identity(images)
         outputs = network_logits(inputs, scaled)
         for part in _unmirrored(outputs, flip):
-            part = task.activate(layers.resize_bilinear(part, size, align_corners))
+            part = _probabilities(part, size, task, chosen)
             total = part if total is None else total + part
     mean = total / float(len(scales) * (2 if flip else 1))
     return Prediction(task.decide(mean, threshold), mean)
@@ -92,9 +93,12 @@ def _logits(images, spec, *, channels, crop_size):
 
 
 def _one_run(network_logits, images, spec, task, threshold):
-    size = layers.spatial_size(images)
-    align_corners = network.architecture(spec).align_corners
+    size, chosen = layers.spatial_size(images), network.architecture(spec)
+    align_corners = chosen.align_corners
     logits = network_logits(images, spec)
+    if chosen.activates_before_resizing:
+        probabilities = _probabilities(logits, size, task, chosen)
+        return Prediction(task.decide(probabilities, threshold), probabilities)
     if spec.options.prediction_with_upsampled_logits:
         logits = layers.resize_bilinear(logits, size, align_corners)
         return Prediction(task.decide_logits(logits, threshold), task.activate(logits))
@@ -103,6 +107,13 @@ def _one_run(network_logits, images, spec, task, threshold):
         resize_labels(coarse, size, align_corners),
         layers.resize_bilinear(task.activate(logits), size, align_corners),
     )
+
+
+def _probabilities(logits, size, task, chosen):
+    """Returns the probabilities in a size, in the order of the architecture."""
+    if chosen.activates_before_resizing:
+        return layers.resize_bilinear(task.activate(logits), size, chosen.align_corners)
+    return task.activate(layers.resize_bilinear(logits, size, chosen.align_corners))
 
 
 def resize_labels(labels: tf.Tensor, size, align_corners: bool) -> tf.Tensor:

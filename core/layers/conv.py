@@ -100,6 +100,7 @@ def depthwise_conv2d(
     padding: str = "SAME",
     activation_fn=tf.nn.relu,
     normalizer_fn=None,
+    use_biases: bool = True,
     weights_initializer=None,
     scope: str | None = None,
 ) -> tf.Tensor:
@@ -119,6 +120,7 @@ def depthwise_conv2d(
       padding: SAME or VALID.
       activation_fn: Applied last, or None.
       normalizer_fn: Applied instead of biases, or None.
+      use_biases: Whether biases are added where there is no normalizer.
       weights_initializer: Glorot uniform if None.
       scope: Scope of `depthwise_weights` and `biases`.
     """
@@ -132,7 +134,7 @@ def depthwise_conv2d(
         outputs = tf.nn.depthwise_conv2d(
             inputs, weights, [1, stride, stride, 1], padding, rate=pair(rate)
         )
-        return finish(outputs, channels, normalizer_fn, activation_fn)
+        return finish(outputs, channels, normalizer_fn, activation_fn, use_biases)
 
 
 def pair(value) -> list[int]:

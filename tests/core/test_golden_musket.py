@@ -14,6 +14,9 @@ _ARCHITECTURES = ("unet", "linknet", "fpn", "pspnet")
 _BACKBONES = ("resnet18", "resnet34", "resnet50", "resnext50", "seresnet18", "seresnet34")
 _MANIFESTS = (
     *(f"{name}_{backbone}" for name in _ARCHITECTURES for backbone in _BACKBONES),
+    *("deeplabv3_mobilenetv2", "deeplabv3_mobilenetv2_65x97", "deeplabv3_mobilenetv2_a05"),
+    *("deeplabv3_mobilenetv2_voc", "deeplabv3_xception_os16", "deeplabv3_xception_os8"),
+    *(f"{name}_mobilenetv2" for name in _ARCHITECTURES),
     *("fpn_96x64", "fpn_filters_dropout", "fpn_nearest", "fpn_nobn"),
     *("linknet_filters", "linknet_nobn", "linknet_transpose"),
     *("pspnet_16", "pspnet_16_duc", "pspnet_4", "pspnet_4_max_duc", "pspnet_8_duc"),
@@ -22,7 +25,10 @@ _MANIFESTS = (
     *("unet_linear", "unet_nobn", "unet_transpose", "unet_transpose_nobn"),
 )
 # One of each architecture and of each family of backbones.
-_QUICK = ("unet_seresnet18", "linknet_resnet18", "fpn_resnext50", "pspnet_8_duc")
+_QUICK = (
+    *("unet_seresnet18", "linknet_resnet18", "fpn_resnext50", "pspnet_8_duc"),
+    *("deeplabv3_mobilenetv2_65x97", "deeplabv3_xception_os8"),
+)
 
 # Of the largest logit; the output is a probability.
 _LOGITS, _OUTPUT = 3e-4, 5e-4

@@ -19,6 +19,8 @@ from utils.compat import tf
 from utils.errors import OptionError
 
 _BACKBONES = ("mobilenet_v2", "resnet_v1_18")
+# Of architectures that are built over their own only.
+_OWN_BACKBONES = {"deeplab_keras": ("mobilenet_v2_keras",)}
 _SIZE = (65, 97)
 # Of architectures that cannot take every size.
 _SIZES = {"pspnet": (48, 96)}
@@ -28,7 +30,7 @@ _TRAINS = layers.Mode(is_training=True, fine_tune_batch_norm=True)
 CASES = [
     pytest.param(name, backbone, id=f"{name}-{backbone}")
     for name in sorted(network.ARCHITECTURES)
-    for backbone in _BACKBONES
+    for backbone in _OWN_BACKBONES.get(name, _BACKBONES)
 ]
 
 
@@ -40,7 +42,10 @@ def _spec(name, backbone, **changes):
 
 def _options_of(name):
     """Returns options that build all parts of an architecture."""
-    return {"deeplab": {"atrous_rates": (2,), "decoder_output_stride": (4,)}}.get(name, {})
+    return {
+        "deeplab": {"atrous_rates": (2,), "decoder_output_stride": (4,)},
+        "deeplab_keras": {"output_stride": 8},
+    }.get(name, {})
 
 
 def _size(name):

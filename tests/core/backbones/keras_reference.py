@@ -17,7 +17,7 @@ from tests.golden import rules
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 # The last part of a name in Keras -> in this project.
-LAST_PARTS = {"kernel": "weights", "bias": "biases", "depthwise_kernel": "depthwise_weights"}
+_LAST_PARTS = {"kernel": "weights", "bias": "biases"}
 
 SIZE = (65, 97)
 
@@ -32,6 +32,13 @@ def value(layer: str, last: str, shape) -> np.ndarray:
     return rules.variable_value(f"{layer}/{last}", shape)
 
 
+def _last_part(layer, weight) -> str:
+    last = weight.name
+    if last == "kernel" and type(layer).__name__ == "DepthwiseConv2D":
+        return "depthwise_weights"
+    return _LAST_PARTS.get(last, last)
+
+
 def main(target, model, settings, *names):
     """Builds a model and writes layer -> output."""
     keras = importlib.import_module("tensorflow").keras
@@ -40,11 +47,7 @@ def main(target, model, settings, *names):
     )
     for layer in network.layers:
         layer.set_weights(
-            [
-                value(layer.name, LAST_PARTS.get(last, last), weight.shape)
-                for weight in layer.weights
-                for last in [weight.name.rsplit("/", 1)[-1]]
-            ]
+            [value(layer.name, _last_part(layer, item), item.shape) for item in layer.weights]
         )
     outputs = [network.get_layer(name).output for name in names]
     values = keras.Model(network.input, outputs)(image())

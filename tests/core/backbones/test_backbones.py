@@ -17,6 +17,7 @@ from utils.compat import tf
 # The others are slow to build or to run.
 _QUICK = (
     "mobilenet_v2",
+    "mobilenet_v2_keras",
     "resnet18_preact",
     "resnet18_refinenet",
     "resnet_v1_18",

@@ -12,6 +12,10 @@ from options.network import NetworkOptions
 from tests.core.backbones import keras_reference
 from utils.compat import tf
 
+_MOBILENET_V2 = {
+    **{2: "block_1_expand_relu", 4: "block_3_expand_relu", 8: "block_6_expand_relu"},
+    **{16: "block_13_expand_relu", 32: "out_relu"},
+}
 _RESNET = {2: "conv1_relu", 4: "conv2_block3_out", 8: "conv3_block4_out", 32: "conv5_block3_out"}
 _RESNET_V2 = {
     2: "conv1_conv",
@@ -23,6 +27,7 @@ _RESNET_V2 = {
 
 # (ours, Keras' class and settings, stride -> Keras' layer of the stage)
 _CASES = [
+    ("mobilenet_v2_keras", "MobileNetV2", {}, _MOBILENET_V2),
     ("resnet50_keras", "ResNet50", {}, _RESNET),
     ("resnet50_v2_keras", "ResNet50V2", {}, _RESNET_V2),
 ]

@@ -133,6 +133,13 @@ def test_networks_of_the_recipes_have_known_operations_only(adapter, network, tr
         slow({"model_variant": "mobilenet_v2"}),
         slow({"model_variant": "mobilenet_v3_large_seg"}),
         slow({"model_variant": "xception_65", **DECODER, "atrous_rates": (6, 12, 18)}),
+        slow(
+            {
+                "architecture": "deeplab_keras",
+                "model_variant": "mobilenet_v2_keras",
+                "output_stride": 8,
+            }
+        ),
     ],
 )
 @pytest.mark.parametrize("adapter", ["npu_bridge"], indirect=True)

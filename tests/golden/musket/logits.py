@@ -6,17 +6,24 @@ import pathlib
 
 import numpy as np
 
-from core import network
+from core import layers, network
 from options.network import NetworkSpec
 from tests.golden.musket import rules
 from utils.compat import tf
 from utils.errors import OptionError
 
 # The original's name -> ours.
-ARCHITECTURES = {"Unet": "unet", "Linknet": "linknet", "FPN": "fpn", "PSPNet": "pspnet"}
+ARCHITECTURES = {
+    "Unet": "unet",
+    "Linknet": "linknet",
+    "FPN": "fpn",
+    "PSPNet": "pspnet",
+    "DeepLabV3": "deeplab_keras",
+}
 
 # The original's name of a backbone -> ours, where it is not the same with a suffix.
 BACKBONES = {name: name for name in ("vgg16", "vgg19", "seresnet18", "seresnet34", "senet154")}
+BACKBONES.update(mobilenetv2="mobilenet_v2_keras", xception="xception_keras")
 _SUFFIXES = {"resnet": "_preact", "resnext": "_preact"}
 
 # The layer before the last activation; None if Keras numbers it.
@@ -56,13 +63,23 @@ def options_of(manifest: dict) -> NetworkSpec:
         given["final_interpolation"] = "nearest"
     if original == "Linknet" and "decoder_filters" in given:
         given["decoder_filters"] = [filters or 1 for filters in given["decoder_filters"]]
+    if original == "DeepLabV3":
+        options = _options_of_deeplab(manifest["backbone"], given)
+    else:
+        names = {key: f"{architecture}_{_OPTIONS.get(key, key)}" for key in given}
+        options = {"output_stride": 32, **{names[key]: value for key, value in given.items()}}
     return NetworkSpec.of(
         architecture=architecture,
         model_variant=backbone_of(manifest["backbone"]),
-        output_stride=32,
         normalization="none",
-        **{f"{architecture}_{_OPTIONS.get(key, key)}": value for key, value in given.items()},
+        **options,
     )
+
+
+def _options_of_deeplab(backbone, given) -> dict:
+    if backbone == "xception":
+        return {"output_stride": given.get("OS", 16)}
+    return {"output_stride": 8, "depth_multiplier": given.get("alpha", 1.0)}
 
 
 def backbone_of(original: str) -> str:
@@ -73,6 +90,9 @@ def backbone_of(original: str) -> str:
 
 def classifier_of(manifest: dict) -> str | None:
     """Returns the original's name of the last layer, None if Keras numbers it."""
+    if manifest["architecture"] == "DeepLabV3":
+        # Under the first name it has published weights.
+        return "logits_semantic" if manifest["classes"] == 21 else "custom_logits_semantic"
     return _CLASSIFIERS.get(manifest["architecture"], "final_conv")
 
 
@@ -82,7 +102,10 @@ def recompute(manifest: dict, unused_folder: pathlib.Path) -> dict:
     with tf.Graph().as_default() as graph:
         images = tf.placeholder(tf.float32, batch.shape)
         logits = network.build(images, spec, manifest["classes"], crop_size=batch.shape[1:3]).logits
-        fetches = {"logits": logits, "output": _ACTIVATIONS[manifest["activation"]](logits)}
+        output = _ACTIVATIONS[manifest["activation"]](logits)
+        if network.architecture(spec).activates_before_resizing:
+            output = layers.resize_bilinear(output, batch.shape[1:3])
+        fetches = {"logits": logits, "output": output}
         points = _points(graph, manifest.get("points", []))
         with tf.Session() as session:
             rules.load(session, manifest["backbone"], classifier_of(manifest), manifest["salt"])

@@ -35,6 +35,14 @@ _FACTORS_OF_BACKBONES = {
     **dict.fromkeys(("resnext50", "resnext101"), (_UNIT + "bn3/gamma$", 0.4)),
 }
 
+# Our MobileNetV2 has the names of Keras' own network, DeepLab's other ones.
+_NAMES_OF_DEEPLAB = (
+    (r"^block_(\d+)_", r"expanded_conv_\1_"),
+    (r"^bn_Conv1$", "Conv_BN"),
+    (r"^Conv1$", "Conv"),
+)
+_CLASSIFIER_OF_DEEPLAB = "logits_semantic"
+
 
 def arrays_of(variables, backbone: str, classifier: str | None) -> dict:
     """Returns variable -> list of the (name, shape) of the original's arrays that it stands for.
@@ -49,7 +57,7 @@ def arrays_of(variables, backbone: str, classifier: str | None) -> dict:
         classifier = f"conv2d_{1 + _numbered(layers, variables, backbone)}"
     found = {}
     for variable, (layer, last) in zip(variables, layers):
-        layer = classifier if layer == "semantic" else layer
+        layer = classifier if layer == "semantic" else _original(layer, classifier)
         parts = _parts(layer, variable.shape.as_list(), backbone)
         found[variable] = [(f"{name}/{last}", shape) for name, shape in parts]
     return found
@@ -82,6 +90,14 @@ def _split(name) -> tuple[str, str]:
     # The first part is the scope of the backbone or decoder; the original's names may have slashes.
     _, layer, last = re.match(r"(\w+)/(.+)/(\w+)$", name).groups()
     return layer, _LAST.get(last, last)
+
+
+def _original(layer, classifier) -> str:
+    """Returns the name of a layer in the network that ends in a classifier."""
+    if classifier.endswith(_CLASSIFIER_OF_DEEPLAB):
+        for pattern, name in _NAMES_OF_DEEPLAB:
+            layer = re.sub(pattern, name, layer)
+    return layer
 
 
 def _numbered(names, variables, backbone) -> int:
