@@ -31,6 +31,7 @@ def main(flag_values, name: str):
     """Reads the flags and downloads, or lists the downloads."""
     options = common.from_flags(FetchOptions, flag_values)
     if name == "list":
+        common.refuse_given(common.given_flags(flag_values), options.names(), "with list")
         print(_listing())
         return
     for download in find(name):

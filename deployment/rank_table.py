@@ -316,12 +316,25 @@ class RankTableOptions(Options):
     output: str | None = option(flags.DEFINE_string, None, "convert: file to write.")
 
 
+# Command -> the flags that have an effect on it.
+_TAKES = {
+    "check": ("chip",),
+    "convert": ("chip", "layout", "output"),
+    "make": ("devices", "device_ids", "server", "layout", "chip"),
+}
+
+
 def main(flag_values, command: str, path: str):
     """Checks, converts or makes a rank table."""
     options = common.from_flags(RankTableOptions, flag_values)
     commands = {"check": _check_command, "convert": _convert_command, "make": _make_command}
     if command not in commands:
         raise OptionError(f"{command!r} is unknown; pass one of {', '.join(commands)}.")
+    common.refuse_given(
+        common.given_flags(flag_values),
+        set(options.names()).difference(_TAKES[command]),
+        f"with {command}",
+    )
     commands[command](path, options)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
+import common
 from datasets import class_table, formats
 from datasets.class_table import ClassTable
 from datasets.description import Description
@@ -128,12 +129,12 @@ _OF_TASK = {MULTICLASS: _multiclass, BINARY: _binary, MULTILABEL: _multilabel}
 def _check_flags(format_name: str, chosen: formats.Format, given: frozenset):
     """Raises OptionError for flags that only other formats take."""
     known = {name for record in CONVERSION_RECORDS for name in record.names()}
-    useless = (given & known).difference(ConvertOptions.names(), chosen.flags)
-    if useless:
-        raise OptionError(
-            f"--{sorted(useless)[0]} has no effect on the format {format_name}, which takes "
-            f"{', '.join(f'--{name}' for name in chosen.flags)}."
-        )
+    taken = ", ".join(f"--{name}" for name in chosen.flags)
+    common.refuse_given(
+        given,
+        known.difference(ConvertOptions.names(), chosen.flags),
+        f"on the format {format_name}, which takes {taken}",
+    )
 
 
 def _class_table(config: Config, default: ClassSet | None) -> ClassTable:

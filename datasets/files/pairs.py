@@ -7,6 +7,7 @@ import os
 
 from absl import logging
 
+import common
 from datasets import splits
 from datasets.files import archives
 from options.config import Config
@@ -232,8 +233,7 @@ def stated_splits(pairs: Pairs, config: Config) -> tuple | None:
             raise OptionError("--val_fraction and --list_folder both make splits; leave one out.")
         drawn = splits.hold_out(from_folder(pairs), draw.val_fraction, draw.split_seed)
         return choose(drawn, only), {**pairs.origin, **draw.to_dict()}
-    if "split_seed" in config.given:
-        raise OptionError("--split_seed has no effect without --val_fraction.")
+    common.refuse_given(config.given, ["split_seed"], "without --val_fraction")
     if "list_folder" in config.given:
         return from_lists(pairs, folder, only), {**pairs.origin, "list_folder": folder}
     return None

@@ -15,6 +15,7 @@ import os
 
 from absl import logging
 
+import common
 from datasets import known
 from datasets.files import archives, pairs
 from datasets.files.pairs import Sample
@@ -83,19 +84,21 @@ def _samples(content: dict, folder: str, mask_of, skip_empty: bool) -> list:
 
 def _check_flags(config: Config, drawn: type, panoptic: bool):
     """Raises OptionError for flags that have no effect, or contradict the annotations."""
-    if not panoptic and "semantic_segmentation_folder" in config.given:
-        raise OptionError("--semantic_segmentation_folder is for panoptic annotations only.")
+    if not panoptic:
+        common.refuse_given(
+            config.given, ["semantic_segmentation_folder"], "unless the annotations are panoptic"
+        )
     if drawn is coco_masks.ObjectSets:
         if panoptic:
             raise OptionError(
                 f"--task={config.conversion.task}: panoptic annotations give each pixel one "
                 "segment; pass those of the instances."
             )
-        if "overlap" in config.given:
-            raise OptionError(
-                f"--overlap has no effect with --task={config.conversion.task}, where objects may "
-                "overlap."
-            )
+        common.refuse_given(
+            config.given,
+            ["overlap"],
+            f"with --task={config.conversion.task}, where objects may overlap",
+        )
 
 
 def _splits(paths: tuple, only: tuple | None) -> dict:

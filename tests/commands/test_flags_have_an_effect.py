@@ -4,7 +4,9 @@ import pytest
 from absl import flags
 
 from commands import running
+from deployment import rank_table
 from options import family
+from options.data_tools import FetchOptions, IndexMasksOptions, SyntheticOptions
 from options.refused import IGNORED, REFUSED
 from tests.commands.call_graph import ROOT, CallGraph
 from utils.errors import OptionError
@@ -16,7 +18,15 @@ GRAPH = CallGraph(ROOT)
 # Flags that their own check reads alone, and why they exist.
 ONE_VALUE = {
     "label_format": "masks are PNG; the flag is the reference's",
+    "segmentation_format": "masks are PNG; the flag is the reference's",
     "vis_batch_size": "images go one by one; other values are refused",
+}
+# Programs that are no verb -> the records of their flags.
+TOOLS = {
+    "datasets.fetch": FetchOptions,
+    "datasets.index_masks": IndexMasksOptions,
+    "datasets.synthetic": SyntheticOptions,
+    "deployment.rank_table": rank_table.RankTableOptions,
 }
 ARGUMENTS = {"convert": ["folders"], "audit": ["records"], "score": ["log"], "launch": ["--", "a"]}
 
@@ -30,6 +40,12 @@ def parse(verb, *words, by_mode=False):
 def test_code_that_a_command_reaches_reads_each_of_its_flags(verb):
     read = GRAPH.attributes_read(VERBS[verb].engine, "main")
     assert sorted(set(VERBS[verb].fields()) - read - set(ONE_VALUE)) == []
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_code_that_a_tool_reaches_reads_each_of_its_flags(tool):
+    read = GRAPH.attributes_read(tool, "main")
+    assert sorted(set(TOOLS[tool].names()) - read - set(ONE_VALUE)) == []
 
 
 @pytest.mark.parametrize(

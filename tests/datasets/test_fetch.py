@@ -6,7 +6,9 @@ import re
 import threading
 
 import pytest
+from absl import flags
 
+import common
 from datasets import downloads, fetch
 from options.data_tools import FetchOptions
 from utils.errors import OptionError, UserError
@@ -122,3 +124,11 @@ def test_data_behind_a_login_are_explained():
         fetch.find("voc")
     assert [found.file_name for found in fetch.find("voc2012")] == ["VOCtrainval_11-May-2012.tar"]
     assert "voc2012                  http://host.robots.ox.ac.uk" in fetch._listing()
+
+
+def test_the_list_takes_no_flags():
+    flag_values = flags.FlagValues()
+    common.define_flags(FetchOptions, flag_values=flag_values)
+    flag_values(["fetch", "--attempts=3"])
+    with pytest.raises(OptionError, match="--attempts has no effect with list"):
+        fetch.main(flag_values, "list")

@@ -193,6 +193,15 @@ def test_the_command_makes_checks_and_converts(tmp_path, capsys):
         run("forge", made)
 
 
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [("check", "--devices=8"), ("convert", "--server=10.0.0.5"), ("make", "--output=a.json")],
+)
+def test_a_flag_of_another_command_is_refused(tmp_path, command, flag):
+    with pytest.raises(OptionError, match=f"{flag.partition('=')[0]} has no effect with {command}"):
+        run(command, tmp_path / "table.json", flag)
+
+
 def test_the_command_can_be_started(tmp_path):
     command = [sys.executable, "-m", "deployment.rank_table", "check", str(tmp_path / "absent")]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
