@@ -11,9 +11,15 @@ from tests.golden.abeja import logits, networks
 from tests.resources import golden_folder, golden_json
 from utils.compat import tf
 
-_QUICK = ("fcn_64x96_b2",)
-_ARCHS = ("fcn_resnet101",)
-_LOGITS = ("fcn_64x96_b2", "fcn_97")
+_QUICK = ("fcn_64x96_b2", "deeplabv3_65x129_b2")
+_ARCHS = ("fcn_resnet101", "deeplabv3_resnet101")
+_LOGITS = (
+    "deeplabv3_128x160",
+    "deeplabv3_65x129_b2",
+    "deeplabv3_97",
+    "fcn_64x96_b2",
+    "fcn_97",
+)
 
 # Largest absolute difference by the start of an array's name.
 _TOLERANCES = {"logits": 2e-4, "out_sample": 2e-4, "aux_sample": 2e-4, "point": 1e-4, "input": 1e-5}
@@ -40,7 +46,12 @@ def test_inference_equals_the_template(name):
             assert compare.largest_difference(actual[array], values) <= tolerance, array
 
 
-@pytest.mark.parametrize("aux", [True, False])
+def test_every_stored_inference_is_compared():
+    stored = {path.stem for path in (golden_folder() / "abeja" / "logits").glob("*.json")}
+    assert stored == set(_LOGITS)
+
+
+@pytest.mark.parametrize("aux", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("arch", _ARCHS)
 def test_variables_convolutions_and_arithmetic_equal_the_state_dict(arch, aux):
     networks_stored = golden_json("abeja/state_dict.json")["networks"].values()

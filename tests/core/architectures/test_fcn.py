@@ -1,4 +1,4 @@
-"""FCN: what its auxiliary head adds to training, and what it does not add to anything else."""
+"""FCN and DeepLabV3 of torchvision: what their auxiliary head adds to training."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from options.network import NetworkSpec
 from options.optimization import OptimizerOptions
 from utils.compat import tf
 
-_ARCHITECTURES = ("fcn",)
+_ARCHITECTURES = ("fcn", "deeplab_torch")
 _TRAINS = layers.Mode(is_training=True, fine_tune_batch_norm=True)
 _SIZE = (33, 49)
 
