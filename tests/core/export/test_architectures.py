@@ -1,0 +1,67 @@
+"""Exports of every format, for the networks of the Keras segmentation libraries."""
+
+import numpy as np
+import pytest
+
+from core import network as networks
+from core.export import exporter
+from deployment import backend as backends
+from options.device import DeviceOptions
+from options.export import ExportOptions
+from options.network import NetworkSpec
+from tests import small_data, small_exports
+from tests.core.export.test_exporter import formats
+from tests.golden.musket import rules
+from utils.compat import tf
+
+_CLASSES = 3
+_SIZE = (48, 48)
+# Small decoders, with the operations that they have beside those of DeepLab.
+_NETWORKS = {
+    "unet": {"model_variant": "seresnet18", "unet_decoder_filters": (16, 16, 8, 8, 8)},
+    "linknet": {"model_variant": "resnet18_preact", "linknet_decoder_block_type": "transpose"},
+    "fpn": {"model_variant": "resnext50_preact", "fpn_pyramid_block_filters": 16},
+    "pspnet": {
+        "model_variant": "resnet18_preact",
+        "pspnet_conv_filters": 16,
+        "pspnet_final_interpolation": "duc",
+    },
+}
+
+
+def _checkpoint(folder, spec) -> str:
+    """Saves a network with the original's weights by rule; returns the checkpoint's prefix."""
+    backbone = spec.options.model_variant.replace("_preact", "")
+    with tf.Graph().as_default(), tf.Session() as session:
+        networks.build(tf.zeros([1, *_SIZE, 3]), spec, _CLASSES, crop_size=_SIZE)
+        rules.load(session, backbone, "final_conv")
+        saver = tf.train.Saver(save_relative_paths=True)
+        return saver.save(session, str(folder / "model.ckpt-1"), write_meta_graph=False)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        name if name == "pspnet" else pytest.param(name, marks=pytest.mark.slow)
+        for name in _NETWORKS
+    ],
+)
+def test_every_format_agrees_with_the_checkpoint(architecture, tmp_path):
+    spec = NetworkSpec.of(architecture=architecture, output_stride=32, **_NETWORKS[architecture])
+    network = small_exports.network(spec, _SIZE, _CLASSES)
+    images = [small_data.pixels(seed, *_SIZE).astype(np.uint8) for seed in range(2)]
+    checkpoint = _checkpoint(tmp_path, spec)
+    described = exporter.run(
+        network,
+        checkpoint_path=checkpoint,
+        export_options=ExportOptions(
+            checkpoint_path=checkpoint,
+            export_path=str(tmp_path / "out" / "net.pb"),
+            format=[name for name in formats() if name != "tflite_int8"],
+        ),
+        samples=exporter.Samples(images, "noise"),
+        representative=None,
+        backend=backends.create(DeviceOptions(device="cpu")),
+    )
+    for name, entry in described["artifacts"].items():
+        assert entry["check"]["done"], name
