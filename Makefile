@@ -1,18 +1,18 @@
-# The commands of a developer. `make help` lists them; each makes the environment it needs.
+# Commands for developers. `make help` lists them; each creates the environment it needs.
 
-# Processes that run tests side by side.
+# Number of parallel test processes.
 WORKERS ?= 2
 # More arguments for pytest: make test PYTEST_ARGS="-k losses"
 PYTEST_ARGS ?=
 # More arguments for the benchmarks: make bench BENCH_ARGS="--output=bench/new --compare=bench/old"
 BENCH_ARGS ?=
-# --quick tries the check of a release without its long steps.
+# --quick skips the long steps of the release check.
 RELEASE_CHECK ?=
 
 PYTHON := .venv/bin/python
 SCRIPTS := .ci/run .ci/release-check .ci/steps.sh .ci/unchanged $(wildcard scripts/*.sh datasets/*.sh test/*.sh)
 QUICK := not slow and not gpu and not npu
-# On the older TensorFlows: what can differ there.
+# Markers for the older TensorFlows: only tests whose result can differ there.
 OLDER := $(QUICK) and not once
 # $(call pytest,ENVIRONMENT,MARKERS)
 pytest = $(1)/bin/python -m pytest -n $(WORKERS) -m "$(2)" $(PYTEST_ARGS)
@@ -23,10 +23,10 @@ pytest = $(1)/bin/python -m pytest -n $(WORKERS) -m "$(2)" $(PYTEST_ARGS)
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: environment ## Make a data set, train on it, evaluate, write a report; minutes on a CPU.
+demo: environment ## Make a data set, train, evaluate, write a report; takes minutes on a CPU.
 	@scripts/demo.sh
 
-bench: environment ## Measure what things cost, with ratios to bounds of the same run; minutes.
+bench: environment ## Run the benchmarks; takes minutes.
 	@$(PYTHON) -m benchmarks.standard $(BENCH_ARGS)
 
 test: environment ## Run the tests on TensorFlow 2.21.
@@ -55,11 +55,11 @@ format: environment ## Format the Python files and apply the safe fixes of ruff.
 release-check: ## Check a clean clone as a release: demo, tests on each TensorFlow, lint, documents.
 	@.ci/release-check $(RELEASE_CHECK)
 
-environment: ## Make .venv (TensorFlow 2.21 on Python 3.11); the commands above do it too.
+environment: ## Create .venv (TensorFlow 2.21, Python 3.11); the commands above do so if needed.
 	@scripts/environment.sh 2.21
 
-environment-tf1.15: ## Make .venv-tf1.15 (Python 3.7).
+environment-tf1.15: ## Create .venv-tf1.15 (Python 3.7).
 	@scripts/environment.sh 1.15
 
-environment-tf2.6: ## Make .venv-tf2.6 (Python 3.9).
+environment-tf2.6: ## Create .venv-tf2.6 (Python 3.9).
 	@scripts/environment.sh 2.6

@@ -10,7 +10,7 @@ VARIANTS = {
         name="launch",
         program="python -m deployment.launch",
         purpose=TRAINING,
-        summary="Starts one process per device and watches them; all end when one fails.",
+        summary="Starts one process per device and watches them; if one fails, all are stopped.",
         examples=(
             "--devices=8 --rank_table=scripts/8p.json -- train_npu.py --rank=8 --train_logdir=RUN",
             "--device=gpu --hosts=a:4,b:4 -- train_npu.py --device=gpu --train_logdir=RUN",

@@ -21,7 +21,7 @@ VARIANTS = {
         name="visualize",
         program="python vis.py",
         purpose=USE,
-        summary="Draws the predictions of a split in the DeepLab family's files.",
+        summary="Draws the predictions of a split, under the DeepLab family's file names.",
         examples=(
             "--checkpoint_dir=RUN --dataset_dir=RECORDS --vis_logdir=pictures",
             "--checkpoint_dir=RUN --dataset_dir=RECORDS --vis_logdir=pictures "

@@ -50,7 +50,7 @@ class ConvertOptions(Options):
         None,
         "multiclass: each pixel has one of several classes. binary: background or object, by "
         "default what is not 0 in masks. multilabel: a pixel may have several classes, or none. "
-        "Unset: what the format gives first, mostly multiclass.",
+        "Unset: what the format gives first, usually multiclass.",
         choices=("multiclass", "binary", "multilabel"),
     )
 
@@ -138,7 +138,7 @@ class DrawOptions(FormatOptions):
         maximum=0.99,
     )
     split_seed: int = option(
-        flags.DEFINE_integer, 0, "Seed of the draw of --val_fraction.", minimum=0
+        flags.DEFINE_integer, 0, "Seed of the random split of --val_fraction.", minimum=0
     )
 
 
@@ -277,7 +277,7 @@ class BinaryMasksOptions(FormatOptions):
     mask_folders: tuple[str, ...] | None = option(
         flags.DEFINE_list,
         None,
-        "Folders of masks, one per class and called like it, or one folder that holds them. A "
+        "Folders of masks, one per class and named after it, or one folder that holds them. A "
         "pixel that is not 0 has the class; a missing mask means that no pixel has it.",
         convert=str,
     )

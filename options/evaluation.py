@@ -36,13 +36,13 @@ class EvalOptions(CheckpointOptions, ScaleOptions):
     watch_timeout_secs: int = option(
         flags.DEFINE_integer,
         0,
-        "Stop watching after so many seconds without a new checkpoint; 0: never.",
+        "Stop watching after this many seconds without a new checkpoint; 0: never.",
         minimum=0,
     )
     max_number_of_evaluations: int = option(
         flags.DEFINE_integer,
         0,
-        "Stop watching after so many evaluations, 0: no limit; above 1 it implies --watch.",
+        "Stop watching after this many evaluations, 0: no limit; above 1 it implies --watch.",
         minimum=0,
     )
     boundary_width: float = option(

@@ -33,8 +33,8 @@ class ExportOptions(CheckpointOptions, FlipOptions):
     crop_size: tuple[int, ...] = option(
         flags.DEFINE_multi_integer,
         (513, 513),
-        "Height, then width, of the network's input; repeat the flag. Unless given: the evaluation "
-        "crop saved beside the checkpoint, else 513x513.",
+        "Height, then width, of the network's input; repeat the flag. Unset: the evaluation crop "
+        "saved beside the checkpoint, else 513x513.",
         length=2,
         minimum=1,
     )

@@ -111,8 +111,8 @@ class VisOptions(CheckpointOptions, ScaleOptions):
     vis_crop_size: tuple[int, ...] = option(
         flags.DEFINE_list,
         (513, 513),
-        "Height,width that images are padded to; larger ones are downscaled. Unless given: the "
-        "evaluation crop saved beside the checkpoint.",
+        "Height,width that images are padded to; larger ones are downscaled. Unset: the evaluation "
+        "crop saved beside the checkpoint.",
         convert=int,
         length=2,
         minimum=1,
@@ -126,7 +126,7 @@ class VisOptions(CheckpointOptions, ScaleOptions):
     colormap_type: str = option(
         flags.DEFINE_string,
         "pascal",
-        "Colours of the predictions; unless given: those of the data set.",
+        "Colours of the predictions; unset: those of the data set.",
         choices=("pascal", "cityscapes", "ade20k"),
     )
     also_save_raw_predictions: bool = option(

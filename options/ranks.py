@@ -53,7 +53,8 @@ class RankOptions(Options):
     rank_timeout_secs: float = option(
         flags.DEFINE_float,
         30.0,
-        "CPU and GPU: seconds without a heartbeat after which a rank counts as lost and all end.",
+        "CPU and GPU: seconds without a heartbeat after which a rank counts as lost and all ranks "
+        "stop.",
         minimum=3.0,
         changeable=True,
     )

@@ -18,7 +18,9 @@ class ToolOptions(Options):
     checkpoint_path: str | None = option(
         flags.DEFINE_string, None, "Checkpoint, as a prefix such as FOLDER/model.ckpt-1000."
     )
-    fit: bool = option(flags.DEFINE_bool, False, "Match it with the network of the network flags.")
+    fit: bool = option(
+        flags.DEFINE_bool, False, "Compare it with the network that the network flags describe."
+    )
     num_classes: int = option(
         flags.DEFINE_integer, 21, "Classes of that network.", minimum=1, maximum=255
     )
@@ -32,10 +34,10 @@ class ToolOptions(Options):
 
 @dataclasses.dataclass(frozen=True)
 class DoctorOptions(Options):
-    """What a run is to start from."""
+    """What a run will start from."""
 
     SECTION = "doctor"
 
     tf_initial_checkpoint: str | None = option(
-        flags.DEFINE_string, None, "Checkpoint that a training is to start from."
+        flags.DEFINE_string, None, "Checkpoint that training will start from."
     )

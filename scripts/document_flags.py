@@ -1,9 +1,9 @@
-"""Writes docs/flags.md: every flag of every command, from the option records themselves.
+"""Generates docs/flags.md, the reference of all flags of all commands, from the option records.
 
   python -m scripts.document_flags            # writes the page
-  python -m scripts.document_flags --compare  # fails if the page is not what it would write
+  python -m scripts.document_flags --compare  # fails if the page is out of date
 
-A test holds the page to the records.
+A test keeps the page current.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _WITH_TENSORFLOW = "commands.engines.doctor_tensorflow"
 def main(config: Config):
     """Checks everything and prints what it found.
 
-    The exit status is 1 if something would keep a run from working.
+    The exit status is 1 if a run would fail.
     """
     findings = [Finding("DeepLabV3", f"version {VERSION}"), *_python(), *_tensorflow()]
     check_adapter = check_gpus = None
