@@ -73,7 +73,7 @@ ONLY_IN = {
 ONLY_IN_TESTS = {
     "tensorflow": "tests/npu_adapter/",
     "npu_device": "tests/npu_adapter/",
-    "h5py": "tests/core/checkpoints/test_keras_hdf5.py",
+    "h5py": "tests/core/checkpoints/",
     "onnx": "tests/test_export_model.py",
     "tf2onnx": "tests/test_export_model.py",
 }
