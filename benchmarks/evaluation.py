@@ -49,7 +49,7 @@ from options.config import Config
 from options.data import DATA_RECORDS
 from options.device import DeviceOptions
 from options.evaluation import EvalOptions
-from options.network import NETWORK_RECORDS, NetworkSpec
+from options.network import NETWORK_OPTIONS
 from utils.compat import tf
 
 _CLASSES = 21
@@ -71,13 +71,13 @@ class EvaluationOptions(BenchmarkOptions):
     )
 
 
-OPTION_CLASSES = (EvaluationOptions, *NETWORK_RECORDS, DeviceOptions)
+OPTION_CLASSES = (EvaluationOptions, *NETWORK_OPTIONS, DeviceOptions)
 
 
 def main(flag_values):
     """Measures and publishes the figures."""
     options = common.from_flags(EvaluationOptions, flag_values)
-    spec = NetworkSpec.from_flags(flag_values)
+    spec = Config.from_flags(NETWORK_OPTIONS, flag_values).spec
     device_options = common.from_flags(DeviceOptions, flag_values)
     found = runner.Run("evaluation", options, spec, device_options)
     with tempfile.TemporaryDirectory() as folder:

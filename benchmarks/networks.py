@@ -30,7 +30,7 @@ from core.training import step as train
 from deployment import backend
 from options.config import Config
 from options.device import DeviceOptions
-from options.network import NETWORK_RECORDS, NetworkSpec
+from options.network import NETWORK_OPTIONS, NetworkSpec
 from options.training import TRAINING_RECORDS
 from utils.classes import ClassSet, default_names
 from utils.compat import tf
@@ -57,13 +57,13 @@ class NetworksOptions(BenchmarkOptions):
     )
 
 
-OPTION_CLASSES = (NetworksOptions, *NETWORK_RECORDS)
+OPTION_CLASSES = (NetworksOptions, *NETWORK_OPTIONS)
 
 
 def main(flag_values):
     """Measures and publishes the figures."""
     options = common.from_flags(NetworksOptions, flag_values)
-    spec = NetworkSpec.from_flags(flag_values)
+    spec = Config.from_flags(NETWORK_OPTIONS, flag_values).spec
     if options.here:
         print(json.dumps(_measure(options, spec)))
         return

@@ -17,7 +17,7 @@ from core.training import step
 from deployment import backend as backends
 from options.config import Config
 from options.device import DeviceOptions
-from options.network import NETWORK_RECORDS, NetworkSpec
+from options.network import NETWORK_OPTIONS
 from options.training import TRAINING_RECORDS, TrainOptions
 from utils.classes import ClassSet, default_names
 from utils.compat import tf
@@ -38,7 +38,7 @@ class StepOptions(Options):
     )
 
 
-OPTION_CLASSES = (StepOptions, *NETWORK_RECORDS, *TRAINING_RECORDS, DeviceOptions)
+OPTION_CLASSES = (StepOptions, *NETWORK_OPTIONS, *TRAINING_RECORDS, DeviceOptions)
 
 
 def main(flag_values):
@@ -63,9 +63,7 @@ def main(flag_values):
 
 
 def _training_step(options, flag_values, backend):
-    spec = NetworkSpec.from_flags(flag_values)
-    training = [common.from_flags(record, flag_values) for record in TRAINING_RECORDS]
-    config = Config.of(*spec.records, *training)
+    config = Config.from_flags((*NETWORK_OPTIONS, *TRAINING_RECORDS), flag_values)
     shape = [config.train.train_batch_size, options.crop, options.crop]
     if options.formulation is not None:
         backend.formulation = options.formulation
@@ -88,7 +86,7 @@ def _training_gflop(options, flag_values) -> float:
     batch_size = common.from_flags(TrainOptions, flag_values).train_batch_size
     with tf.Graph().as_default() as graph:
         images = tf.zeros([batch_size, *size, 3])
-        spec = NetworkSpec.from_flags(flag_values)
+        spec = Config.from_flags(NETWORK_OPTIONS, flag_values).spec
         network.build(images, spec, NUM_CLASSES, crop_size=size)
         counts = [networks.operations_of(operation) for operation in graph.get_operations()]
     counts = [count for count in counts if count]

@@ -6,12 +6,10 @@ import dataclasses
 
 from absl import flags
 
-import common
 import options.architectures
 from common import Options, option
 from options import refused
 from options.architectures import ArchitectureOptions
-from options.refused import RefusedOptions
 from utils import variants
 from utils.errors import OptionError
 
@@ -168,18 +166,6 @@ class NetworkSpec:
         """Makes a network from the result of `to_dict`, of this or an older version."""
         return cls.of(**values)
 
-    @classmethod
-    def from_flags(cls, flag_values) -> NetworkSpec:
-        """Makes a network from parsed flags.
-
-        Raises:
-          OptionError: If a value is refused.
-        """
-        common.from_flags(RefusedOptions, flag_values)
-        options = common.from_flags(NetworkOptions, flag_values)
-        record = options_of(options.architecture)
-        return cls(options, common.from_flags(record, flag_values))
-
     @property
     def records(self) -> tuple:
         """Both records."""
@@ -223,4 +209,3 @@ def _refuse_others(values: dict, architecture: str, known):
 
 # The records that a network is described by, and with those that are only refused.
 NETWORK_OPTIONS = (NetworkOptions, *dict.fromkeys(ARCHITECTURES.values()))
-NETWORK_RECORDS = (*NETWORK_OPTIONS, RefusedOptions)

@@ -10,8 +10,9 @@ import common
 from options import network, refused
 from options.architectures import ArchitectureOptions
 from options.architectures.deeplab import DeepLabOptions
-from options.network import NETWORK_RECORDS, NetworkOptions, NetworkSpec
-from options.refused import REFUSED
+from options.config import Config
+from options.network import NETWORK_OPTIONS, NetworkOptions, NetworkSpec
+from options.refused import REFUSED, RefusedOptions
 from utils.errors import OptionError
 
 # The run that ships with the project was saved before architectures had records of their own.
@@ -51,7 +52,7 @@ def test_a_refused_option_is_accepted_at_its_default_only(name):
 
 
 def test_no_option_is_in_two_records():
-    names = [name for record in NETWORK_RECORDS for name in record().to_dict()]
+    names = [name for record in (*NETWORK_OPTIONS, RefusedOptions) for name in record().to_dict()]
     assert len(names) == len(set(names))
 
 
@@ -91,15 +92,10 @@ def test_replace_takes_options_of_both_records():
 
 def test_a_network_is_made_from_flags():
     flag_values = flags.FlagValues()
-    common.define_flags(*NETWORK_RECORDS, flag_values=flag_values)
+    common.define_flags(*NETWORK_OPTIONS, flag_values=flag_values)
     flag_values(
         ["program", "--output_stride=8", "--atrous_rates=3", "--image_pooling_crop_size=9,8"]
     )
-    assert NetworkSpec.from_flags(flag_values) == NetworkSpec.of(
+    assert Config.from_flags(NETWORK_OPTIONS, flag_values).spec == NetworkSpec.of(
         output_stride=8, atrous_rates=(3,), image_pooling_crop_size=(9, 8)
     )
-    flag_values = flags.FlagValues()
-    common.define_flags(*NETWORK_RECORDS, flag_values=flag_values)
-    flag_values(["program", "--quantize_delay_step=5"])
-    with pytest.raises(OptionError, match="--quantize_delay_step=5"):
-        NetworkSpec.from_flags(flag_values)

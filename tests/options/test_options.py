@@ -8,16 +8,17 @@ from options.data import DATA_RECORDS, InputOptions, RecordsOptions
 from options.device import DeviceOptions
 from options.evaluation import EvalOptions
 from options.export import ExportOptions
-from options.network import NETWORK_RECORDS, NetworkSpec
+from options.network import NETWORK_OPTIONS, NetworkSpec
 from options.optimization import LossOptions, OptimizerOptions, ScheduleOptions
 from options.prediction import PredictOptions, VisOptions
+from options.refused import RefusedOptions
 from options.training import TRAINING_RECORDS, TrainOptions
 from tests import resources
 from tests.options.flags_of import accepted_flags
 from utils.errors import OptionError
 
 RECORDS = (
-    *(*NETWORK_RECORDS, *TRAINING_RECORDS, EvalOptions, PredictOptions, VisOptions),
+    *(*NETWORK_OPTIONS, RefusedOptions, *TRAINING_RECORDS, EvalOptions, PredictOptions, VisOptions),
     *(ExportOptions, *DATA_RECORDS, DeviceOptions),
 )
 FIELDS = [

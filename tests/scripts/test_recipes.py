@@ -16,7 +16,8 @@ from absl import flags
 import common
 from commands import running
 from core import network
-from options.network import NetworkSpec
+from options.config import Config
+from options.network import NETWORK_OPTIONS
 from options.training import TrainOptions
 from tests import resources, small_data
 from tests.in_process import PROGRAMS
@@ -114,7 +115,7 @@ def test_the_options_of_a_recipe_are_accepted(script):
         found = parsed(command)
         options = common.from_flags(TrainOptions, found)
         assert options.training_number_of_steps % options.iterations_per_loop == 0
-        network.check(NetworkSpec.from_flags(found), crop_size=(513, 513))
+        network.check(Config.from_flags(NETWORK_OPTIONS, found).spec, crop_size=(513, 513))
 
 
 def test_no_two_recipes_share_a_folder():
