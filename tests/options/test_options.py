@@ -72,7 +72,11 @@ def test_train_npu_allows_the_values_of_the_reference():
 @pytest.mark.parametrize(
     ("record", "values", "message"),
     [
-        (NetworkSpec.of, {"output_stride": 12}, "--output_stride is 12, but must be one of 8, 16"),
+        (
+            NetworkSpec.of,
+            {"output_stride": 12},
+            "--output_stride is 12, but must be one of 4, 8, 16",
+        ),
         (NetworkSpec.of, {"nas_remove_os32_stride": True}, "--nas_remove_os32_stride=True"),
         (NetworkSpec.of, {"quantize_delay_step": 0}, "--quantize_delay_step=0"),
         (NetworkSpec.of, {"decoder_output_stride": (4, 8)}, "is 4,8, but must descend"),
