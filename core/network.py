@@ -34,10 +34,20 @@ def backbone(options: NetworkOptions) -> Backbone:
     Raises:
       OptionError: If there is no such backbone.
     """
+    _refuse_nasnet(options.model_variant)
     record = variants.lookup(BACKBONES, options.model_variant, "--model_variant")
     if options.normalization == "backbone":
         return record
     return dataclasses.replace(record, **NORMALIZATIONS[options.normalization]._asdict())
+
+
+def _refuse_nasnet(name):
+    """Raises OptionError for a backbone that others have and this project leaves out."""
+    if name.startswith("nasnet"):
+        raise OptionError(
+            f"--model_variant={name} is left out, because nobody maintains weights for NASNet; an "
+            "accurate backbone with weights is xception_65."
+        )
 
 
 def variables() -> list:

@@ -8,6 +8,7 @@ Keras 3 cannot do without.
 import importlib
 import json
 import os
+import re
 import sys
 
 import numpy as np
@@ -22,9 +23,9 @@ _LAST_PARTS = {"kernel": "weights", "bias": "biases"}
 SIZE = (65, 97)
 
 
-def image() -> np.ndarray:
+def image(size=SIZE) -> np.ndarray:
     """Returns the float32 batch of one image in [-1, 1] that both networks get."""
-    return (rules.noise_image(7, *SIZE)[np.newaxis] / 127.5 - 1.0).astype(np.float32)
+    return (rules.noise_image(7, *size)[np.newaxis] / 127.5 - 1.0).astype(np.float32)
 
 
 def value(layer: str, last: str, shape) -> np.ndarray:
@@ -39,18 +40,40 @@ def _last_part(layer, weight) -> str:
     return _LAST_PARTS.get(last, last)
 
 
-def main(target, model, settings, *names):
-    """Builds a model and writes layer -> output."""
-    keras = importlib.import_module("tensorflow").keras
-    network = getattr(keras.applications, model)(
-        weights=None, include_top=False, input_shape=(*SIZE, 3), **json.loads(settings)
+def _numbered_from_one(name) -> str:
+    """Returns the name that Keras 2 gives a layer that Keras 3 numbers from none and 1."""
+    match = re.match(r"(conv2d|batch_normalization)(?:_(\d+))?$", name)
+    return f"{match.group(1)}_{int(match.group(2) or 0) + 1}" if match else name
+
+
+def _pad_all(module):
+    """Makes a network of Keras pad all its layers, as the segmentation libraries have it."""
+    convolve, pool = module.conv2d_bn, module.layers.MaxPooling2D
+    module.conv2d_bn = lambda *inputs, padding=None, **settings: convolve(*inputs, **settings)
+    module.layers.MaxPooling2D = lambda *size, padding=None, **settings: pool(
+        *size, padding="same", **settings
     )
+
+
+def main(target, model, settings, *names):
+    """Builds a model and writes layer -> output.
+
+    The settings may have `size` of the image, and `pads_all` of an Inception.
+    """
+    keras = importlib.import_module("tensorflow").keras
+    build = getattr(keras.applications, model)
+    settings = json.loads(settings)
+    size = settings.pop("size", SIZE)
+    if settings.pop("pads_all", False):
+        _pad_all(sys.modules[build.__module__])
+    network = build(weights=None, include_top=False, input_shape=(*size, 3), **settings)
     for layer in network.layers:
+        name = _numbered_from_one(layer.name)
         layer.set_weights(
-            [value(layer.name, _last_part(layer, item), item.shape) for item in layer.weights]
+            [value(name, _last_part(layer, item), item.shape) for item in layer.weights]
         )
     outputs = [network.get_layer(name).output for name in names]
-    values = keras.Model(network.input, outputs)(image())
+    values = keras.Model(network.input, outputs)(image(size))
     np.savez(target, **dict(zip(names, (np.asarray(item) for item in values))))
 
 

@@ -16,6 +16,7 @@ from utils.compat import tf
 
 # The others are slow to build or to run.
 _QUICK = (
+    "mobilenet",
     "mobilenet_v2",
     "mobilenet_v2_keras",
     "resnet18_preact",

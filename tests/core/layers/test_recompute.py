@@ -72,6 +72,11 @@ def test_loss_gradients_and_moving_averages_are_the_same(uses_between):
         ("mobilenet_v2", 17),
         ("mobilenet_v3_small_seg", 11),
         ("xception_41", 13),
+        ("vgg16", 13),
+        ("mobilenet", 13),
+        ("inception_v3", 11),
+        pytest.param("densenet121", 58, marks=pytest.mark.slow),
+        pytest.param("inception_resnet_v2", 43, marks=pytest.mark.slow),
     ],
 )
 def test_every_family_of_backbones_has_units(variant, units):

@@ -163,6 +163,18 @@ def test_other_networks_add_depthwise_convolutions_only(adapter, network):
         ),
         slow({"architecture": "linknet", "model_variant": "resnet18_preact"}, NEAREST),
         slow({"architecture": "fpn", "model_variant": "resnext50_preact"}, NEAREST),
+        slow(
+            {"architecture": "linknet", "model_variant": "vgg16", "output_stride": 8},
+            NEAREST,
+        ),
+        slow(
+            {"architecture": "unet", "model_variant": "densenet121", "output_stride": 8},
+            NEAREST,
+        ),
+        slow(
+            {"architecture": "fpn", "model_variant": "inception_v3", "output_stride": 8},
+            NEAREST,
+        ),
         (
             {
                 "architecture": "pspnet",

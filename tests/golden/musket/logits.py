@@ -22,8 +22,13 @@ ARCHITECTURES = {
 }
 
 # The original's name of a backbone -> ours, where it is not the same with a suffix.
-BACKBONES = {name: name for name in ("vgg16", "vgg19", "seresnet18", "seresnet34", "senet154")}
-BACKBONES.update(mobilenetv2="mobilenet_v2_keras", xception="xception_keras")
+BACKBONES = {
+    **{name: name for name in ("vgg16", "vgg19", "seresnet18", "seresnet34", "senet154")},
+    "inceptionv3": "inception_v3",
+    "inceptionresnetv2": "inception_resnet_v2",
+    "mobilenetv2": "mobilenet_v2_keras",
+    "xception": "xception_keras",
+}
 _SUFFIXES = {"resnet": "_preact", "resnext": "_preact"}
 
 # The layer before the last activation; None if Keras numbers it.
