@@ -1,4 +1,4 @@
-"""Exports of every format, for the networks of the Keras segmentation libraries."""
+"""Exports of every format, for the networks of other systems."""
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from options.network import NetworkSpec
 from tests import small_data, small_exports
 from tests.core.export.test_exporter import formats
 from tests.golden.musket import rules
+from tests.golden.refinenet import rules as refinenet_rules
 from utils.compat import tf
 
 _CLASSES = 3
@@ -26,6 +27,7 @@ _NETWORKS = {
         "pspnet_conv_filters": 16,
         "pspnet_final_interpolation": "duc",
     },
+    "refinenet": {"model_variant": "resnet18_refinenet"},
 }
 
 
@@ -34,7 +36,10 @@ def _checkpoint(folder, spec) -> str:
     backbone = spec.options.model_variant.replace("_preact", "")
     with tf.Graph().as_default(), tf.Session() as session:
         networks.build(tf.zeros([1, *_SIZE, 3]), spec, _CLASSES, crop_size=_SIZE)
-        rules.load(session, backbone, "final_conv")
+        if spec.options.architecture == "refinenet":
+            refinenet_rules.load_weights(session, spec)
+        else:
+            rules.load(session, backbone, "final_conv")
         saver = tf.train.Saver(save_relative_paths=True)
         return saver.save(session, str(folder / "model.ckpt-1"), write_meta_graph=False)
 

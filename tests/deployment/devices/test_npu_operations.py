@@ -183,6 +183,7 @@ def test_other_networks_add_depthwise_convolutions_only(adapter, network):
             },
             PERMUTATION,
         ),
+        ({"architecture": "refinenet", "model_variant": "resnet18_refinenet"}, set()),
     ],
 )
 @pytest.mark.parametrize("adapter", ["npu_bridge"], indirect=True)
