@@ -86,7 +86,7 @@ def _decoder(outputs, skip):
 
 
 def check(spec: NetworkSpec, unused_backbone: Backbone, *, image_size, channels):
-    """Raises OptionError for other backbones and output strides than the original's."""
+    """Raises OptionError for what the original cannot build, and for what has no effect."""
     del image_size, channels
     variant, stride = spec.options.model_variant, spec.options.output_stride
     if variant not in _RATES:
@@ -98,6 +98,11 @@ def check(spec: NetworkSpec, unused_backbone: Backbone, *, image_size, channels)
         raise OptionError(
             f"--output_stride is {stride}, but --architecture=deeplab_keras over {variant} can do "
             f"{either(_RATES[variant])}."
+        )
+    if not spec.options.prediction_with_upsampled_logits:
+        raise OptionError(
+            "--noprediction_with_upsampled_logits has no effect with "
+            "--architecture=deeplab_keras, which always activates before it resizes; leave it out."
         )
 
 
