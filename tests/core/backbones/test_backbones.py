@@ -110,6 +110,23 @@ def test_features_have_the_declared_channels_and_the_size_over_their_stride(name
             assert shape[1:3] == _strided(size, stride)
 
 
+@pytest.mark.parametrize(
+    "name", [item for item in VARIANTS if network.BACKBONES[_name(item)].named]
+)
+def test_named_layers_are_those_that_are_declared_and_have_the_size_over_their_stride(name):
+    record = network.BACKBONES[name]
+    for output_stride in (min(record.output_strides), 32):
+        with tf.Graph().as_default():
+            named = _build(name, (65, 96), output_stride).named
+        assert {
+            layer: (stride, outputs.shape.as_list()[3])
+            for layer, (stride, outputs) in named.items()
+        } == record.named
+        for stride, outputs in named.values():
+            size = _strided((65, 96), min(stride, output_stride))
+            assert outputs.shape.as_list()[1:3] == size
+
+
 @functools.lru_cache(maxsize=None)
 def _values(name) -> tuple:
     """Returns output stride -> features of an image as arrays, and the variables' names."""
