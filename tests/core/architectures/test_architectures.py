@@ -20,7 +20,8 @@ from utils.errors import OptionError
 
 _BACKBONES = ("mobilenet_v2", "resnet_v1_18")
 # Of architectures that are built over their own only.
-_OWN_BACKBONES = {"deeplab_keras": ("mobilenet_v2_keras",)}
+_OWN_BACKBONES = {"deeplab_keras": ("mobilenet_v2_keras", "xception_keras")}
+_SLOW_BACKBONES = ("xception_keras",)
 _SIZE = (65, 97)
 # Of architectures that cannot take every size.
 _SIZES = {"pspnet": (48, 96)}
@@ -28,7 +29,12 @@ _CHANNELS = 5
 _TRAINS = layers.Mode(is_training=True, fine_tune_batch_norm=True)
 
 CASES = [
-    pytest.param(name, backbone, id=f"{name}-{backbone}")
+    pytest.param(
+        name,
+        backbone,
+        id=f"{name}-{backbone}",
+        marks=[pytest.mark.slow] if backbone in _SLOW_BACKBONES else [],
+    )
     for name in sorted(network.ARCHITECTURES)
     for backbone in _OWN_BACKBONES.get(name, _BACKBONES)
 ]
