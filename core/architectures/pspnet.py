@@ -93,9 +93,11 @@ def _dense_upsampling(logits, channels, factor):
         scope=f"{name}_conv",
         norm_scope=f"{name}_bn",
     )
+    # Two transpositions of four dimensions: TFLite of TensorFlow 1.15 has no larger ones.
     height, width = layers.spatial_size(outputs)
-    blocks = tf.reshape(outputs, [-1, height, width, channels, factor, factor])
-    rows = tf.transpose(blocks, [0, 1, 4, 2, 5, 3])
+    pixels = tf.transpose(tf.reshape(outputs, [-1, channels, factor, factor]), [0, 2, 3, 1])
+    rows = tf.reshape(pixels, [-1, width, factor, factor * channels])
+    rows = tf.transpose(rows, [0, 2, 1, 3])
     return tf.reshape(rows, [-1, height * factor, width * factor, channels])
 
 
