@@ -30,7 +30,16 @@ def resize_nearest(images: tf.Tensor, size, align_corners: bool = True) -> tf.Te
     """Resizes [N, h, w, channels] by nearest neighbor; see `resize_bilinear`."""
     if align_corners:
         return tf.image.resize_nearest_neighbor(images, size, align_corners=True)
+    if _is_static(size) and _doubles(images.shape.as_list()[1:3], size):
+        # The same pixels, without the attribute that TFLite of TensorFlow 1.15 ignores.
+        return tf.image.resize_nearest_neighbor(images, size)
     return tf.image.resize_nearest_neighbor(images, size, half_pixel_centers=True)
+
+
+def _doubles(sides, size) -> bool:
+    """Whether a size is the known sides times a power of two."""
+    factors = [large / small for small, large in zip(sides, size) if small is not None]
+    return len(factors) == 2 and all(factor in (1, 2, 4, 8, 16, 32) for factor in factors)
 
 
 def scaled_size(size, scale: float):

@@ -13,10 +13,11 @@ from tests import small_data, small_exports
 from tests.core.export.test_exporter import formats
 from tests.golden.musket import rules
 from tests.golden.refinenet import rules as refinenet_rules
-from utils.compat import tf
+from utils.compat import has_new_tflite_converter, tf
 
 _CLASSES = 3
-_SIZE = (48, 48)
+# What all of them take: multiples of 48 for PSPNet, of 32 where TFLite of TensorFlow 1.15 resizes.
+_SIZE = (96, 96)
 # Small decoders, with the operations that they have beside those of DeepLab.
 _NETWORKS = {
     "unet": {"model_variant": "seresnet18", "unet_decoder_filters": (16, 16, 8, 8, 8)},
@@ -44,6 +45,15 @@ def _checkpoint(folder, spec) -> str:
         return saver.save(session, str(folder / "model.ckpt-1"), write_meta_graph=False)
 
 
+def _formats(spec) -> list:
+    """Returns the formats that this TensorFlow can write."""
+    names = [name for name in formats() if name != "tflite_int8"]
+    if "resnext" in spec.options.model_variant and not has_new_tflite_converter():
+        # TensorFlow 1.15 writes no readable float16 file of kernels that are computed.
+        return [name for name in names if not name.startswith("tflite")]
+    return names
+
+
 @pytest.mark.parametrize(
     "architecture",
     [
@@ -62,7 +72,7 @@ def test_every_format_agrees_with_the_checkpoint(architecture, tmp_path):
         export_options=ExportOptions(
             checkpoint_path=checkpoint,
             export_path=str(tmp_path / "out" / "net.pb"),
-            format=[name for name in formats() if name != "tflite_int8"],
+            format=_formats(spec),
         ),
         samples=exporter.Samples(images, "noise"),
         representative=None,

@@ -332,3 +332,20 @@ def test_spatial_dropout_drops_whole_channels_in_training_only():
     assert (kept == kept[:, :1, :1]).all()
     assert 0.2 < kept[:, 0, 0].mean() < 0.8
     np.testing.assert_allclose(found, np.where(kept, 2.0 * inputs, 0.0))
+
+
+@pytest.mark.parametrize("size", [(6, 8), (5, 9)])
+def test_nearest_resizing_of_known_and_unknown_sizes_is_the_same(size):
+    images = _noise(1, 3, 4, 2)
+    any_size = tf.placeholder_with_default(images, [None, None, None, 2])
+    known, unknown = _run(
+        [
+            layers.resize_nearest(source, size, align_corners=False)
+            for source in (tf.constant(images), any_size)
+        ]
+    )
+    rows, columns = (
+        ((np.arange(large) + 0.5) * small / large).astype(int) for small, large in zip((3, 4), size)
+    )
+    np.testing.assert_array_equal(known, images[:, rows][:, :, columns])
+    np.testing.assert_array_equal(unknown, known)
