@@ -130,7 +130,13 @@ def _backend():
 
 
 def operations_of(operation) -> int:
-    """Returns the operations of a convolution, two per multiply-add; 0 for other operations."""
+    """Returns the operations of a convolution, two per multiply-add; 0 for other operations.
+
+    A transposed convolution, which is the gradient of another one by its inputs, counts too.
+    """
+    if operation.type == "Conv2DBackpropInput":
+        height, width, filters, _ = operation.inputs[1].shape.as_list()
+        return 2 * operation.inputs[2].shape.num_elements() * height * width * filters
     if operation.type not in ("Conv2D", "DepthwiseConv2dNative"):
         return 0
     outputs = operation.outputs[0].shape.num_elements()
