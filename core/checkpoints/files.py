@@ -263,7 +263,20 @@ def write_compact(source: str, target: str) -> int:
         if tensor_names.is_of_network(name) or name == tensor_names.GLOBAL_STEP
     ]
     with restore.reading(source):
-        tensors = [_in_half_precision(name, opened.get_tensor(name)) for name in names]
+        tensors = {name: _in_half_precision(name, opened.get_tensor(name)) for name in names}
+    return write_arrays(tensors, target)
+
+
+def write_arrays(tensors: dict, target: str) -> int:
+    """Writes a checkpoint of arrays.
+
+    Args:
+      tensors: Name -> array.
+      target: Prefix of the checkpoint; its folder is made.
+
+    Returns:
+      The size of the checkpoint in bytes.
+    """
     os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
     temporary = f"{target}.tmp-{os.getpid()}"
     try:
@@ -271,9 +284,9 @@ def write_compact(source: str, target: str) -> int:
             session.run(
                 tf.raw_ops.SaveV2(
                     prefix=temporary,
-                    tensor_names=names,
-                    shape_and_slices=[""] * len(names),
-                    tensors=[tf.constant(tensor) for tensor in tensors],
+                    tensor_names=list(tensors),
+                    shape_and_slices=[""] * len(tensors),
+                    tensors=[tf.constant(tensor) for tensor in tensors.values()],
                 )
             )
         _put_in_place(temporary, target)

@@ -20,6 +20,8 @@ ONE_VALUE = {
     "label_format": "masks are PNG; the flag is the reference's",
     "segmentation_format": "masks are PNG; the flag is the reference's",
     "vis_batch_size": "images go one by one; other values are refused",
+    "refinenet_crp_strides": "what is added must have one size; other values are refused",
+    "refinenet_rcu_strides": "what is added must have one size; other values are refused",
 }
 # Programs that are no verb -> the records of their flags.
 TOOLS = {

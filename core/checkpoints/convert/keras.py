@@ -15,7 +15,7 @@ import re
 
 import numpy as np
 
-from core.checkpoints.convert import keras_hdf5
+from core.checkpoints.convert import Network, Source, keras_hdf5
 from utils.errors import UserError
 
 _LAST_PARTS = {
@@ -131,3 +131,19 @@ def _fitting(arrays, name, shape):
     if any(part is None or part.shape != array.shape for part in parts):
         return array
     return np.concatenate(parts, axis=-1)
+
+
+def _source(description: str) -> Source:
+    return Source(description=description, fits=keras_hdf5.is_hdf5, convert=_of_network)
+
+
+def _of_network(path: str, built: Network) -> tuple:
+    # What is left in a file, such as layers of whole images, has no names of this project.
+    return convert(path, built.shapes, built.backbone, built.classifiers[0]), []
+
+
+VARIANTS = {
+    "keras_applications": _source("file of tf.keras.applications' weights (HDF5)"),
+    "segmentation_models": _source("file of segmentation_models' weights (HDF5)"),
+    "musket": _source("file of the Keras experiment pipeline's weights (HDF5)"),
+}

@@ -13,6 +13,7 @@ import re
 from core import network
 from core.backbones import resnet_refinenet
 from core.checkpoints import restore
+from core.checkpoints.convert import Source
 from utils.errors import UserError
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -170,3 +171,24 @@ def _has_units(variant, units, last_stage) -> bool:
     """Whether a backbone has the units, and those before the last stage are all that it has."""
     own = {name for name in network.BACKBONES[variant].named if "_block" in name}
     return units <= own and {name for name in own if name < last_stage} <= units
+
+
+def _fits(path: str) -> bool:
+    return OBJECT_GRAPH in restore.shapes(path)
+
+
+def _of_network(path: str, built) -> tuple:
+    """Returns the arrays of variables, and the names of the others."""
+    arrays = convert(path, built.variant)
+    found = {name: array for name, array in arrays.items() if name in built.shapes}
+    return found, [name for name in arrays if name not in found]
+
+
+VARIANTS = {
+    "refinenet": Source(
+        description="checkpoint of the RefineNet system (TensorFlow 2, prefix of its files)",
+        fits=_fits,
+        convert=_of_network,
+        is_file=False,
+    )
+}

@@ -1,0 +1,155 @@
+"""Weights of other frameworks become checkpoints that give the same logits."""
+
+import contextlib
+
+import numpy as np
+import pytest
+
+from commands.engines import convert_weights
+from core import layers, network
+from core.checkpoints import restore
+from options.config import Config
+from options.network import NETWORK_OPTIONS, NetworkSpec
+from options.weights import WeightsOptions
+from tests.core.checkpoints import torch_writer
+from tests.golden.abeja import networks
+from tests.resources import golden_folder
+from utils.compat import tf
+from utils.errors import OptionError, UserError
+
+_SIZE = (65, 65)
+_CHANNELS = 3
+_FCN = {"architecture": "fcn", "model_variant": "resnet18_torch", "output_stride": 8}
+
+
+def _convert(source, path, output, **network_options):
+    values = {"source": source, "input": str(path), "output": str(output), **network_options}
+    convert_weights.main(Config.create((WeightsOptions, *NETWORK_OPTIONS), values))
+
+
+@contextlib.contextmanager
+def _logits(spec, builds_auxiliary=True):
+    """Builds the network for an image and gives its logits in a session."""
+    image = np.random.RandomState(0).uniform(0, 255, (1, *_SIZE, 3)).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        outputs = network.build(
+            tf.constant(image),
+            spec,
+            _CHANNELS,
+            layers.Mode(builds_auxiliary=builds_auxiliary),
+            crop_size=_SIZE,
+        )
+        yield session, outputs.logits
+
+
+def _entries(spec) -> dict:
+    """Returns the state dict of a network by rule, in PyTorch's order."""
+    with _logits(spec):
+        entries = {}
+        for variable in network.variables():
+            shape = variable.shape.as_list()
+            order = [shape[axis] for axis in (3, 2, 0, 1)] if len(shape) == 4 else shape
+            name = networks.entry_name(variable.op.name, spec)
+            entries[name] = networks.entry_value(name, order)
+        return entries
+
+
+def _logits_by_rule(spec):
+    with _logits(spec) as (session, logits):
+        networks.load_weights(session, spec)
+        return session.run(logits)
+
+
+def _logits_of(checkpoint, spec):
+    with _logits(spec, builds_auxiliary=False) as (session, logits):
+        matched = restore.match(str(checkpoint), network.variables())
+        matched.raise_if_unexpected("")
+        session.run(tf.global_variables_initializer())
+        tf.train.Saver(matched.loaded).restore(session, str(checkpoint))
+        return session.run(logits)
+
+
+def test_a_state_dict_gives_the_logits_of_its_network(tmp_path, capsys):
+    spec = NetworkSpec.of(**_FCN)
+    entries = {**_entries(spec), "bn.num_batches_tracked": np.float32(3)}
+    torch_writer.write(tmp_path / "net.pth", entries, lambda state: {"state_dict": state})
+    _convert("torchvision", tmp_path / "net.pth", tmp_path / "out" / "model.ckpt", **_FCN)
+    assert "not used" not in capsys.readouterr().out
+    found = _logits_of(tmp_path / "out" / "model.ckpt", spec)
+    np.testing.assert_allclose(found, _logits_by_rule(spec), atol=1e-4)
+
+
+def test_the_auxiliary_head_may_be_missing_and_what_is_left_is_named(tmp_path, capsys):
+    spec = NetworkSpec.of(**_FCN)
+    entries = {n: v for n, v in _entries(spec).items() if not n.startswith("aux_classifier.")}
+    entries["other.weight"] = np.ones((2,), np.float32)
+    torch_writer.write(tmp_path / "net.pth", entries)
+    _convert("torchvision", tmp_path / "net.pth", tmp_path / "model.ckpt", **_FCN)
+    printed = capsys.readouterr().out
+    assert "aux_classifier/0/weights" in printed
+    assert "other.weight" in printed
+    np.testing.assert_allclose(
+        _logits_of(tmp_path / "model.ckpt", spec), _logits_by_rule(spec), atol=1e-4
+    )
+
+
+def test_a_classification_network_gives_the_backbone(tmp_path, capsys):
+    spec = NetworkSpec.of(**_FCN)
+    entries = {
+        name[len("backbone.") :]: value
+        for name, value in _entries(spec).items()
+        if name.startswith("backbone.")
+    }
+    entries["fc.weight"], entries["fc.bias"] = np.ones((10, 512)), np.ones((10,))
+    torch_writer.write(tmp_path / "net.pth", entries)
+    _convert("torchvision", tmp_path / "net.pth", tmp_path / "model.ckpt", **_FCN)
+    printed = capsys.readouterr().out
+    assert "classifier/4/weights" in printed
+    assert "fc." not in printed
+    stored = restore.shapes(str(tmp_path / "model.ckpt"))
+    assert stored["resnet18_torch/conv1/weights"] == [7, 7, 3, 64]
+    assert len(stored) == len(entries) - 2
+
+
+def test_a_network_that_lacks_a_layer_is_refused_and_nothing_is_written(tmp_path):
+    entries = _entries(NetworkSpec.of(**_FCN))
+    del entries["backbone.layer2.0.conv1.weight"]
+    torch_writer.write(tmp_path / "net.pth", entries)
+    with pytest.raises(UserError, match="resnet18_torch/layer2/0/conv1/weights"):
+        _convert("torchvision", tmp_path / "net.pth", tmp_path / "model.ckpt", **_FCN)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.pth"]
+
+
+def test_an_array_of_another_shape_is_refused_with_both(tmp_path):
+    entries = _entries(NetworkSpec.of(**_FCN))
+    entries["backbone.bn1.weight"] = np.ones((65,), np.float32)
+    torch_writer.write(tmp_path / "net.pth", entries)
+    with pytest.raises(UserError, match=r"resnet18_torch/bn1/gamma is \[65\].*\[64\]"):
+        _convert("torchvision", tmp_path / "net.pth", tmp_path / "model.ckpt", **_FCN)
+
+
+def test_a_file_of_another_kind_is_refused_with_the_sources_that_fit(tmp_path):
+    torch_writer.write(tmp_path / "best.weights", {"conv.weight": np.ones((2,), np.float32)})
+    with pytest.raises(OptionError, match=r"best\.weights.*hardnet, torchvision"):
+        _convert("musket", tmp_path / "best.weights", tmp_path / "model.ckpt", **_FCN)
+    with pytest.raises(OptionError, match=r"--input=.*absent"):
+        _convert("musket", tmp_path / "absent", tmp_path / "model.ckpt", **_FCN)
+    with pytest.raises(OptionError, match=r"caffe is not a known --source.*torchvision"):
+        _convert("caffe", tmp_path / "best.weights", tmp_path / "model.ckpt", **_FCN)
+
+
+def test_a_checkpoint_of_the_refinenet_system_is_converted(tmp_path, capsys):
+    path = golden_folder() / "refinenet" / "checkpoints" / "fresh18_layer1" / "fresh18_layer1"
+    _convert(
+        "refinenet",
+        path,
+        tmp_path / "model.ckpt",
+        architecture="refinenet",
+        model_variant="resnet18_refinenet",
+        output_stride=32,
+        refinenet_blocks=("layer1",),
+        refinenet_reduce_channel_scale=8,
+        refinenet_raw_mrf_inputs=True,
+    )
+    assert "not in it" not in capsys.readouterr().out
+    assert restore.shapes(str(tmp_path / "model.ckpt"))["head/weights"][-1] == 2
