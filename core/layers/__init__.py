@@ -14,7 +14,7 @@ from core.layers.conv import (
     quantized_sigmoid,
     split_separable_conv2d,
 )
-from core.layers.conv_norm import conv2d_batch_norm
+from core.layers.conv_norm import conv2d_batch_norm, depthwise_conv2d_batch_norm
 from core.layers.dropout import dropout, spatial_dropout
 from core.layers.mode import INFERENCE, DeviceLayers, Mode
 from core.layers.norm import batch_norm
@@ -36,6 +36,7 @@ __all__ = [
     "conv2d_same",
     "conv2d_transpose",
     "depthwise_conv2d",
+    "depthwise_conv2d_batch_norm",
     "drop_unused",
     "dropout",
     "max_pool",
