@@ -7,7 +7,7 @@ from benchmarks.networks import operations_of
 from core import layers, network
 from tests.golden import __main__ as golden
 from tests.golden import compare
-from tests.golden.abeja import logits, networks
+from tests.golden.abeja import logits, networks, train
 from tests.resources import golden_folder, golden_json
 from utils.compat import tf
 
@@ -21,21 +21,37 @@ _LOGITS = (
     "fcn_97",
 )
 
+_QUICK_TRAININGS = ("fcn_frozen_bn_mask", "deeplabv3_frozen_bn_aux")
+_TRAININGS = (
+    "deeplabv3_finetune",
+    "deeplabv3_finetune_aux_mask",
+    "deeplabv3_frozen_bn_aux",
+    "fcn_frozen_bn_mask",
+    "fcn_heads_only_aux",
+)
+
 # Largest absolute difference by the start of an array's name.
 _TOLERANCES = {"logits": 2e-4, "out_sample": 2e-4, "aux_sample": 2e-4, "point": 1e-4, "input": 1e-5}
 _LABELS_EQUAL = 0.999
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name if name in _QUICK else pytest.param(name, marks=pytest.mark.slow) for name in _LOGITS],
-)
-def test_inference_equals_the_template(name):
-    path = golden_folder() / "abeja" / "logits" / f"{name}.json"
+def _slow_but(quick, names) -> list:
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+def _recomputed(module, kind, name) -> tuple:
+    """Returns the content of a manifest, its arrays recomputed, and as stored."""
+    path = golden_folder() / "abeja" / kind / f"{name}.json"
     manifest = golden.read(path)
-    actual = logits.recompute(manifest, golden.root(path))
-    expected = golden.stored(path, manifest, logits)
+    actual = module.recompute(manifest, golden.root(path))
+    expected = golden.stored(path, manifest, module)
     assert set(actual) == set(expected)
+    return manifest, actual, expected
+
+
+@pytest.mark.parametrize("name", _slow_but(_QUICK, _LOGITS))
+def test_inference_equals_the_template(name):
+    _, actual, expected = _recomputed(logits, "logits", name)
     for array, values in expected.items():
         if array == "labels":
             assert compare.share_equal(actual[array], values) >= _LABELS_EQUAL
@@ -49,6 +65,73 @@ def test_inference_equals_the_template(name):
 def test_every_stored_inference_is_compared():
     stored = {path.stem for path in (golden_folder() / "abeja" / "logits").glob("*.json")}
     assert stored == set(_LOGITS)
+
+
+@pytest.mark.parametrize("name", _slow_but(_QUICK_TRAININGS, _TRAININGS))
+def test_training_steps_equal_the_template(name):
+    manifest, actual, expected = _recomputed(train, "train", name)
+    config = manifest["config"]
+    frozen, heads_only = config["bn"] == "frozen", not config["params"]["FINE_TUNING"]
+    _assert_relative(actual, expected, "step_learning_rate", 1e-6)
+    _assert_losses(actual, expected, frozen, heads_only)
+    for head in ("out", "aux"):
+        sample = f"train_{head}_sample"
+        difference = compare.largest_difference(actual[sample], expected[sample])
+        assert difference <= (1e-4 if frozen else 3e-3), sample
+    _assert_norms(actual, expected, "grad_norm", 1e-3 if frozen else 2e-2)
+    np.testing.assert_allclose(
+        actual["step_grad_norm"][0], expected["step_grad_norm"][0], rtol=1e-3 if frozen else 2e-2
+    )
+    _assert_after_one_step(actual, expected, 1e-6 if frozen else 1e-4)
+    if frozen:
+        _assert_rows(actual["grad_sample"], expected["grad_sample"], 2e-2)
+    if frozen or heads_only:
+        _assert_norms(actual, expected, "after5_norm", 1e-5 if frozen else 2e-3)
+        _assert_norms(actual, expected, "slot_norm", 1e-2)
+
+
+def _assert_losses(actual, expected, frozen, heads_only):
+    if frozen:
+        tolerances = [1e-5] * 3 + [1e-4] * 3
+    elif heads_only:
+        tolerances = [1e-4] * 6
+    else:
+        tolerances = [1e-4, 1e-2]
+        assert actual["step_loss"][-1] < 0.5 * actual["step_loss"][0]
+    for name in ("step_loss", "step_loss_parts"):
+        for step, tolerance in enumerate(tolerances):
+            np.testing.assert_allclose(
+                actual[name][step], expected[name][step], rtol=tolerance, err_msg=f"{name} {step}"
+            )
+
+
+def _assert_after_one_step(actual, expected, tolerance):
+    """Compares all entries, moving statistics too."""
+    _assert_norms(actual, expected, "after1_norm", tolerance)
+    difference = compare.largest_difference(actual["after1_sample"], expected["after1_sample"])
+    assert difference <= tolerance
+
+
+def _assert_relative(actual, expected, name, tolerance):
+    np.testing.assert_allclose(actual[name], expected[name], rtol=tolerance, err_msg=name)
+
+
+def _assert_norms(actual, expected, name, tolerance):
+    """Compares with a floor for norms that are tiny beside the largest one."""
+    found, wanted = actual[name], expected[name]
+    difference = np.abs(found - wanted) / (wanted + 1e-3 * wanted.max())
+    assert difference.max() <= tolerance, (name, int(difference.argmax()), difference.max())
+
+
+def _assert_rows(found, wanted, tolerance):
+    scale = np.abs(wanted).max(axis=1)
+    difference = np.abs(found - wanted).max(axis=1) / (scale + 1e-3 * scale.max())
+    assert difference.max() <= tolerance, (int(difference.argmax()), difference.max())
+
+
+def test_every_stored_training_is_compared():
+    stored = {path.stem for path in (golden_folder() / "abeja" / "train").glob("*.json")}
+    assert stored == set(_TRAININGS)
 
 
 @pytest.mark.parametrize("aux", [True, pytest.param(False, marks=pytest.mark.slow)])
