@@ -2,18 +2,10 @@ import numpy as np
 import pytest
 
 from core import network
-from core.export import exporter, graph
-from core.export.artifact import Network
 from core.inference import tta
 from core.task import TASKS
-from deployment import backend as backends
-from options.device import DeviceOptions
-from options.export import ExportOptions
 from options.network import NetworkSpec
-from tests import small_data
 from tests.golden.logits import load_weights
-from tests.small_networks import save_checkpoint
-from utils.classes import ClassSet, default_names
 from utils.compat import tf
 from utils.errors import OptionError
 
@@ -77,39 +69,3 @@ def test_probabilities_are_resized_and_then_decided(task, scales):
     np.testing.assert_array_equal(
         labels, expected.argmax(-1) if labels.ndim == 3 else expected > 0.5
     )
-
-
-@pytest.mark.slow
-@pytest.mark.once
-def test_exports_agree_with_the_checkpoint(tmp_path):
-    image = small_data.pixels(1, *_SIZE)
-    described = exporter.run(
-        Network(
-            spec=_spec(),
-            classes=ClassSet(default_names(3)),
-            crop_size=_SIZE,
-            scales=(1.0,),
-            flip=False,
-            pad_color=network.pad_color(_spec()),
-            resize=None,
-        ),
-        checkpoint_path=save_checkpoint(tmp_path, 3, _spec()),
-        export_options=ExportOptions(
-            checkpoint_path="checkpoint",
-            export_path=str(tmp_path / "net.pb"),
-            format=["frozen", "savedmodel", "tflite"],
-        ),
-        samples=exporter.Samples([image], "noise"),
-        representative=None,
-        backend=backends.create(DeviceOptions(device="cpu")),
-    )
-    assert all(entry["check"]["done"] for entry in described["artifacts"].values())
-    with graph.opened(str(tmp_path / "net.pb")) as run:
-        labels, probabilities = run(image)
-    images = tf.constant(image[None], tf.float32)
-    expected = tta.predict(images, _spec(), 3, crop_size=_SIZE).probabilities
-    with tf.Session() as session:
-        load_weights(session)
-        expected = session.run(expected)[0]
-    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
-    np.testing.assert_array_equal(labels, probabilities.argmax(-1))

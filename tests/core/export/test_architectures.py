@@ -29,6 +29,11 @@ _NETWORKS = {
         "pspnet_final_interpolation": "duc",
     },
     "refinenet": {"model_variant": "resnet18_refinenet"},
+    "deeplab_keras": {
+        "model_variant": "mobilenet_v2_keras",
+        "output_stride": 8,
+        "depth_multiplier": 0.25,
+    },
 }
 
 
@@ -62,7 +67,8 @@ def _formats(spec) -> list:
     ],
 )
 def test_every_format_agrees_with_the_checkpoint(architecture, tmp_path):
-    spec = NetworkSpec.of(architecture=architecture, output_stride=32, **_NETWORKS[architecture])
+    options = {"output_stride": 32, **_NETWORKS[architecture]}
+    spec = NetworkSpec.of(architecture=architecture, **options)
     network = small_exports.network(spec, _SIZE, _CLASSES)
     images = [small_data.pixels(seed, *_SIZE).astype(np.uint8) for seed in range(2)]
     checkpoint = _checkpoint(tmp_path, spec)
