@@ -33,9 +33,11 @@ def batch_norm(
     """
     with tf.variable_scope(scope, "BatchNorm", [inputs]):
         channels = [inputs.shape.as_list()[-1]]
-        gamma = tf.ones(channels)
         if scale:
             gamma = slim.model_variable("gamma", channels, initializer=tf.ones_initializer())
+        else:
+            # Exports fold constants; tf.ones is none where there are many channels.
+            gamma = tf.constant(1.0, shape=channels)
         beta = slim.model_variable("beta", channels, initializer=tf.zeros_initializer())
         mean = slim.model_variable(
             "moving_mean", channels, initializer=tf.zeros_initializer(), trainable=False

@@ -122,6 +122,11 @@ def test_batch_norm_without_gamma_scales_by_one_and_freezes_with_its_beta():
     assert len(tf.get_collection(tf.GraphKeys.UPDATE_OPS)) == updates
 
 
+def test_the_missing_gamma_of_many_channels_is_a_constant_that_exports_can_fold():
+    outputs = layers.batch_norm(tf.zeros([1, 1, 1, 1536]), scale=False)
+    assert outputs.op.inputs[1].op.type == "Const"
+
+
 @pytest.mark.skipif(VERSION >= (2, 9), reason="slim.batch_norm does not work on this TensorFlow")
 @pytest.mark.parametrize("mode", [layers.INFERENCE, TRAINS])
 def test_batch_norm_equals_that_of_slim(mode):
