@@ -36,6 +36,9 @@ class Case(NamedTuple):
 
 # Add a line for each backbone that an architecture is usually used with.
 CASES = (
+    Case("deeplab_keras", "mobilenet_v2_keras", 8, 512),
+    Case("deeplab_keras", "xception_keras", 8, 512),
+    Case("deeplab_keras", "xception_keras", 16, 512),
     Case("deeplab_torch", "resnet50_torch", 8, 520),
     Case("deeplab_torch", "resnet101_torch", 8, 520),
     Case("fcn", "resnet50_torch", 8, 520),
