@@ -16,6 +16,7 @@ from typing import NamedTuple
 from absl import flags
 
 import common
+from benchmarks.networks import operations_of
 from common import Options, option
 from core import network
 from options.network import NetworkSpec
@@ -92,20 +93,7 @@ def cost(case: Case) -> tuple:
     with tf.Graph().as_default() as graph:
         network.build(tf.zeros([1, *size, 3]), spec, _CLASSES, crop_size=size)
         parameters = sum(variable.shape.num_elements() for variable in tf.trainable_variables())
-        return parameters, sum(map(multiplications_of, graph.get_operations()))
-
-
-def multiplications_of(operation) -> int:
-    """Returns the multiply-adds of a convolution, transposed ones too; 0 for other operations."""
-    if operation.type not in ("Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput"):
-        return 0
-    height, width, depth, _ = operation.inputs[1].shape.as_list()
-    if operation.type == "Conv2DBackpropInput":
-        # Every value that a transposed convolution gets meets each filter once.
-        return operation.inputs[2].shape.num_elements() * height * width * depth
-    if operation.type == "DepthwiseConv2dNative":
-        depth = 1
-    return operation.outputs[0].shape.num_elements() * height * width * depth
+        return parameters, sum(map(operations_of, graph.get_operations())) // 2
 
 
 if __name__ == "__main__":

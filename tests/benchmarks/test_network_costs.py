@@ -8,7 +8,6 @@ import common
 from benchmarks import network_costs
 from benchmarks.network_costs import Case
 from core import network
-from utils.compat import tf
 
 pytestmark = pytest.mark.once
 
@@ -17,19 +16,6 @@ _PAGE = pathlib.Path(common.__file__).resolve().parent / "docs" / "networks.md"
 
 def test_a_row_has_the_published_parameters_and_the_multiplications_of_the_golden_numbers():
     assert network_costs.cost(Case("fcn", "resnet101_torch", 8, 520)) == (51949141, 222746867200)
-
-
-def test_every_convolution_counts_what_its_kernel_meets():
-    features = tf.zeros([1, 4, 6, 3])
-    tf.nn.conv2d(features, tf.zeros([3, 3, 3, 5]), 2, "SAME")
-    tf.nn.depthwise_conv2d(features, tf.zeros([3, 3, 3, 1]), [1, 1, 1, 1], "SAME")
-    tf.nn.conv2d_transpose(features, tf.zeros([2, 2, 7, 3]), [1, 8, 12, 7], 2, "SAME")
-    counts = map(network_costs.multiplications_of, tf.get_default_graph().get_operations())
-    assert [count for count in counts if count] == [
-        2 * 3 * 5 * 9 * 3,
-        4 * 6 * 3 * 9,
-        4 * 6 * 3 * 4 * 7,
-    ]
 
 
 def test_every_case_is_a_network_with_a_row_on_the_page():

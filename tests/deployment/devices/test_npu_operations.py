@@ -194,6 +194,20 @@ def test_networks_of_the_keras_libraries_have_known_operations_only(adapter, net
 
 
 @pytest.mark.parametrize(
+    "network",
+    [
+        slow({"architecture": "fcn", "model_variant": "resnext50_torch"}),
+        {"architecture": "deeplab_torch", "model_variant": "resnet18_torch", "output_stride": 8},
+    ],
+)
+@pytest.mark.parametrize("adapter", ["npu_bridge"], indirect=True)
+def test_networks_of_torchvision_have_known_operations_only(adapter, network):
+    found = operations(network, {}, 1)
+    device.check_operations(found)
+    assert {operation.type for operation in found} - KNOWN == set()
+
+
+@pytest.mark.parametrize(
     ("adapter", "warns"), [("npu_bridge", False), ("npu_device", True)], indirect=["adapter"]
 )
 def test_depthwise_convolutions_are_warned_of_on_tensorflow_2(adapter, warns, monkeypatch):
