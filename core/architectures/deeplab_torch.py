@@ -1,7 +1,7 @@
 """DeepLabV3 as torchvision has it: ASPP, a 3x3 convolution, classifier, and FCN's auxiliary head.
 
 Source: arXiv 1706.05587, and torchvision/models/segmentation/deeplabv3.py. Variables are named as
-there, initial kernels are its own: uniform, with variance 1 / (3 fan-in).
+there, initial values are its own, as in `fcn`.
 """
 
 from __future__ import annotations

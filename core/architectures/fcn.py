@@ -1,7 +1,7 @@
 """FCN as torchvision has it: a 3x3 convolution, dropout, classifier; an auxiliary head alike.
 
 Source: arXiv 1411.4038, and torchvision/models/segmentation/fcn.py. Variables are named as there,
-initial kernels are its own: uniform, with variance 1 / (3 fan-in).
+initial kernels and biases are its own: uniform up to 1 / sqrt(fan-in) on both sides of zero.
 """
 
 from __future__ import annotations
@@ -71,8 +71,15 @@ def head(
 
 def classifier(inputs: tf.Tensor, channels: int) -> tf.Tensor:
     """Returns the logits of a 1x1 convolution in the scope of a head."""
+    bound = inputs.shape.as_list()[3] ** -0.5
     return layers.conv2d(
-        inputs, channels, 1, activation_fn=None, normalizer_fn=None, scope=CLASSIFIER
+        inputs,
+        channels,
+        1,
+        activation_fn=None,
+        normalizer_fn=None,
+        biases_initializer=tf.random_uniform_initializer(-bound, bound),
+        scope=CLASSIFIER,
     )
 
 

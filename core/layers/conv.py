@@ -24,6 +24,7 @@ def conv2d(
     normalizer_fn=None,
     use_biases: bool = True,
     weights_initializer=None,
+    biases_initializer=None,
     mode: Mode = INFERENCE,
     scope: str | None = None,
 ) -> tf.Tensor:
@@ -43,6 +44,7 @@ def conv2d(
       use_biases: Whether biases are added where there is no normalizer. Without them the outputs
         are the convolution's, for networks whose batch norm is a layer of its own.
       weights_initializer: Glorot uniform if None.
+      biases_initializer: Zeros if None.
       mode: What the graph is for: weight decay, and how it is computed.
       scope: Scope of `weights` and `biases`.
 
@@ -62,7 +64,9 @@ def conv2d(
             outputs = convolution.convolve(inputs, weights, stride, rate, **settings)
         else:
             outputs = grouped.convolve(inputs, weights, groups, stride, rate, **settings)
-        return finish(outputs, filters, normalizer_fn, activation_fn, use_biases)
+        return finish(
+            outputs, filters, normalizer_fn, activation_fn, use_biases, biases_initializer
+        )
 
 
 def conv2d_same(
@@ -142,12 +146,15 @@ def pair(value) -> list[int]:
     return [value, value] if isinstance(value, int) else list(value)
 
 
-def finish(outputs, channels, normalizer_fn, activation_fn, use_biases=True):
+def finish(
+    outputs, channels, normalizer_fn, activation_fn, use_biases=True, biases_initializer=None
+):
     """Normalizes or adds biases, then activates."""
     if normalizer_fn is not None:
         outputs = normalizer_fn(outputs)
     elif use_biases:
-        biases = slim.model_variable("biases", [channels], initializer=tf.zeros_initializer())
+        initializer = biases_initializer or tf.zeros_initializer()
+        biases = slim.model_variable("biases", [channels], initializer=initializer)
         outputs = tf.nn.bias_add(outputs, biases)
     return outputs if activation_fn is None else activation_fn(outputs)
 

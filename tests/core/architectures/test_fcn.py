@@ -92,12 +92,14 @@ def test_weights_without_an_auxiliary_head_start_a_training_that_has_one(archite
     assert {variable.op.name for variable in matched.loaded} == set(stored)
 
 
-def test_kernels_of_the_head_start_as_in_torchvision(architecture):
+def test_the_classifier_starts_as_in_torchvision(architecture):
     tf.set_random_seed(1)
     _build(_spec(architecture))
-    (kernel,) = [v for v in tf.model_variables() if v.op.name == "classifier/4/weights"]
+    variables = [v for v in tf.model_variables() if v.op.name.startswith("classifier/4/")]
     with tf.Session() as session:
-        session.run(kernel.initializer)
-        value = session.run(kernel)
-    bound = 1.0 / np.sqrt(kernel.shape.as_list()[2])
-    assert 0.9 * bound < np.abs(value).max() <= bound
+        session.run([variable.initializer for variable in variables])
+        kernel, biases = session.run(variables)
+    bound = 1.0 / np.sqrt(kernel.shape[2])
+    assert 0.9 * bound < np.abs(kernel).max() <= bound
+    assert np.abs(biases).min() > 0.0
+    assert np.abs(biases).max() <= bound
