@@ -62,6 +62,7 @@ def test_inference_equals_the_template(name):
             assert compare.largest_difference(actual[array], values) <= tolerance, array
 
 
+@pytest.mark.once
 def test_every_stored_inference_is_compared():
     stored = {path.stem for path in (golden_folder() / "abeja" / "logits").glob("*.json")}
     assert stored == set(_LOGITS)
@@ -129,11 +130,13 @@ def _assert_rows(found, wanted, tolerance):
     assert difference.max() <= tolerance, (int(difference.argmax()), difference.max())
 
 
+@pytest.mark.once
 def test_every_stored_training_is_compared():
     stored = {path.stem for path in (golden_folder() / "abeja" / "train").glob("*.json")}
     assert stored == set(_TRAININGS)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("aux", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("arch", _ARCHS)
 def test_variables_convolutions_and_arithmetic_equal_the_state_dict(arch, aux):
@@ -182,6 +185,7 @@ def _settings(operation) -> list:
     ]
 
 
+@pytest.mark.once
 def test_the_rule_gives_the_published_weights():
     values = {
         ("backbone.conv1.weight", (64, 3, 7, 7)): (0.1302121, 0.13604, 0.1622118, 0.02971761),

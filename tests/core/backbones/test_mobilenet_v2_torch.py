@@ -1,6 +1,7 @@
 """MobileNetV2 of torchvision: its size, its padding, its rates."""
 
 import numpy as np
+import pytest
 
 from core import layers, network
 from options.network import NetworkOptions
@@ -16,6 +17,7 @@ def _build(output_stride=32, size=(65, 65)):
     return network.backbone(options).build(tf.zeros([1, *size, 3]), options, layers.INFERENCE)
 
 
+@pytest.mark.once
 def test_parameters_and_names_are_those_of_torchvision():
     _build()
     shapes = {variable.op.name: variable.shape.as_list() for variable in tf.model_variables()}
@@ -41,6 +43,7 @@ def test_strided_depthwise_convolutions_pad_both_sides_alike():
     np.testing.assert_allclose(found, expected[:, ::2, ::2], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.once
 def test_depthwise_kernels_start_with_the_variance_of_torchvision():
     _build()
     (kernel,) = [v for v in tf.model_variables() if v.shape.as_list() == [3, 3, 960, 1]][:1]

@@ -40,6 +40,7 @@ def _rates(name, output_stride) -> list:
         ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "name",
     [
@@ -53,15 +54,18 @@ def test_parameters_are_those_of_torchvision(name):
     assert count == _PARAMETERS[name]
 
 
+@pytest.mark.once
 def test_the_first_unit_of_a_dilated_layer_keeps_the_rate_of_the_layer_before():
     assert _rates("resnet50_torch", 16) == [1] * 6 + [1, 2, 2]
     assert _rates("resnet50_torch", 8) == [1] + [2] * 5 + [2, 4, 4]
 
 
+@pytest.mark.once
 def test_only_the_strided_convolution_of_a_basic_unit_keeps_the_rate():
     assert _rates("resnet18_torch", 8) == [1, 2, 2, 2, 2, 4, 4, 4]
 
 
+@pytest.mark.once
 def test_the_stride_of_a_bottleneck_is_in_its_3x3_convolution():
     _build("resnet50_torch", size=(64, 64))
     graph = tf.get_default_graph()
@@ -72,6 +76,7 @@ def test_the_stride_of_a_bottleneck_is_in_its_3x3_convolution():
     assert sizes == {1: [16, 16], 2: [8, 8], 3: [8, 8]}
 
 
+@pytest.mark.once
 def test_kernels_of_resnext_see_one_group_of_channels():
     _build("resnext50_torch")
     shapes = {variable.op.name: variable.shape.as_list() for variable in tf.model_variables()}
