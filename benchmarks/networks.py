@@ -68,7 +68,7 @@ def main(flag_values):
         print(json.dumps(_measure(options, spec)))
         return
     found = runner.Run("networks", options, spec)
-    variants = options.variants or _all_variants()
+    variants = options.variants or network.shared_backbones()
     results = {variant: [] for variant in variants}
     for _ in range(options.repetitions):
         for variant in variants:
@@ -80,10 +80,6 @@ def main(flag_values):
         f"{options.num_classes} classes.",
         table=_table(results),
     )
-
-
-def _all_variants() -> list:
-    return sorted(network.BACKBONES)
 
 
 def _in_own_process(variant: str) -> dict:

@@ -50,6 +50,11 @@ def _refuse_nasnet(name):
         )
 
 
+def shared_backbones() -> list:
+    """Returns the names of the backbones that are not made for one architecture."""
+    return sorted(name for name, record in BACKBONES.items() if not record.architectures)
+
+
 def variables() -> list:
     """Returns the variables of the network in the default graph, without those of training."""
     return slim.get_model_variables()
@@ -91,11 +96,12 @@ def check(spec: NetworkSpec, crop_size=None, channels=None):
 
 def _check_backbone(spec, chosen, record):
     options, defaults = spec.options, NetworkOptions()
-    if options.output_stride not in record.output_strides:
+    if record.architectures and options.architecture not in record.architectures:
         raise OptionError(
-            f"--output_stride is {options.output_stride}, but {options.model_variant} can do "
-            f"{either(record.output_strides)}."
+            f"--model_variant={options.model_variant} works under "
+            f"--architecture={either(record.architectures)} only, not {options.architecture}."
         )
+    _check_output_stride(options, defaults, record)
     for name in OPTIONAL:
         is_default = getattr(options, name) == getattr(defaults, name)
         if not is_default and name not in record.takes | chosen.takes:
@@ -109,6 +115,19 @@ def _check_backbone(spec, chosen, record):
         raise OptionError(
             f"--architecture={options.architecture} needs features of stride {either(missing)}, "
             f"which {options.model_variant} does not have."
+        )
+
+
+def _check_output_stride(options, defaults, record):
+    if record.output_strides and options.output_stride not in record.output_strides:
+        raise OptionError(
+            f"--output_stride is {options.output_stride}, but {options.model_variant} can do "
+            f"{either(record.output_strides)}."
+        )
+    if not record.output_strides and options.output_stride != defaults.output_stride:
+        raise OptionError(
+            f"--output_stride has no effect on {options.model_variant}, whose output stride is "
+            f"{record.output_stride(options)}; leave it out."
         )
 
 

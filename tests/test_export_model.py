@@ -266,7 +266,7 @@ def test_tflite_gives_the_labels_of_the_published_tflite_file(published):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", sorted(network.BACKBONES))
+@pytest.mark.parametrize("variant", network.shared_backbones())
 def test_every_backbone_can_be_exported_in_every_format(variant, tmp_path):
     options = NetworkSpec.of(
         model_variant=variant, atrous_rates=(2, 3), decoder_output_stride=(4,), output_stride=16

@@ -32,10 +32,12 @@ class Features(NamedTuple):
     """What a backbone makes of a batch of images.
 
     Attributes:
-      output: [N, ceil(h / s), ceil(w / s), channels] with s the output stride.
+      output: [N, ceil(h / s), ceil(w / s), channels] with s the output stride; a backbone whose
+        pooling drops an odd last row or column gives less.
       stages: Stride 2, 4, 8, 16, 32 -> output of the last unit that has this stride when the output
         stride is 32. Units are the same at every output stride, so channels do not depend on it;
-        where it is smaller, later stages have that stride. The stage of stride 32 is the output.
+        where it is smaller, later stages have that stride. The stage of the largest stride is the
+        output.
       low_level: Stride below the output stride -> features for DeepLab's decoder, taken where
         checkpoints of the DeepLab family expect it, often inside a unit.
       named: Name -> (stride at output stride 32, output) of the layer that is called so in the
@@ -66,11 +68,13 @@ class Backbone:
       pad_color: (red, green, blue) in 0..255 that `normalize` maps to 0.
       batch_norm_decay: Of its moving averages; the head has its own, an option.
       channels: Stride -> channels of that stage at depth multiplier 1.
-      output_strides: The output strides it can be built at.
+      output_strides: The output strides it can be built at; empty if it has its own, which the
+        option does not change.
       low_level_strides: The keys that `Features.low_level` can have.
       named: Name -> (stride at output stride 32, channels) of `Features.named`.
       takes: Those of `OPTIONAL` that it reads.
       check: `check(options)` raises OptionError for values of its options that it cannot follow.
+      architectures: The architectures that it is made for, if it works under no others.
     """
 
     scope: str
@@ -84,6 +88,11 @@ class Backbone:
     named: dict = dataclasses.field(default_factory=dict)
     takes: frozenset = frozenset()
     check: Callable[[NetworkOptions], None] = _accept
+    architectures: tuple[str, ...] = ()
+
+    def output_stride(self, options: NetworkOptions) -> int:
+        """Returns the stride of its output."""
+        return options.output_stride if self.output_strides else max(self.channels)
 
 
 # Options of the network that only some backbones and architectures read.

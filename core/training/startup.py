@@ -93,7 +93,7 @@ def describe(
     logging.info(
         "%s at output stride %d, %s parameters.",
         spec.options.model_variant,
-        spec.options.output_stride,
+        network.backbone(spec.options).output_stride(spec.options),
         f"{parameters:,}",
     )
     logging.info(

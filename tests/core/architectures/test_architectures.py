@@ -20,7 +20,10 @@ from utils.errors import OptionError
 
 _BACKBONES = ("mobilenet_v2", "resnet_v1_18")
 # Of architectures that are built over their own only.
-_OWN_BACKBONES = {"deeplab_keras": ("mobilenet_v2_keras", "xception_keras")}
+_OWN_BACKBONES = {
+    "deeplab_keras": ("mobilenet_v2_keras", "xception_keras"),
+    "fc_hardnet": ("hardnet70",),
+}
 _SLOW_BACKBONES = ("xception_keras",)
 _SIZE = (65, 97)
 # Of architectures that cannot take every size.

@@ -28,7 +28,7 @@ def _shapes():
     "backbone",
     [
         name if name in _QUICK else pytest.param(name, marks=pytest.mark.slow)
-        for name in sorted(network.BACKBONES)
+        for name in network.shared_backbones()
     ],
 )
 def test_every_backbone_has_a_decoder_with_the_same_variables_at_every_output_stride(backbone):

@@ -193,6 +193,15 @@ def test_networks_of_the_keras_libraries_have_known_operations_only(adapter, net
     assert {operation.type for operation in found} - KNOWN == added
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", ["npu_bridge"], indirect=True)
+def test_fc_hardnet_has_known_operations_only(adapter):
+    network = {"architecture": "fc_hardnet", "model_variant": "hardnet70"}
+    found = operations(network, {"gradient_checkpointing": True}, 1, size=65)
+    device.check_operations(found)
+    assert {operation.type for operation in found} - KNOWN == set()
+
+
 @pytest.mark.parametrize(
     "network",
     [

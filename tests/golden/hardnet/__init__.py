@@ -1,0 +1,1 @@
+"""The forms of FC-HarDNet's manifests: `logits` and `train`."""
