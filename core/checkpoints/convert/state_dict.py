@@ -8,8 +8,10 @@ dict consists of and refuses everything else by name.
 from __future__ import annotations
 
 import collections
+import functools
 import io
 import json
+import operator
 import os
 import pickle
 import re
@@ -257,7 +259,7 @@ def _array(tensor: _Tensor, storages) -> np.ndarray:
     values = _values(storages[tensor.storage.key], tensor.storage.dtype)
     if len(tensor.shape) != len(tensor.strides) or min((0, *tensor.shape, *tensor.strides)) < 0:
         raise ValueError("a tensor has an impossible shape")
-    if int(np.prod(tensor.shape, dtype=object)) > _MAX_ELEMENTS:
+    if functools.reduce(operator.mul, tensor.shape, 1) > _MAX_ELEMENTS:
         raise ValueError("a tensor has too many elements")
     if 0 in tensor.shape:
         return np.zeros(tensor.shape, values.dtype)
