@@ -12,8 +12,11 @@ from options.config import Config
 from options.network import NETWORK_OPTIONS, NetworkSpec
 from options.weights import WeightsOptions
 from tests.core.checkpoints import torch_writer
+from tests.golden import __main__ as golden
+from tests.golden import rules as images_of
 from tests.golden.abeja import networks
-from tests.resources import golden_folder
+from tests.golden.hardnet import rules as hardnet
+from tests.resources import golden_folder, golden_json
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
@@ -109,6 +112,61 @@ def test_a_classification_network_gives_the_backbone(tmp_path, capsys):
     stored = restore.shapes(str(tmp_path / "model.ckpt"))
     assert stored["resnet18_torch/conv1/weights"] == [7, 7, 3, 64]
     assert len(stored) == len(entries) - 2
+
+
+def _as_saved_by_its_training(state) -> dict:
+    state = {f"module.{name}": value for name, value in state.items()}
+    return {"epoch": 7, "model_state": state, "best_iou": 0.5}
+
+
+def _as_saved_by_lightning(state) -> dict:
+    return {"epoch": 7, "state_dict": {f"model.{name}": each for name, each in state.items()}}
+
+
+_HARDNET = {"architecture": "fc_hardnet", "model_variant": "hardnet70"}
+
+
+def _hardnet_entries() -> dict:
+    """Returns the state dict of FC-HarDNet-70 with four classes, by rule."""
+    stored = golden_json("hardnet/state_dict.json")["networks"]["fc_hardnet70_4c"]
+    return {name: hardnet.entry_value(name, shape) for name, shape, *_ in stored["entries"]}
+
+
+@pytest.mark.parametrize("wrap", [_as_saved_by_its_training, _as_saved_by_lightning])
+def test_a_file_of_hardnet_gives_the_stored_logits_of_the_original(wrap, tmp_path, capsys):
+    torch_writer.write(tmp_path / "best_model.pkl", _hardnet_entries(), wrap)
+    checkpoint = str(tmp_path / "model.ckpt")
+    _convert("hardnet", tmp_path / "best_model.pkl", checkpoint, **_HARDNET)
+    printed = capsys.readouterr().out
+    assert "not used" not in printed
+    assert "not in it" not in printed
+
+    path = golden_folder() / "hardnet" / "logits" / "hardnet_65x129.json"
+    manifest = golden.read(path)
+    images = images_of.images(manifest["config"]["images"], golden_folder() / "photos.npz")
+    with tf.Graph().as_default(), tf.Session() as session:
+        logits = network.build(tf.constant(images, tf.float32), hardnet.SPEC, 4).logits
+        tf.train.Saver(network.variables()).restore(session, checkpoint)
+        found = session.run(logits)
+    with np.load(str(path.with_suffix(".npz"))) as stored:
+        np.testing.assert_allclose(found, stored["logits_out"], atol=1e-4)
+
+
+def test_an_imagenet_file_of_hardnet_gives_the_backbone(tmp_path, capsys):
+    entries = {
+        name[len("base.") :]: value
+        for name, value in _hardnet_entries().items()
+        if name.startswith("base.")
+    }
+    torch_writer.write(tmp_path / "base.pth", entries)
+    _convert("hardnet", tmp_path / "base.pth", tmp_path / "model.ckpt", **_HARDNET)
+    printed = capsys.readouterr().out
+    assert "not used" not in printed
+    assert "not in it, so not in the checkpoint" in printed
+    stored = restore.shapes(str(tmp_path / "model.ckpt"))
+    assert all(name.startswith("hardnet70/base/") for name in stored)
+    counters = [name for name in entries if name.endswith("num_batches_tracked")]
+    assert len(stored) == len(entries) - len(counters)
 
 
 def test_a_network_that_lacks_a_layer_is_refused_and_nothing_is_written(tmp_path):
