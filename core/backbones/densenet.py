@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 
 from core import layers
-from core.backbones import NORMALIZATIONS, Backbone, Features, keras, residual
+from core.backbones import NORMALIZATIONS, Backbone, Features, keras
 from core.layers import recompute
 from options.network import NetworkOptions
 from utils.compat import tf
@@ -60,7 +60,7 @@ def build(
         )
         stages[strides.full] = outputs
         strides.take(2)
-        outputs = residual.pool(outputs)
+        outputs = layers.max_pool(outputs, 3, 2, 1)
         for block, count in enumerate(counts, _FIRST_BLOCK):
             for number in range(1, count + 1):
                 outputs = recompute.unit(

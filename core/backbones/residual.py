@@ -72,15 +72,6 @@ def convolve(inputs, filters: int, kernel_size: int, stride: int = 1, rate: int 
     )
 
 
-def pool(inputs: tf.Tensor) -> tf.Tensor:
-    """Returns the maxima of 3x3 windows at half the size.
-
-    What comes from a ReLU is padded with zeros: none of them is above the maximum of its window.
-    """
-    padded = tf.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]])
-    return layers.max_pool(padded, 3, 2, "VALID")
-
-
 def squeeze_and_excite(inputs: tf.Tensor, scopes) -> tf.Tensor:
     """Scales channels by what a small network makes of their means (arXiv 1709.01507).
 

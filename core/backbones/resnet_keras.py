@@ -121,8 +121,7 @@ def v2(images, strides, units, mode):
     outputs = _plain(images, _STEM_CHANNELS, 7, strides.take(2)[0], scope="conv1_conv")
     yield strides.full, "conv1_conv", outputs
     # Keras pads with zeros here, which are larger than some features.
-    padded = tf.pad(outputs, [[0, 0], [1, 1], [1, 1], [0, 0]])
-    outputs = layers.max_pool(padded, 3, strides.take(2)[0], "VALID")
+    outputs = layers.max_pool(outputs, 3, strides.take(2)[0], 1)
     for stage, unit, is_last in _units(units):
         stride, rate = strides.take(2 if is_last and stage < _LAST_STAGE else 1)
         name = f"conv{stage}_block{unit}"

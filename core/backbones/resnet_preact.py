@@ -63,7 +63,7 @@ def build(
     stages = {}
     with tf.variable_scope(network.scope), arg_scope(mode, residual.HE_UNIFORM):
         stages[2] = stem(images)
-        outputs = residual.pool(stages[2])
+        outputs = layers.max_pool(stages[2], 3, 2, 1)
         for number, place in enumerate(residual.places(network.units, options.output_stride)):
             squeeze = (f"conv2d_{2 * number + 1}", f"conv2d_{2 * number + 2}")
             outputs, before = recompute.unit(

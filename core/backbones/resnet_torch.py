@@ -87,9 +87,7 @@ def build(
             images, _STEM_CHANNELS, 7, _STEM_STRIDE, scope="conv1", norm_scope="bn1"
         )
         stages = {_STEM_STRIDE: outputs}
-        # PyTorch pads with minus infinity; zeros do not win either, since they follow a ReLU.
-        padded = tf.pad(outputs, [[0, 0], [1, 1], [1, 1], [0, 0]])
-        outputs = layers.max_pool(padded, 3, 2, "VALID")
+        outputs = layers.max_pool(outputs, 3, 2, 1)
         stages.update(_layers(outputs, network, options, mode))
     low_level = {
         stride: stages[stride] for stride in _LOW_LEVEL_STRIDES if stride < options.output_stride

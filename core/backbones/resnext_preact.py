@@ -30,7 +30,7 @@ def build(images: tf.Tensor, options: NetworkOptions, mode: layers.Mode, *, scop
     stages = {}
     with tf.variable_scope(scope), resnet_preact.arg_scope(mode, None):
         stages[2] = resnet_preact.stem(images)
-        outputs = residual.pool(stages[2])
+        outputs = layers.max_pool(stages[2], 3, 2, 1)
         for number, place in enumerate(residual.places(_UNITS[scope], options.output_stride)):
             grouped = f"conv2d_{number * _GROUPS + 1}"
             outputs, first = recompute.unit(

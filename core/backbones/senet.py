@@ -88,7 +88,7 @@ def build(
         weights_initializer=residual.HE_UNIFORM,
     ):
         stages[2] = _stem(images, network, names)
-        outputs = residual.pool(stages[2])
+        outputs = layers.max_pool(stages[2], 3, 2, 1)
         for place in residual.places(network.units, options.output_stride):
             # A unit that is computed again must have the same names.
             started = names.convolutions, names.norms

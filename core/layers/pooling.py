@@ -1,4 +1,4 @@
-"""Pooling, with TensorFlow's padding or the same number of pixels on every side."""
+"""Pooling, with TensorFlow's padding or zeros on every side, and with atrous windows."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def max_pool(inputs: tf.Tensor, kernel_size, stride, padding="SAME", rate: int =
       inputs: float32 [N, h, w, channels].
       kernel_size: Height and width of a window, one number or a pair.
       stride: Distance of two windows, one number or a pair.
-      padding: SAME or VALID as TensorFlow has them, or the number of pixels around the features
-        that never are the maximum (PyTorch's padding); at most half of the kernel size.
+      padding: SAME or VALID as TensorFlow has them, or the number of zeros on every side. After a
+        ReLU no zero is above the maximum of its window, so that this is PyTorch's padding, too.
       rate: Distance of two pixels of a window; above 1 it needs stride 1 and SAME.
     """
     if rate > 1:
         return _atrous_maxima(inputs, kernel_size, rate)
     if isinstance(padding, str):
         return tf.nn.max_pool(inputs, *_window(kernel_size, stride), padding)
-    # Every window holds a pixel of the features, so that the lowest number never wins.
-    padded = tf.pad(inputs, _margins(padding), constant_values=inputs.dtype.min)
+    margin = [padding, padding]
+    padded = tf.pad(inputs, [[0, 0], margin, margin, [0, 0]])
     return tf.nn.max_pool(padded, *_window(kernel_size, stride), "VALID")
 
 
@@ -37,8 +37,7 @@ def average_pool(
       inputs: float32 [N, h, w, channels].
       kernel_size: Height and width of a window, one number or a pair.
       stride: Distance of two windows, one number or a pair.
-      padding: SAME (pixels outside do not count) or VALID as TensorFlow has them, or the number of
-        pixels around the features that count as zeros (PyTorch's padding).
+      padding: SAME (pixels outside do not count) or VALID.
       rate: Distance of two pixels of a window; above 1 it needs stride 1 and SAME.
     """
     if rate > 1:
@@ -47,10 +46,7 @@ def average_pool(
             for tensor in (inputs, tf.ones_like(inputs[:1, :, :, :1]))
         )
         return sums / counts
-    if isinstance(padding, str):
-        return tf.nn.avg_pool(inputs, *_window(kernel_size, stride), padding)
-    padded = tf.pad(inputs, _margins(padding))
-    return tf.nn.avg_pool(padded, *_window(kernel_size, stride), "VALID")
+    return tf.nn.avg_pool(inputs, *_window(kernel_size, stride), padding)
 
 
 def _atrous_maxima(inputs, kernel_size, rate):
@@ -95,7 +91,3 @@ def _window(kernel_size, stride) -> tuple:
         [1, value, value, 1] if isinstance(value, int) else [1, *value, 1]
         for value in (kernel_size, stride)
     )
-
-
-def _margins(pixels) -> list:
-    return [[0, 0], [pixels, pixels], [pixels, pixels], [0, 0]]
