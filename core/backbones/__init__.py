@@ -140,7 +140,8 @@ def subtract_caffe_mean(images: tf.Tensor) -> tf.Tensor:
 
 def _reversed(images):
     """Returns BGR of RGB, by an operation that an NPU has."""
-    return tf.gather(images, [2, 1, 0], axis=-1)
+    # The TFLite converter of TensorFlow 1.15 takes no negative axis.
+    return tf.gather(images, [2, 1, 0], axis=images.shape.rank - 1)
 
 
 def keep_values(images: tf.Tensor) -> tf.Tensor:

@@ -11,6 +11,7 @@ from options.export import ExportOptions
 from options.network import NetworkSpec
 from tests import small_data, small_exports
 from tests.core.export.test_exporter import formats
+from tests.golden.hardnet import rules as hardnet_rules
 from tests.golden.musket import rules
 from tests.golden.refinenet import rules as refinenet_rules
 from utils.compat import has_new_tflite_converter, tf
@@ -29,6 +30,7 @@ _NETWORKS = {
         "pspnet_final_interpolation": "duc",
     },
     "refinenet": {"model_variant": "resnet18_refinenet"},
+    "fc_hardnet": {"model_variant": "hardnet70", "output_stride": 16},
     "deeplab_keras": {
         "model_variant": "mobilenet_v2_keras",
         "output_stride": 8,
@@ -44,6 +46,8 @@ def _checkpoint(folder, spec) -> str:
         networks.build(tf.zeros([1, *_SIZE, 3]), spec, _CLASSES, crop_size=_SIZE)
         if spec.options.architecture == "refinenet":
             refinenet_rules.load_weights(session, spec)
+        elif spec.options.architecture == "fc_hardnet":
+            hardnet_rules.load_weights(session)
         else:
             rules.load(session, backbone, "final_conv")
         saver = tf.train.Saver(save_relative_paths=True)
