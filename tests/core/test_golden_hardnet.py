@@ -111,6 +111,27 @@ def test_training_steps_equal_the_original(name):
         )
 
 
+@pytest.mark.once
+def test_manifests_of_other_settings_need_no_stored_values():
+    config = {"num_classes": 7, "images": [["tinted", 3, 61, 80]], "salt": "other:", "fold": True}
+    arrays = logits.recompute({"config": config}, golden_folder())
+    assert arrays["logits"].shape == (1, 16, 20, 7)
+    np.testing.assert_allclose(arrays["folded_logits_out"], arrays["logits"], atol=1e-4)
+
+    config["labels"] = [[5, 61, 80, 7, 250]]
+    config["bn"] = "frozen"
+    config["params"] = {
+        "loss": "cross_entropy",
+        "optimizer": "sgd",
+        "optimizer_params": {"lr": 0.01},
+    }
+    assert train.stored({"config": config}) == {}
+    arrays = train.recompute({"config": config}, golden_folder())
+    assert arrays["step_loss"].shape == (6,)
+    assert arrays["step_loss"][-1] < arrays["step_loss"][0]
+    assert len(arrays["after5_norm"]) > len(arrays["grad_norm"]) > 0
+
+
 def assert_norms_equal(actual, expected, array, tolerance):
     """Compares with a floor for norms that are tiny beside the largest one."""
     actual, expected = actual[array], expected[array]

@@ -91,7 +91,8 @@ def _folded(session, manifest, batch, labels) -> dict:
         for node in folded.node
         if node.op == "Const"
     }
-    entries = [rules.as_entry(constants[_folded_name(name)]) for name, _ in manifest["folded"]]
+    names = [name for name, _ in manifest.get("folded", [])]
+    entries = [rules.as_entry(constants[_folded_name(name)]) for name in names]
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(folded, name="")
         images = graph.get_tensor_by_name("images:0")

@@ -24,8 +24,9 @@ _COUNTER = "num_batches_tracked"
 
 def stored(manifest: dict) -> dict:
     """Returns the arrays whose values stand in the manifest itself."""
-    arrays = {name: np.array(manifest[name]) for name in _IN_MANIFEST}
-    arrays["step_loss_parts"] = _parts(manifest["step_loss_parts"])
+    arrays = {name: np.array(manifest[name]) for name in _IN_MANIFEST if name in manifest}
+    if "step_loss_parts" in manifest:
+        arrays["step_loss_parts"] = _parts(manifest["step_loss_parts"])
     return arrays
 
 
@@ -128,14 +129,17 @@ def _train(run: _Run, manifest: dict) -> dict:
             )
         )
         if step == 0:
-            listed = [gradients[name] for name, _ in manifest["gradients"]]
+            listed_names = manifest.get("gradients", [(name, 0) for name in gradients])
+            listed = [gradients[name] for name, _ in listed_names]
             arrays["train_out_sample"] = logits[:, ::STEP, ::STEP]
             arrays["grad_norm"], arrays["grad_sample"] = rules.norms(listed), rules.samples(listed)
         if step in (0, STEPS - 1):
             counted = (step + 1) * params.get("accumulate", 1) if is_batch else 0
-            arrays.update(_state(f"after{step + 1}", run.entries(), manifest["state"], counted))
+            entries = run.entries()
+            names = manifest.get("state", entries)
+            arrays.update(_state(f"after{step + 1}", entries, names, counted))
     arrays["slot_norm"] = np.array(
-        [rules.norms(optimizer.slots[name]) for name in manifest["slots"]]
+        [rules.norms(optimizer.slots[name]) for name in manifest.get("slots", optimizer.slots)]
     )
     last, _ = _rate(params, optimizer, STEPS)
     return {**arrays, **_readings(rows, run.losses(), last)}
