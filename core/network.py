@@ -42,11 +42,11 @@ def backbone(options: NetworkOptions) -> Backbone:
 
 
 def _refuse_nasnet(name):
-    """Raises OptionError for a backbone that others have and this project leaves out."""
+    """Raises OptionError for a backbone that others have and this project does not."""
     if name.startswith("nasnet"):
         raise OptionError(
-            f"--model_variant={name} is left out, because nobody maintains weights for NASNet; an "
-            "accurate backbone with weights is xception_65."
+            f"--model_variant={name} is not offered, because no weights for NASNet are maintained; "
+            "an accurate backbone with weights is xception_65."
         )
 
 

@@ -93,7 +93,7 @@ class ClassOptions(FormatOptions):
     num_classes: int | None = option(
         flags.DEFINE_integer,
         None,
-        "Number of classes, where neither the format nor --class_table says it.",
+        "Number of classes, where neither the format nor --class_table gives it.",
         minimum=1,
         maximum=255,
     )

@@ -72,5 +72,5 @@ def test_a_narrow_mobilenet_rounds_its_channels_down():
 
 @pytest.mark.parametrize("name", ["nasnetmobile", "nasnetlarge"])
 def test_nasnet_is_refused_with_the_reason(name):
-    with pytest.raises(OptionError, match=f"--model_variant={name} .* nobody maintains weights"):
+    with pytest.raises(OptionError, match=f"--model_variant={name} .*xception_65"):
         network.check(NetworkSpec.of(model_variant=name))
