@@ -18,8 +18,8 @@ class WeightsOptions(Options):
     source: str | None = option(
         flags.DEFINE_string,
         None,
-        "Where the weights come from; the name of a source in core/checkpoints/convert: "
-        "torchvision, hardnet, keras_applications, segmentation_models, musket, refinenet.",
+        "Where the weights come from: deeplab, torchvision, hardnet, keras_applications, "
+        "segmentation_models, musket or refinenet.",
     )
     input: str | None = option(
         flags.DEFINE_string, None, "File of the weights, or prefix of a TensorFlow checkpoint."

@@ -54,19 +54,15 @@ def _check_kind(source: Source, options):
       OptionError: If the file is not there, or not of the source's kind.
     """
     path = options.input
-    is_file = os.path.isfile(path)
-    if not is_file and not os.path.exists(path + ".index"):
+    if not os.path.isfile(path) and not os.path.exists(path + ".index"):
         raise OptionError(f"--input={path} is neither a file nor the prefix of a checkpoint.")
-    fitting = [name for name, other in sorted(SOURCES.items()) if _fits(other, path, is_file)]
-    if options.source not in fitting:
-        raise OptionError(
-            f"--input={path} is no {source.description}; by its content "
-            + (f"--source may be {', '.join(fitting)}." if fitting else "it fits no --source.")
-        )
-
-
-def _fits(source, path, is_file) -> bool:
-    return source.is_file == is_file and source.fits(path)
+    if source.fits(path):
+        return
+    fitting = [name for name, other in sorted(SOURCES.items()) if other.fits(path)]
+    raise OptionError(
+        f"--input={path} is no {source.description}; by its content "
+        + (f"--source may be {', '.join(fitting)}." if fitting else "it fits no --source.")
+    )
 
 
 def _built(spec) -> Network:

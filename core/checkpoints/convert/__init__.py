@@ -34,14 +34,12 @@ class Source:
 
     Attributes:
       description: What is read, for messages.
-      fits: path -> whether a file, or a checkpoint, is of this kind by its content.
+      fits: path -> whether a file, or the prefix of a checkpoint, is of this kind by its content.
       convert: `convert(path, network)` returns (variable name -> array as the variable has it,
         names of the arrays that no variable used). Arrays of a classifier may have another number
         of channels than the network.
-      is_file: Whether weights are one file, else the prefix of a checkpoint's files.
     """
 
     description: str
     fits: Callable
     convert: Callable
-    is_file: bool = True

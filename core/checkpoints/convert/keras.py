@@ -11,6 +11,7 @@ network; only their last parts differ. So a network finds its arrays by rule:
 
 from __future__ import annotations
 
+import os
 import re
 
 import numpy as np
@@ -134,7 +135,11 @@ def _fitting(arrays, name, shape):
 
 
 def _source(description: str) -> Source:
-    return Source(description=description, fits=keras_hdf5.is_hdf5, convert=_of_network)
+    return Source(description=description, fits=_fits, convert=_of_network)
+
+
+def _fits(path: str) -> bool:
+    return os.path.isfile(path) and keras_hdf5.is_hdf5(path)
 
 
 def _of_network(path: str, built: Network) -> tuple:

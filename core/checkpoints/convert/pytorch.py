@@ -7,6 +7,8 @@ network of torchvision, `layer1.0.conv1.weight` in a classification network.
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from core.checkpoints.convert import Network, Source, state_dict
@@ -69,15 +71,19 @@ def _in_our_order(array, variable) -> np.ndarray:
     return array.transpose(order).astype(np.float32)
 
 
+def _fits(path: str) -> bool:
+    return os.path.isfile(path) and state_dict.is_state_dict(path)
+
+
 VARIANTS = {
     "torchvision": Source(
         description="state dict of a torchvision network (PyTorch's file or safetensors)",
-        fits=state_dict.is_state_dict,
+        fits=_fits,
         convert=convert,
     ),
     "hardnet": Source(
         description="state dict of FC-HarDNet (PyTorch's file or safetensors)",
-        fits=state_dict.is_state_dict,
+        fits=_fits,
         convert=convert,
     ),
 }

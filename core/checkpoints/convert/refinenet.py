@@ -8,6 +8,7 @@ names of the backbone's layers follow from the structure that the keys show.
 from __future__ import annotations
 
 import collections
+import os
 import re
 
 from core import network
@@ -174,7 +175,7 @@ def _has_units(variant, units, last_stage) -> bool:
 
 
 def _fits(path: str) -> bool:
-    return OBJECT_GRAPH in restore.shapes(path)
+    return not os.path.isfile(path) and OBJECT_GRAPH in restore.shapes(path)
 
 
 def _of_network(path: str, built) -> tuple:
@@ -189,6 +190,5 @@ VARIANTS = {
         description="checkpoint of the RefineNet system (TensorFlow 2, prefix of its files)",
         fits=_fits,
         convert=_of_network,
-        is_file=False,
     )
 }

@@ -211,3 +211,29 @@ def test_a_checkpoint_of_the_refinenet_system_is_converted(tmp_path, capsys):
     )
     assert "not in it" not in capsys.readouterr().out
     assert restore.shapes(str(tmp_path / "model.ckpt"))["head/weights"][-1] == 2
+
+
+def _write_deeplab(folder, spec):
+    """Writes a checkpoint and the frozen graph of a network, and returns its logits."""
+    with _logits(spec) as (session, logits):
+        session.run(tf.global_variables_initializer())
+        tf.train.Saver().save(session, str(folder / "model.ckpt-7"))
+        name = logits.op.name
+        graph = tf.graph_util.convert_variables_to_constants(
+            session, tf.get_default_graph().as_graph_def(), [name]
+        )
+        (folder / "frozen.pb").write_bytes(graph.SerializeToString())
+        return session.run(logits)
+
+
+@pytest.mark.parametrize("name", ["model.ckpt-7", "frozen.pb"])
+def test_checkpoints_and_frozen_graphs_of_deeplab_are_converted(name, tmp_path, capsys):
+    options = {"model_variant": "mobilenet_v2", "atrous_rates": (6,)}
+    spec = NetworkSpec.of(**options)
+    expected = _write_deeplab(tmp_path, spec)
+    _convert("deeplab", tmp_path / name, tmp_path / "out" / "model.ckpt", **options)
+    printed = capsys.readouterr().out
+    assert "not in it" not in printed
+    assert "not used" not in printed
+    found = _logits_of(tmp_path / "out" / "model.ckpt", spec)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
