@@ -248,7 +248,7 @@ def _command(*arguments):
     ("arguments", "message"),
     [
         (["--no_such_flag=1"], "no_such_flag"),
-        (["--output_stride=12"], "--output_stride is 12, but must be one of 8, 16, 32"),
+        (["--output_stride=12"], "--output_stride is 12, but must be one of 4, 8, 16, 32"),
         (["--train_crop_size=33,x"], "--train_crop_size=33,x must hold values of type int"),
         (["stray"], "unexpected argument 'stray'"),
         (["--nas_use_classification_head"], "cannot have an effect"),
