@@ -108,6 +108,7 @@ def own_images(folder):
         ]
         (camvid / f"{split}.txt").write_text("".join(lines))
     salt(folder / "SALT")
+    overlapping(folder / "SET")
 
 
 def salt(folder):
@@ -117,6 +118,21 @@ def salt(folder):
         small_data.save_image(folder / "images" / name, small_data.pixels(number, 40, 40))
         mask = np.where(small_data.labels(number, 40, 40, 2) == 1, 65535, 0).astype(np.uint16)
         small_data.save_mask(folder / "masks" / name, mask)
+
+
+def overlapping(folder):
+    """Writes images with a folder of masks for each of four labels, and lists."""
+    names = {"train": ["0", "1", "2", "3"], "val": ["4", "5"]}
+    for number in range(6):
+        small_data.save_image(
+            folder / "images" / f"{number}.png", small_data.pixels(number, 40, 40)
+        )
+        for label, name in enumerate(("ground", "object", "moving", "structure")):
+            mask = np.where(small_data.labels(10 * label + number, 40, 40, 2) == 1, 255, 0)
+            small_data.save_mask(folder / name / f"{number}.png", mask.astype(np.uint8))
+    (folder / "lists").mkdir()
+    for split, listed in names.items():
+        (folder / "lists" / f"{split}.txt").write_text("".join(f"{name}\n" for name in listed))
 
 
 def downloads(folder):
