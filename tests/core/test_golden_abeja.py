@@ -68,6 +68,8 @@ def test_every_stored_inference_is_compared():
     assert stored == set(_LOGITS)
 
 
+# Trainings of ResNet-101 are costly, and those of other networks run on every TensorFlow.
+@pytest.mark.once
 @pytest.mark.parametrize("name", _slow_but(_QUICK_TRAININGS, _TRAININGS))
 def test_training_steps_equal_the_template(name):
     manifest, actual, expected = _recomputed(train, "train", name)
