@@ -12,7 +12,7 @@ import re
 
 import core.checkpoints.convert
 from core import layers, network
-from core.checkpoints import files
+from core.checkpoints import files, restore
 from core.checkpoints.convert import Network, Source
 from options.config import Config
 from utils import variants
@@ -33,6 +33,8 @@ def main(config: Config):
     network.check(spec)
     source = variants.lookup(SOURCES, options.source, "--source")
     _check_kind(source, options)
+    if restore.files_of(options.output):
+        raise OptionError(f"--output={options.output} exists; choose another prefix.")
     built = _built(spec)
     found, left = source.convert(options.input, built)
     missing = _missing(found, built, spec, options.input)
@@ -55,7 +57,9 @@ def _check_kind(source: Source, options):
     """
     path = options.input
     if not os.path.isfile(path) and not os.path.exists(path + ".index"):
-        raise OptionError(f"--input={path} is neither a file nor the prefix of a checkpoint.")
+        raise OptionError(
+            f"--input={path} is neither a file nor the prefix of a checkpoint; pass one of them."
+        )
     if source.fits(path):
         return
     fitting = [name for name, other in sorted(SOURCES.items()) if other.fits(path)]

@@ -74,13 +74,13 @@ def build(
                 stages[strides.full] = outputs = _narrow(outputs, f"pool{block}")
                 stride, rate = strides.take(2)
                 outputs = layers.average_pool(outputs, 2, stride, rate=rate)
-        stages[strides.full] = outputs = keras.normalize(outputs, "bn")
+        stages[strides.full] = outputs = layers.normalize(outputs, "bn")
     return Features(outputs, stages, keras.low_level(stages, options.output_stride))
 
 
 def _layer(inputs, rate, name):
     """Returns features and what a layer adds to them."""
-    outputs = keras.normalize(inputs, f"{name}_0_bn")
+    outputs = layers.normalize(inputs, f"{name}_0_bn")
     outputs = keras.convolve(
         outputs, _BOTTLENECK, 1, use_biases=False, scope=f"{name}_1_conv", norm_scope=f"{name}_1_bn"
     )
@@ -89,7 +89,7 @@ def _layer(inputs, rate, name):
 
 def _narrow(inputs, name):
     """Returns half as many channels."""
-    outputs = keras.normalize(inputs, f"{name}_bn")
+    outputs = layers.normalize(inputs, f"{name}_bn")
     return _plain(outputs, inputs.shape.as_list()[3] // 2, 1, scope=f"{name}_conv")
 
 

@@ -64,7 +64,7 @@ def convolve(
         scope=scope,
         **more,
     )
-    return normalize(outputs, norm_scope or f"{scope}_BN", activation_fn)
+    return layers.normalize(outputs, norm_scope or f"{scope}_BN", activation_fn)
 
 
 def separable(
@@ -102,12 +102,6 @@ def separable(
         scope=f"{scope}_depthwise",
     )
     return convolve(outputs, filters, 1, activation_fn=activation_fn, scope=f"{scope}_pointwise")
-
-
-def normalize(inputs: tf.Tensor, scope: str, activation_fn=tf.nn.relu) -> tf.Tensor:
-    """Normalizes a batch in a scope and activates, unless there is no activation."""
-    outputs = layers.batch_norm(inputs, scope=scope)
-    return outputs if activation_fn is None else activation_fn(outputs)
 
 
 def low_level(stages: dict, output_stride: int) -> dict:

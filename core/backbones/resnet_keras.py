@@ -136,12 +136,12 @@ def v2(images, strides, units, mode):
             recompute=mode.recompute,
         )
         yield strides.full, f"{name}_out", outputs
-    yield strides.full, "post_relu", keras.normalize(outputs, "post_bn")
+    yield strides.full, "post_relu", layers.normalize(outputs, "post_bn")
 
 
 def _unit_v2(inputs, width, stride, rate, is_first, name):
     channels = width * _EXPANSION
-    activated = keras.normalize(inputs, f"{name}_preact_bn")
+    activated = layers.normalize(inputs, f"{name}_preact_bn")
     if is_first:
         shortcut = _plain(activated, channels, 1, scope=f"{name}_0_conv")
     else:

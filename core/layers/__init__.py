@@ -14,7 +14,7 @@ from core.layers.conv import (
     quantized_sigmoid,
     split_separable_conv2d,
 )
-from core.layers.conv_norm import conv2d_batch_norm, depthwise_conv2d_batch_norm
+from core.layers.conv_norm import conv2d_batch_norm, depthwise_conv2d_batch_norm, normalize
 from core.layers.dropout import dropout, spatial_dropout
 from core.layers.mode import INFERENCE, DeviceLayers, Mode
 from core.layers.norm import batch_norm
@@ -40,6 +40,7 @@ __all__ = [
     "drop_unused",
     "dropout",
     "max_pool",
+    "normalize",
     "quantized_sigmoid",
     "resize_bilinear",
     "resize_nearest",

@@ -44,8 +44,7 @@ def conv2d_batch_norm(
         scope=scope,
         **settings,
     )
-    outputs = batch_norm(outputs, scope=norm_scope)
-    return outputs if activation_fn is None else activation_fn(outputs)
+    return normalize(outputs, norm_scope, activation_fn)
 
 
 def depthwise_conv2d_batch_norm(
@@ -87,5 +86,10 @@ def depthwise_conv2d_batch_norm(
         scope=scope,
         **settings,
     )
-    outputs = batch_norm(outputs, scope=norm_scope)
+    return normalize(outputs, norm_scope, activation_fn)
+
+
+def normalize(inputs: tf.Tensor, scope: str, activation_fn=tf.nn.relu) -> tf.Tensor:
+    """Normalizes a batch in a scope and activates, unless there is no activation."""
+    outputs = batch_norm(inputs, scope=scope)
     return outputs if activation_fn is None else activation_fn(outputs)

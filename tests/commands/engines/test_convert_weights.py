@@ -226,6 +226,15 @@ def _write_deeplab(folder, spec):
         return session.run(logits)
 
 
+def test_a_checkpoint_that_exists_is_kept(tmp_path):
+    entries = _entries(NetworkSpec.of(**_FCN))
+    torch_writer.write(tmp_path / "net.pth", entries)
+    (tmp_path / "model.ckpt.index").write_text("mine")
+    with pytest.raises(OptionError, match=r"--output=.*model\.ckpt exists"):
+        _convert("torchvision", tmp_path / "net.pth", tmp_path / "model.ckpt", **_FCN)
+    assert (tmp_path / "model.ckpt.index").read_text() == "mine"
+
+
 @pytest.mark.parametrize("name", ["model.ckpt-7", "frozen.pb"])
 def test_checkpoints_and_frozen_graphs_of_deeplab_are_converted(name, tmp_path, capsys):
     options = {"model_variant": "mobilenet_v2", "atrous_rates": (6,)}
