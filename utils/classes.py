@@ -28,9 +28,13 @@ def default_names(count: int) -> tuple:
     return tuple(f"class_{label}" for label in range(count))
 
 
-def default_colors(count: int) -> tuple:
-    """Returns PASCAL VOC's colours, one (red, green, blue) per class."""
-    return as_colors(colormap.pascal(count))
+def default_colors(count: int, task: str = MULTICLASS) -> tuple:
+    """Returns PASCAL VOC's colours, one (red, green, blue) per class.
+
+    Its first colour, black, is that of the background, which multi-label data do not have.
+    """
+    first = 1 if task == MULTILABEL else 0
+    return as_colors(colormap.pascal(first + count)[first:])
 
 
 def as_colors(array) -> tuple:
@@ -76,7 +80,8 @@ class ClassSet:
           ValueError: If the fields contradict each other.
         """
         names = tuple(str(name) for name in self.names)
-        colors = default_colors(len(names)) if self.colors is None else as_colors(self.colors)
+        colors = self.colors
+        colors = default_colors(len(names), self.task) if colors is None else as_colors(colors)
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "colors", colors)
         if len(colors) != len(names):

@@ -57,3 +57,9 @@ def test_masks_hold_the_values_of_the_classes():
     assert classes.table()[2] == {"id": 2, "name": "car", "color": [7, 8, 9], "mask_value": 21}
     with pytest.raises(OptionError, match="2 label ids for 3 classes"):
         CLASSES.with_mask_values((1, 2))
+
+
+def test_only_classes_beside_a_background_begin_with_black():
+    names = ("ground", "object")
+    assert ClassSet(names).colors == ((0, 0, 0), (128, 0, 0))
+    assert ClassSet(names, task="multilabel").colors == ((128, 0, 0), (0, 128, 0))
