@@ -104,7 +104,7 @@ def _classes(config: Config, folders: list) -> ClassSet:
     """
     names = tuple(map(_class_of, folders))
     path = config.classes.class_table
-    classes = ClassSet(names) if path is None else class_table.load(path).classes
+    classes = ClassSet(names, task=MULTILABEL) if path is None else class_table.load(path).classes
     if sorted(classes.names) != sorted(names):
         raise UserError(
             f"--mask_folders are those of {', '.join(names)}, but --class_table={path} names "

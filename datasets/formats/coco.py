@@ -183,7 +183,9 @@ def _classes(categories: list, which: str, has_background: bool, panoptic: bool)
     everything = (*("background",) * first, *real.values())
     if len(set(everything)) < len(everything) or len(everything) > 255:
         raise UserError("the categories have equal names, or are more than 254.")
-    return label_of, ClassSet(everything, ignore_label=coco_masks.IGNORED, name="coco")
+    task = MULTICLASS if has_background else MULTILABEL
+    classes = ClassSet(everything, ignore_label=coco_masks.IGNORED, task=task, name="coco")
+    return label_of, classes
 
 
 def _voc_classes(names: dict, has_background: bool) -> tuple:

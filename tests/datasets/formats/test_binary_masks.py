@@ -46,6 +46,7 @@ def test_a_pixel_has_the_classes_whose_masks_are_not_0(options, tmp_path):
     convert("binary_masks", options)
     info = dataset_json(tmp_path / "out")
     assert (info["task"], info["class_names"]) == ("multilabel", list(CLASSES))
+    assert [0, 0, 0] not in info["colors"]
     found = labels(tmp_path / "out")
     assert sorted(found) == list("012345")
     for name, label in found.items():
