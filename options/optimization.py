@@ -1,4 +1,4 @@
-"""The options of optimization: optimizer, learning rate schedule, loss."""
+"""The options of optimization: optimizer and learning rate schedule."""
 
 from __future__ import annotations
 
@@ -141,41 +141,3 @@ class ScheduleOptions(Options):
                 f"--slow_start_step={self.slow_start_step} must be below "
                 f"--training_number_of_steps={total}."
             )
-
-
-@dataclasses.dataclass(frozen=True)
-class LossOptions(Options):
-    """The loss."""
-
-    SECTION = "loss"
-
-    loss: str | None = option(
-        flags.DEFINE_string,
-        None,
-        "Loss, such as cross_entropy or binary_cross_entropy; unset: the task's own.",
-    )
-    upsample_logits: bool = option(
-        flags.DEFINE_bool,
-        True,
-        "Whether the loss upsamples logits to label size; otherwise it downsamples the labels.",
-    )
-    label_weights: tuple[float, ...] | None = option(
-        flags.DEFINE_multi_float,
-        None,
-        "Loss weight of one class; repeat the flag, one value per class.",
-        minimum=0.0,
-    )
-    hard_example_mining_step: int = option(
-        flags.DEFINE_integer,
-        0,
-        "Steps over which the mined fraction falls from all pixels to --top_k_percent_pixels.",
-        minimum=0,
-    )
-    top_k_percent_pixels: float = option(
-        flags.DEFINE_float,
-        1.0,
-        "Hard example mining: fraction of pixels, those with the largest loss, that count "
-        "(1.0: all).",
-        above=0.0,
-        maximum=1.0,
-    )

@@ -8,7 +8,8 @@ import re
 from absl import flags
 
 from common import Options, option
-from options.optimization import LossOptions, OptimizerOptions, ScheduleOptions
+from options.loss import LossOptions
+from options.optimization import OptimizerOptions, ScheduleOptions
 from utils.errors import OptionError
 
 

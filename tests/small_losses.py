@@ -4,7 +4,7 @@ import numpy as np
 
 from core import task as tasks
 from core.losses import Context, objective
-from options.optimization import LossOptions
+from options.loss import LossOptions
 from utils.classes import ClassSet, default_names
 from utils.compat import tf
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Callable
 
-from options.optimization import LossOptions
+from options.loss import LossOptions
 from utils.compat import tf
 
 

@@ -7,7 +7,7 @@ from core import layers
 from core import task as tasks
 from core.losses import Context, Loss
 from core.task import Task
-from options.optimization import LossOptions
+from options.loss import LossOptions
 from utils import variants
 from utils.classes import ClassSet
 from utils.compat import tf

@@ -3,7 +3,7 @@ import pytest
 
 from core.losses import objective
 from datasets import class_weights
-from options.optimization import LossOptions
+from options.loss import LossOptions
 from utils.classes import ClassSet, default_names
 
 

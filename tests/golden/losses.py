@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from core.losses import Context, objective
-from options.optimization import LossOptions
+from options.loss import LossOptions
 from tests.golden import rules
 from utils.classes import ClassSet, default_names
 from utils.compat import tf

@@ -8,8 +8,9 @@ from options.data import DATA_RECORDS, InputOptions, RecordsOptions
 from options.device import DeviceOptions
 from options.evaluation import EvalOptions
 from options.export import ExportOptions
+from options.loss import LossOptions
 from options.network import NETWORK_OPTIONS, NetworkSpec
-from options.optimization import LossOptions, OptimizerOptions, ScheduleOptions
+from options.optimization import OptimizerOptions, ScheduleOptions
 from options.prediction import PredictOptions, VisOptions
 from options.refused import RefusedOptions
 from options.training import TRAINING_RECORDS, TrainOptions

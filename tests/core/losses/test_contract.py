@@ -5,7 +5,7 @@ import pytest
 
 from core import task as tasks
 from core.losses import Context, objective
-from options.optimization import LossOptions
+from options.loss import LossOptions
 from tests.small_losses import (
     IGNORE,
     classes_of,
