@@ -55,8 +55,9 @@ _SAFETENSORS_TYPES = {
 }
 # Keys under which training programs keep the state dict of the network.
 _WRAPPERS = ("state_dict", "model_state", "model")
-# What wrappers of networks put before every name.
-_PREFIXES = ("module.", "model.")
+# What wrappers put before the names of the networks in them: parallel training, Lightning,
+# compilation.
+_PREFIXES = ("module.", "model.", "_orig_mod.")
 # A tensor that repeats its storage may be larger than the file, but not without end.
 _MAX_ELEMENTS = 2**30
 
@@ -132,17 +133,63 @@ _DAMAGES = (
 
 
 def _without_prefixes(arrays: dict) -> dict:
-    for prefix in _PREFIXES * 2:
-        if all(name.startswith(prefix) for name in arrays):
-            arrays = {name[len(prefix) :]: array for name, array in arrays.items()}
-    return arrays
+    """Returns the arrays under their names in the network.
+
+    A wrapper need not hold all of a file's tensors: a loss may have weights of its own. Where two
+    tensors would get one name, the one with the longer prefix keeps it.
+    """
+    found = {}
+    for name in sorted(arrays, key=lambda name: len(name) - len(_without_prefix(name))):
+        short = _without_prefix(name)
+        found[name if short in found else short] = arrays[name]
+    return found
+
+
+def _without_prefix(name: str) -> str:
+    for prefix in _PREFIXES:
+        if name.startswith(prefix):
+            return _without_prefix(name[len(prefix) :])
+    return name
 
 
 # The pickles.
 
 
+class _NumberType:
+    """NumPy's type of a number, such as the score that a training program keeps."""
+
+    def __init__(self, name, *_):
+        if not re.fullmatch(r"[?biuf]\d{0,2}", str(name)):
+            raise pickle.UnpicklingError(f"it asks for NumPy's type {name}, but only for numbers")
+        self._dtype = np.dtype(name)
+
+    def __setstate__(self, state):
+        _, order, *details = state
+        if order not in tuple("<>|=") or any(isinstance(each, (tuple, dict)) for each in details):
+            raise ValueError("a type of NumPy has an unknown form")
+        self._dtype = self._dtype.newbyteorder(order)
+
+    def number(self, content: bytes):
+        """Returns the number that the bytes are."""
+        (value,) = np.frombuffer(content, self._dtype)
+        return value.item()
+
+
+def _number(dtype, content):
+    if not isinstance(dtype, _NumberType) or not isinstance(content, bytes):
+        raise ValueError("a number of NumPy has an unknown form")
+    return dtype.number(content)
+
+
+def _bytes(text, encoding):
+    # So the pickles of Python 3 hold bytes in the protocol that PyTorch uses.
+    if encoding != "latin1":
+        raise ValueError(f"bytes are encoded in {encoding}")
+    return text.encode(encoding)
+
+
 class _Unpickler(pickle.Unpickler):
-    """An unpickler that admits the tensors of a state dict and plain containers.
+    """An unpickler that admits the tensors of a state dict, plain containers and numbers.
 
     Attributes:
       types: Key of a storage -> type of its elements, of all storages that were named.
@@ -160,8 +207,8 @@ class _Unpickler(pickle.Unpickler):
         if module == "torch" and name in _STORAGES:
             return _STORAGES[name]
         raise pickle.UnpicklingError(
-            f"it asks for {module}.{name}, but only tensors are read; save the state dict alone, "
-            "torch.save(model.state_dict(), PATH)"
+            f"it asks for {module}.{name}, but only tensors and numbers are read; save the state "
+            "dict alone, torch.save(model.state_dict(), PATH)"
         )
 
     def persistent_load(self, reference):
@@ -187,6 +234,11 @@ _GLOBALS = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("_codecs", "encode"): _bytes,
+    ("numpy", "dtype"): _NumberType,
+    # NumPy 1 and 2.
+    ("numpy.core.multiarray", "scalar"): _number,
+    ("numpy._core.multiarray", "scalar"): _number,
 }
 
 

@@ -1,5 +1,6 @@
 """State dicts are read without PyTorch, and nothing else is unpickled."""
 
+import io
 import json
 import pickle
 import struct
@@ -57,6 +58,41 @@ def test_a_file_that_asks_for_a_class_is_refused_by_its_name():
         state_dict.read(str(path))
 
 
+@pytest.mark.parametrize(
+    "number", [np.float64(0.53125), np.float32(-2.5), np.int64(7), np.bool_(1)]
+)
+def test_numbers_of_numpy_beside_the_state_dict_are_admitted(number, tmp_path):
+    path = tmp_path / "best_model.pkl"
+    torch_writer.write(path, _ARRAYS, lambda state: {"model_state": state, "best_iou": number})
+    _assert_equal(state_dict.read(str(path)), _ARRAYS)
+
+
+@pytest.mark.parametrize("number", [0.53125, -7.0])
+@pytest.mark.parametrize("dtype", ["<f8", ">f8", "<f4", "<i8", "|i1"])
+def test_a_number_of_numpy_has_its_value(number, dtype):
+    pickled = pickle.dumps({"best": np.array([number]).astype(dtype)[0]}, 2)
+    found = state_dict._Unpickler(io.BytesIO(pickled)).load()
+    assert found == {"best": np.array([number]).astype(dtype)[0].item()}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.zeros(3), "_reconstruct"),
+        (np.dtype("O"), "NumPy's type O8"),
+        (np.dtype([("a", "f4")]), "NumPy's type V4"),
+        (np.datetime64("2020-01-01"), "NumPy's type M8"),
+        (np.str_("text"), "NumPy's type"),
+        (np.add, "numpy"),
+    ],
+)
+def test_what_numpy_has_beside_numbers_is_refused(value, message, tmp_path):
+    path = tmp_path / "best_model.pkl"
+    torch_writer.write(path, _ARRAYS, lambda state: {"model_state": state, "best_iou": value})
+    with pytest.raises(UserError, match=message):
+        state_dict.read(str(path))
+
+
 class _Runs:
     def __reduce__(self):
         return print, ("this must not run",)
@@ -77,11 +113,27 @@ def test_a_pickle_that_would_run_something_is_refused(tmp_path, capsys):
         lambda state: {"state_dict": state, "epoch": 7},
         lambda state: {"model": {f"module.{name}": value for name, value in state.items()}},
         lambda state: {"model_state": {f"model.{name}": v for name, v in state.items()}},
+        lambda state: {"state_dict": {f"model.module.{name}": v for name, v in state.items()}},
+        lambda state: {"state_dict": {f"_orig_mod.{name}": v for name, v in state.items()}},
+        lambda state: {
+            f"module.{name}" if name.startswith("conv") else name: v for name, v in state.items()
+        },
     ],
 )
 def test_wrappers_are_taken_off(wrap, tmp_path):
     torch_writer.write(tmp_path / "net.pth", _ARRAYS, wrap)
     _assert_equal(state_dict.read(str(tmp_path / "net.pth")), _ARRAYS)
+
+
+def test_of_two_tensors_of_one_name_the_one_with_a_prefix_keeps_it(tmp_path):
+    arrays = {"module.bias": np.float32([1]), "bias": np.float32([2]), "module.w": np.float32([3])}
+    torch_writer.write(tmp_path / "net.pth", arrays)
+    expected = {
+        "module.bias": arrays["module.bias"],
+        "bias": arrays["bias"],
+        "w": arrays["module.w"],
+    }
+    _assert_equal(state_dict.read(str(tmp_path / "net.pth")), expected)
 
 
 def _write_safetensors(path, arrays, types=None, change=lambda header: header):
