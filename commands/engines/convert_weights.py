@@ -35,8 +35,12 @@ def main(config: Config):
     _check_kind(source, options)
     if restore.files_of(options.output):
         raise OptionError(f"--output={options.output} exists; choose another prefix.")
-    built = _built(spec)
+    built = _built(spec, 1)
     found, left = source.convert(options.input, built)
+    channels = _channels(found, built)
+    if channels > 1:
+        built = _built(spec, channels)
+        found, left = source.convert(options.input, built)
     missing = _missing(found, built, spec, options.input)
     _check_shapes(found, built, options.input)
     size = files.write_arrays(dict(sorted(found.items())), options.output)
@@ -69,12 +73,20 @@ def _check_kind(source: Source, options):
     )
 
 
-def _built(spec) -> Network:
-    """Returns the network with one channel and all of its heads."""
+def _channels(found, built) -> int:
+    """Returns the number of channels of the classifier in a file, 1 if it has none."""
+    arrays = [found.get(f"{built.classifiers[0]}/{last}") for last in ("weights", "biases")]
+    return max([1, *(array.shape[-1] for array in arrays if array is not None and array.ndim)])
+
+
+def _built(spec, channels: int) -> Network:
+    """Returns the network with a number of channels and all of its heads."""
     record = network.architecture(spec)
     with tf.Graph().as_default():
         mode = layers.Mode(builds_auxiliary=True)
-        network.build(tf.zeros([1, _SIZE, _SIZE, 3]), spec, 1, mode, crop_size=(_SIZE, _SIZE))
+        network.build(
+            tf.zeros([1, _SIZE, _SIZE, 3]), spec, channels, mode, crop_size=(_SIZE, _SIZE)
+        )
         shapes = {variable.op.name: variable.shape.as_list() for variable in network.variables()}
     return Network(
         shapes,
@@ -107,21 +119,13 @@ def _missing(found, built, spec, path) -> list:
 
 
 def _check_shapes(found, built, path):
-    """Raises UserError if an array has another shape; classifiers may have any one number."""
-    channels = {}
+    """Raises UserError if an array has another shape than in the network."""
     for name, array in found.items():
-        stored, wanted = list(array.shape), list(built.shapes[name])
-        if name.startswith(tuple(f"{scope}/" for scope in built.classifiers)) and stored:
-            channels[name] = stored.pop()
-            wanted.pop()
-        if stored != wanted:
+        if list(array.shape) != built.shapes[name]:
             raise UserError(
                 f"{path}: {name} is {list(array.shape)} there and {built.shapes[name]} in the "
                 "network. Nothing was written; pass the options of its network."
             )
-    if len(set(channels.values())) > 1:
-        counts = ", ".join(f"{name} {count}" for name, count in channels.items())
-        raise UserError(f"{path}: its classifiers differ in their number of channels: {counts}.")
 
 
 def _some(names) -> str:

@@ -5,6 +5,7 @@ network; only their last parts differ. So a network finds its arrays by rule:
 
 - layers that Keras numbers (`conv2d_7`) are counted from 1, as in a fresh process, whatever number
   the file starts with;
+- MobileNetV2 has the names of `tf.keras.applications`, in DeepLab's networks other ones;
 - a convolution in groups is one layer for each group in the original, with consecutive numbers;
 - the classifier has the name of the architecture's last layer, or is the last numbered convolution.
 """
@@ -17,7 +18,6 @@ import re
 import numpy as np
 
 from core.checkpoints.convert import Network, Source, keras_hdf5
-from utils.errors import UserError
 
 _LAST_PARTS = {
     "weights": "kernel",
@@ -27,52 +27,39 @@ _LAST_PARTS = {
 }
 _NUMBERED = re.compile(r"(conv2d|batch_normalization|depthwise_conv2d|separable_conv2d)(?:_(\d+))?")
 _CLASSIFIERS = ("final_conv", "logits_semantic", "custom_logits_semantic")
-_SHOWN_NAMES = 8
+# MobileNetV2's layers: a pattern of Keras' name -> the name in DeepLab's networks.
+_NAMES_OF_DEEPLAB = (
+    (r"^block_(\d+)_", r"expanded_conv_\1_"),
+    (r"^bn_Conv1$", "Conv_BN"),
+    (r"^Conv1$", "Conv"),
+)
 
 
-def convert(path: str, shapes: dict, backbone_scope: str, classifier: str) -> dict:
-    """Returns variable name -> array of what a file holds of a network.
+def name_in_deeplab(layer: str) -> str:
+    """Returns the name that a layer of a backbone has in DeepLab's networks for Keras."""
+    for pattern, name in _NAMES_OF_DEEPLAB:
+        layer = re.sub(pattern, name, layer)
+    return layer
 
-    A file of a backbone alone gives the variables of the backbone.
 
-    Args:
-      path: A file of Keras, HDF5.
-      shapes: Variable name -> shape of the network, as lists.
-      backbone_scope: Scope of its backbone.
-      classifier: Scope of its classifier.
+def convert(path: str, built: Network) -> tuple:
+    """Returns arrays by variable, and no names of others; see `Source`.
 
-    Raises:
-      UserError: If an array is missing or has another shape; a classifier for another number of
-        classes is returned as it is.
+    What is left in a file, such as layers of whole images, has no names of this project. A file of
+    a backbone alone gives the variables of the backbone.
     """
-    arrays = _renumbered(keras_hdf5.read(path))
-    names = {name: _original(name, classifier, arrays) for name in shapes}
+    arrays, classifier = _renumbered(keras_hdf5.read(path)), built.classifiers[0]
+    names = {name: _original(name, classifier, arrays) for name in built.shapes}
     has_head = any(
         original in arrays
         for name, original in names.items()
-        if not name.startswith((backbone_scope + "/", classifier + "/"))
+        if not name.startswith((built.backbone + "/", classifier + "/"))
     )
-    found, problems = {}, []
-    for name, shape in shapes.items():
-        if not has_head and not name.startswith(backbone_scope + "/"):
-            continue
-        array = _fitting(arrays, names[name], shape)
-        if array is None:
-            problems.append(f"  {names[name]}: not in the file")
-        elif list(array.shape) != list(shape) and not name.startswith(classifier + "/"):
-            problems.append(f"  {names[name]}: {_text(array.shape)}, not {_text(shape)}")
-        else:
-            found[name] = array
-    if problems:
-        shown = problems[:_SHOWN_NAMES]
-        if len(problems) > len(shown):
-            shown.append(f"  and {len(problems) - len(shown)} more")
-        raise UserError(f"{path} does not fit the network:\n" + "\n".join(shown))
-    return found
-
-
-def _text(shape) -> str:
-    return "x".join(str(size) for size in shape)
+    return {
+        name: _fitting(arrays, names[name], shape)
+        for name, shape in built.shapes.items()
+        if names[name] in arrays and (has_head or name.startswith(built.backbone + "/"))
+    }, []
 
 
 def _renumbered(arrays: dict) -> dict:
@@ -98,7 +85,11 @@ def _original(name, classifier, arrays) -> str:
     """Returns the name that the array of a variable has in the file."""
     layer, last = name.rsplit("/", 1)
     layer = _last_layer(arrays) if layer == classifier else layer.split("/", 1)[1]
-    return f"{layer}/{_LAST_PARTS.get(last, last)}"
+    last = _LAST_PARTS.get(last, last)
+    # Names of Keras 3 have no slashes.
+    layers = (layer, name_in_deeplab(layer), layer.replace("/", "_"))
+    names = [f"{each}/{last}" for each in layers]
+    return next((each for each in names if each in arrays), names[0])
 
 
 def _last_layer(arrays) -> str:
@@ -112,9 +103,7 @@ def _last_layer(arrays) -> str:
 
 
 def _fitting(arrays, name, shape):
-    """Returns an array, the kernels of groups as one, dense ones as 1x1; None if there is none."""
-    if name not in arrays:
-        return None
+    """Returns an array, the kernels of groups as one, dense ones as 1x1."""
     array = arrays[name]
     if array.ndim == 2 and list(shape) == [1, 1, *array.shape]:
         return array.reshape(shape)
@@ -135,16 +124,11 @@ def _fitting(arrays, name, shape):
 
 
 def _source(description: str) -> Source:
-    return Source(description=description, fits=_fits, convert=_of_network)
+    return Source(description=description, fits=_fits, convert=convert)
 
 
 def _fits(path: str) -> bool:
     return os.path.isfile(path) and keras_hdf5.is_hdf5(path)
-
-
-def _of_network(path: str, built: Network) -> tuple:
-    # What is left in a file, such as layers of whole images, has no names of this project.
-    return convert(path, built.shapes, built.backbone, built.classifiers[0]), []
 
 
 VARIANTS = {

@@ -70,21 +70,24 @@ def _of_named_layers(group, classes) -> dict:
         scopes = {name.rsplit("/", 1)[0] for name in names}
         for name in names:
             scope, last = name.split(":")[0].rsplit("/", 1)
-            owner = _owner(layer, scope, len(scopes))
+            owner = _owner(layer, scope, len(scopes), classes)
             if classes.get(owner) == "DepthwiseConv2D" and last == "kernel":
                 last = "depthwise_kernel"
             arrays[f"{owner}/{last}"] = np.asarray(group[layer][name])
     return arrays
 
 
-def _owner(layer, scope, count) -> str:
+def _owner(layer, scope, count, classes) -> str:
     """Returns the layer that an array belongs to: the group's, or one of a model inside it.
 
-    Keras 2 may number the scope of a layer that was built again (`conv1_1`).
+    Names of layers may have slashes (`conv1/conv`). Keras 2 may number the scope of a layer that
+    was built again (`conv1_1`).
     """
-    inner = scope.rsplit("/", 1)[-1]
-    is_own = count == 1 and re.fullmatch(re.escape(layer) + r"(_\d+)?", inner)
-    return layer if is_own else inner
+    if count == 1 and re.fullmatch(rf"(.*/)?{re.escape(layer)}(_\d+)?", scope):
+        return layer
+    parts = scope.split("/")
+    ends = ["/".join(parts[first:]) for first in range(len(parts))]
+    return next((end for end in ends if end in classes), ends[-1])
 
 
 def _strings(attributes, name) -> list:

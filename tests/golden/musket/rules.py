@@ -11,6 +11,7 @@ import zlib
 
 import numpy as np
 
+from core.checkpoints.convert import keras
 from tests.golden import rules
 from utils.compat import tf
 
@@ -35,12 +36,6 @@ _FACTORS_OF_BACKBONES = {
     **dict.fromkeys(("resnext50", "resnext101"), (_UNIT + "bn3/gamma$", 0.4)),
 }
 
-# Our MobileNetV2 has the names of Keras' own network, DeepLab's other ones.
-_NAMES_OF_DEEPLAB = (
-    (r"^block_(\d+)_", r"expanded_conv_\1_"),
-    (r"^bn_Conv1$", "Conv_BN"),
-    (r"^Conv1$", "Conv"),
-)
 _CLASSIFIER_OF_DEEPLAB = "logits_semantic"
 
 
@@ -72,7 +67,7 @@ def values(variables, backbone: str, classifier: str | None, salt: str = "") -> 
         first = next(name for name in names if name.endswith("/kernel"))
     found = {}
     for variable, parts in arrays.items():
-        each = [_value(name, shape, backbone, salt) for name, shape in parts]
+        each = [array_value(name, shape, backbone, salt) for name, shape in parts]
         found[variable] = np.concatenate(each, -1) / (64 if parts[0][0] == first else 1)
     return found
 
@@ -95,8 +90,7 @@ def _split(name) -> tuple[str, str]:
 def _original(layer, classifier) -> str:
     """Returns the name of a layer in the network that ends in a classifier."""
     if classifier.endswith(_CLASSIFIER_OF_DEEPLAB):
-        for pattern, name in _NAMES_OF_DEEPLAB:
-            layer = re.sub(pattern, name, layer)
+        return keras.name_in_deeplab(layer)
     return layer
 
 
@@ -122,7 +116,8 @@ def _parts(layer, shape, backbone) -> list:
     return [(f"conv2d_{first + number}", part) for number in range(groups)]
 
 
-def _value(name, shape, backbone, salt) -> np.ndarray:
+def array_value(name, shape, backbone: str, salt: str = "") -> np.ndarray:
+    """Returns the value of an array by rule, before the first kernel is divided by 64."""
     value = _unscaled(name, shape, salt)
     for pattern, factor in (*_FACTORS, _FACTORS_OF_BACKBONES.get(backbone, (r"$^", 1.0))):
         if re.search(pattern, name):
