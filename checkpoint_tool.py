@@ -1,11 +1,17 @@
-"""Shows what a checkpoint holds and how it fits a network, or writes a compact copy.
+"""Shows what a checkpoint holds and how it fits a network, or makes one of other weights.
 
 python checkpoint_tool.py --checkpoint_path=RUN/model.ckpt-1000
 python checkpoint_tool.py --checkpoint_path=... --fit --model_variant=... --num_classes=21
 python checkpoint_tool.py --checkpoint_path=... --compact_to=FOLDER/model.ckpt-1000
+python checkpoint_tool.py --source=torchvision --input=FILE.pth --output=FOLDER/model.ckpt ...
+
+With --source it is `seg.py convert_weights`; `--source=NAME --help` shows the flags.
 """
 
 from commands import running
 
+# Flag -> the verb that it chooses.
+BY_FLAG = {"source": "convert_weights"}
+
 if __name__ == "__main__":
-    running.start("checkpoint")
+    running.start("checkpoint", by_flag=BY_FLAG)

@@ -79,15 +79,32 @@ def _check_device(name: str):
     variants.lookup(dict.fromkeys(("auto", *variants.names(devices))), name, "--device")
 
 
-def start(name: str, *, by_mode: bool = False):
+def start(name: str, *, by_mode: bool = False, by_flag: dict | None = None):
     """Runs a verb as this process, with the process's arguments.
 
     Args:
       name: The verb.
       by_mode: Whether `--mode` chooses between training and evaluation, as for train_npu.py.
+      by_flag: Flag -> the other verb that it chooses where it is given.
     """
     program = find(name).program
-    common.execute(functools.partial(parse, name, program, by_mode), act)
+
+    def parse_here(flag_values, argv):
+        chosen = verb_by_flag(name, by_flag or {}, argv)
+        return parse(chosen, program, by_mode, flag_values, argv)
+
+    common.execute(parse_here, act)
+
+
+def verb_by_flag(name: str, by_flag: dict, argv: list) -> str:
+    """Returns the verb that the flags of a command line choose; see `start`."""
+    given = {word.lstrip("-").partition("=")[0] for word in _words(argv) if word.startswith("-")}
+    return next((verb for flag, verb in by_flag.items() if flag in given), name)
+
+
+def _words(argv: list) -> list:
+    """Returns the arguments, those in flag files too, before the flags are known."""
+    return flags.FlagValues().read_flags_from_files(argv[1:])
 
 
 def front_door():
@@ -144,7 +161,7 @@ def parse(name: str, program: str, by_mode: bool, flag_values, argv: list) -> pa
 
 def _mode(argv: list, default: str) -> str:
     """Returns what `--mode` says, before the flags of the mode are known."""
-    words = flags.FlagValues().read_flags_from_files(argv[1:])
+    words = _words(argv)
     found = default
     for word, following in zip(words, [*words[1:], ""]):
         name, equals, value = word.lstrip("-").partition("=")

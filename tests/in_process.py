@@ -4,6 +4,7 @@ import functools
 
 from absl import flags
 
+import checkpoint_tool
 import common
 from commands import running
 
@@ -23,6 +24,8 @@ def run(program, *arguments):
     """Returns the exit status of a program of this project."""
     name, by_mode = PROGRAMS.get(program, (program, False))
     argv = [program, *map(str, arguments)]
+    if program == "checkpoint_tool.py":
+        name = running.verb_by_flag(name, checkpoint_tool.BY_FLAG, argv)
     parse = functools.partial(running.parse, name, f"python {program}", by_mode)
 
     def act():

@@ -11,6 +11,7 @@ from core.checkpoints import restore
 from options.config import Config
 from options.network import NETWORK_OPTIONS, NetworkSpec
 from options.weights import WeightsOptions
+from tests import in_process
 from tests.core.checkpoints import torch_writer
 from tests.golden import __main__ as golden
 from tests.golden import rules as images_of
@@ -80,6 +81,20 @@ def test_a_state_dict_gives_the_logits_of_its_network(tmp_path, capsys):
     assert "not used" not in capsys.readouterr().out
     found = _logits_of(tmp_path / "out" / "model.ckpt", spec)
     np.testing.assert_allclose(found, _logits_by_rule(spec), atol=1e-4)
+
+
+def test_the_tool_for_checkpoints_is_the_second_door(tmp_path, capsys):
+    entries = _entries(NetworkSpec.of(**_FCN))
+    torch_writer.write(tmp_path / "net.pth", entries)
+    (tmp_path / "source.flags").write_text("--source=torchvision\n")
+    flags = [f"--{name}={value}" for name, value in _FCN.items()]
+    flags += [f"--input={tmp_path / 'net.pth'}", f"--output={tmp_path / 'model.ckpt'}"]
+    source = f"--flagfile={tmp_path / 'source.flags'}"
+    assert in_process.run("checkpoint_tool.py", source, *flags) == 0
+    assert len(restore.shapes(str(tmp_path / "model.ckpt"))) == len(entries)
+    assert in_process.run("checkpoint_tool.py", f"--checkpoint_path={tmp_path / 'model.ckpt'}") == 0
+    assert f"{len(entries)} tensors" in capsys.readouterr().out
+    assert in_process.run("checkpoint_tool.py", *flags) == 2
 
 
 def test_the_auxiliary_head_may_be_missing_and_what_is_left_is_named(tmp_path, capsys):
