@@ -8,10 +8,7 @@ python checkpoint_tool.py --source=torchvision --input=FILE.pth --output=FOLDER/
 With --source it is `seg.py convert_weights`; `--source=NAME --help` shows the flags.
 """
 
-from commands import running
-
-# Flag -> the verb that it chooses.
-BY_FLAG = {"source": "convert_weights"}
+from commands import checkpoint, running
 
 if __name__ == "__main__":
-    running.start("checkpoint", by_flag=BY_FLAG)
+    running.start("checkpoint", by_flag=checkpoint.BY_FLAG)

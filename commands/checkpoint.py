@@ -8,6 +8,9 @@ from options.config import Config
 from options.network import NETWORK_OPTIONS, NetworkOptions
 from options.tools import ToolOptions
 
+# Flag of checkpoint_tool.py -> the other verb that it chooses.
+BY_FLAG = {"source": "convert_weights"}
+
 
 def _check(config: Config):
     config.check_given()

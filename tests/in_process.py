@@ -4,9 +4,8 @@ import functools
 
 from absl import flags
 
-import checkpoint_tool
 import common
-from commands import running
+from commands import checkpoint, running
 
 PROGRAMS = {
     "train_npu.py": ("train", True),
@@ -25,7 +24,7 @@ def run(program, *arguments):
     name, by_mode = PROGRAMS.get(program, (program, False))
     argv = [program, *map(str, arguments)]
     if program == "checkpoint_tool.py":
-        name = running.verb_by_flag(name, checkpoint_tool.BY_FLAG, argv)
+        name = running.verb_by_flag(name, checkpoint.BY_FLAG, argv)
     parse = functools.partial(running.parse, name, f"python {program}", by_mode)
 
     def act():

@@ -2,7 +2,6 @@
 
 import pathlib
 
-import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,7 +13,7 @@ from core.checkpoints.convert import state_dict
 from options.config import Config
 from options.network import NETWORK_OPTIONS, NetworkSpec
 from options.weights import WeightsOptions
-from tests.core.checkpoints import torch_writer
+from tests.core.checkpoints import keras_writer, torch_writer
 from tests.golden import __main__ as golden
 from tests.golden import compare
 from tests.golden.abeja import logits as abeja
@@ -42,21 +41,6 @@ def _restore(session, checkpoint):
     session.run(restore.restore_op(checkpoint, variables))
 
 
-def _write_keras(path, rows, value):
-    """Writes a whole model of Keras 2; `rows` are the names and shapes of its arrays."""
-    by_layer = {}
-    for name, shape in rows:
-        by_layer.setdefault(name.rsplit("/", 1)[0], []).append((name, shape))
-    with h5py.File(str(path), "w") as file:
-        group = file.create_group("model_weights")
-        group.attrs["layer_names"] = [np.bytes_(layer) for layer in by_layer]
-        for layer, arrays in by_layer.items():
-            of_layer = group.create_group(layer)
-            of_layer.attrs["weight_names"] = [np.bytes_(f"{name}:0") for name, _ in arrays]
-            for name, shape in arrays:
-                of_layer[f"{name}:0"] = value(name, shape)
-
-
 @pytest.mark.parametrize(
     ("source", "name"),
     [
@@ -80,7 +64,8 @@ def test_a_file_of_keras_gives_the_stored_logits(source, name, tmp_path, monkeyp
         found = rules.array_value(array, shape, manifest["backbone"], manifest["salt"])
         return found / 64 if factor_first and array == first else found
 
-    _write_keras(tmp_path / "best-0.1.weights", rows, value)
+    arrays = {array: value(array, shape) for array, shape in rows}
+    keras_writer.write(tmp_path / "best-0.1.weights", arrays, whole_model=True)
     spec = musket.options_of(manifest)
     checkpoint = _convert(source, tmp_path / "best-0.1.weights", spec, tmp_path)
     monkeypatch.setattr(rules, "load", lambda session, *_: _restore(session, checkpoint))

@@ -2,13 +2,13 @@
 
 import re
 
-import h5py
 import numpy as np
 import pytest
 
 from core import network
 from core.checkpoints.convert import Network, keras
 from options.network import NetworkSpec
+from tests.core.checkpoints import keras_writer
 from tests.golden.musket import rules
 from utils.compat import tf
 
@@ -39,19 +39,6 @@ def _arrays(original, classifier):
     return {variable.op.name: value for variable, value in values.items()}, arrays
 
 
-def _write(path, arrays):
-    layers = {}
-    for name in arrays:
-        layers.setdefault(name.rsplit("/", 1)[0], []).append(name)
-    with h5py.File(str(path), "w") as file:
-        file.attrs["layer_names"] = [np.bytes_(layer) for layer in layers]
-        for layer, names in layers.items():
-            group = file.create_group(layer)
-            group.attrs["weight_names"] = [np.bytes_(name + ":0") for name in names]
-            for name in names:
-                group[name + ":0"] = arrays[name]
-
-
 def _assert_equal(found, expected):
     assert set(found) == set(expected)
     for name, array in found.items():
@@ -74,7 +61,7 @@ def test_every_variable_of_a_network_is_found(
 ):
     built = _build(architecture, backbone)
     expected, arrays = _arrays(original, classifier)
-    _write(tmp_path / "net.h5", arrays)
+    keras_writer.write(tmp_path / "net.h5", arrays)
     _assert_equal(_convert(tmp_path / "net.h5", built), expected)
 
 
@@ -88,7 +75,9 @@ def _shifted(name):
 def test_numbers_count_from_the_first_of_the_file(tmp_path):
     built = _build("fpn", "seresnext50")
     expected, arrays = _arrays("seresnext50", None)
-    _write(tmp_path / "net.h5", {_shifted(name): array for name, array in arrays.items()})
+    keras_writer.write(
+        tmp_path / "net.h5", {_shifted(name): array for name, array in arrays.items()}
+    )
     _assert_equal(_convert(tmp_path / "net.h5", built), expected)
 
 
@@ -99,7 +88,7 @@ def small(tmp_path):
     expected, arrays = _arrays("resnet18", "final_conv")
 
     def convert(changed):
-        _write(tmp_path / "net.h5", changed)
+        keras_writer.write(tmp_path / "net.h5", changed)
         return _convert(tmp_path / "net.h5", built)
 
     return expected, arrays, convert
@@ -151,5 +140,5 @@ def test_keras_3_has_underscores_for_the_slashes_in_names(tmp_path):
     }
     assert set(renamed) != set(arrays)
     for content in (renamed, arrays):
-        _write(tmp_path / "net.h5", content)
+        keras_writer.write(tmp_path / "net.h5", content)
         _assert_equal(_convert(tmp_path / "net.h5", built), expected)
