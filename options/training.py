@@ -61,13 +61,23 @@ class TrainOptions(Options):
     freeze: tuple[str, ...] | None = option(
         flags.DEFINE_multi_string,
         None,
-        "What is not trained: backbone, head, decoder, or a regular expression that matches the "
-        "start of variable names; repeat the flag for more.",
+        "What is not trained: backbone (or encoder), head, decoder, auxiliary (the head that only "
+        "training has; its loss still trains what is below it), or a regular expression that "
+        "matches the start of variable names; repeat the flag for more.",
+    )
+    frozen_batch_norm: str = option(
+        flags.DEFINE_string,
+        "inference",
+        "Batch norm of what --freeze freezes. inference: moving averages are used. affine: the "
+        "same, but gamma and beta are trained. statistics: batch statistics are used, and moving "
+        "averages updated.",
+        choices=("inference", "affine", "statistics"),
     )
     fine_tune_batch_norm: bool = option(
         flags.DEFINE_bool,
         True,
-        "Whether batch norm uses and updates batch statistics (needs 8 or more images per device).",
+        "Whether batch norm uses and updates batch statistics (needs 8 or more images per device); "
+        "that of frozen parts follows --frozen_batch_norm.",
     )
     sync_batch_norm: bool = option(
         flags.DEFINE_bool,
@@ -190,12 +200,22 @@ class TrainOptions(Options):
         """Images per step and device."""
         return self.train_batch_size * self.accumulate_batches
 
+    @property
+    def uses_batch_statistics(self) -> bool:
+        """Whether any batch norm may use batch statistics."""
+        return self.fine_tune_batch_norm or self.frozen_batch_norm == "statistics"
+
     def check(self):
         """Raises OptionError for options that contradict each other."""
-        if self.sync_batch_norm and not self.fine_tune_batch_norm:
+        if self.sync_batch_norm and not self.uses_batch_statistics:
             raise OptionError(
                 "--sync_batch_norm has no effect with --nofine_tune_batch_norm; leave one of them "
                 "out."
+            )
+        if self.frozen_batch_norm != "inference" and not self.freeze:
+            raise OptionError(
+                f"--frozen_batch_norm={self.frozen_batch_norm} is about what --freeze freezes; "
+                "pass --freeze too, or --nofine_tune_batch_norm for the whole network."
             )
         if not self.ema_decay < 1.0:
             raise OptionError(

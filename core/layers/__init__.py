@@ -16,7 +16,14 @@ from core.layers.conv import (
 )
 from core.layers.conv_norm import conv2d_batch_norm, depthwise_conv2d_batch_norm, normalize
 from core.layers.dropout import dropout, spatial_dropout
-from core.layers.mode import INFERENCE, DeviceLayers, Mode
+from core.layers.mode import (
+    FROZEN_AFFINE,
+    FROZEN_INFERENCE,
+    FROZEN_STATISTICS,
+    INFERENCE,
+    DeviceLayers,
+    Mode,
+)
 from core.layers.norm import batch_norm
 from core.layers.pooling import average_pool, max_pool
 from core.layers.resize import resize_bilinear, resize_nearest, scaled_size, spatial_size
@@ -25,6 +32,9 @@ from core.layers.transposed import conv2d_transpose
 from core.layers.unused import drop_unused
 
 __all__ = [
+    "FROZEN_AFFINE",
+    "FROZEN_INFERENCE",
+    "FROZEN_STATISTICS",
     "INFERENCE",
     "DeviceLayers",
     "Mode",

@@ -7,6 +7,11 @@ from typing import Callable
 
 from core.layers import convolution
 
+# Forms of a frozen batch norm: what it normalizes with, and what of it is trained.
+FROZEN_INFERENCE = "inference"
+FROZEN_AFFINE = "affine"
+FROZEN_STATISTICS = "statistics"
+
 
 @dataclasses.dataclass(frozen=True)
 class DeviceLayers:
@@ -36,9 +41,13 @@ class Mode:
 
     Attributes:
       is_training: Whether it trains (dropout).
-      fine_tune_batch_norm: Whether batch norm learns while the graph trains.
+      fine_tune_batch_norm: Whether batch norm that is not frozen uses batch statistics in training.
       weight_decay: L2 factor of convolution weights, never of depthwise ones.
-      is_frozen: Function from a variable's name to whether it is frozen; None freezes nothing.
+      is_frozen: Function from a variable's name to whether it is in a part that is frozen; None
+        freezes nothing.
+      frozen_batch_norm: Form of the batch norm of such a part. With `FROZEN_INFERENCE` and
+        `FROZEN_AFFINE` it uses its moving averages, with `FROZEN_STATISTICS` it uses and updates
+        batch statistics.
       recompute: Whether the units of the backbone are computed again for their gradients.
       builds_auxiliary: Whether heads that only training needs are built outside of it too.
       device: How a training graph is computed.
@@ -48,6 +57,7 @@ class Mode:
     fine_tune_batch_norm: bool = False
     weight_decay: float = 0.0
     is_frozen: Callable[[str], bool] | None = None
+    frozen_batch_norm: str = FROZEN_INFERENCE
     recompute: bool = False
     builds_auxiliary: bool = False
     device: DeviceLayers = DeviceLayers()
@@ -57,10 +67,17 @@ class Mode:
         """Whether heads that only training needs are a part of the graph."""
         return self.is_training or self.builds_auxiliary
 
-    @property
-    def trains_batch_norm(self) -> bool:
-        """Whether batch norm uses and updates batch statistics."""
-        return self.is_training and self.fine_tune_batch_norm
+    def uses_batch_statistics(self, name: str) -> bool:
+        """Whether a batch norm uses and updates batch statistics.
+
+        Args:
+          name: Of its gamma, or of its beta if it has no gamma.
+        """
+        if not self.is_training:
+            return False
+        if self.is_frozen is not None and self.is_frozen(name):
+            return self.frozen_batch_norm == FROZEN_STATISTICS
+        return self.fine_tune_batch_norm
 
     @property
     def formulation(self) -> str:

@@ -26,8 +26,7 @@ def batch_norm(
       decay: Weight of the old moving average in each update.
       epsilon: Added to the variance.
       mode: What the graph is for: whether batch statistics are used, and those of which ranks, and
-        whether moving averages are updated. With a frozen gamma (or beta, if there is no gamma)
-        neither is done.
+        whether moving averages are updated.
       scale: Whether there is a gamma; else it is 1.
       scope: Name of the scope of gamma, beta, moving_mean and moving_variance.
     """
@@ -45,10 +44,7 @@ def batch_norm(
         variance = slim.model_variable(
             "moving_variance", channels, initializer=tf.ones_initializer(), trainable=False
         )
-        is_frozen = mode.is_frozen is not None and mode.is_frozen(
-            (gamma if scale else beta).op.name
-        )
-        if is_frozen or not mode.trains_batch_norm:
+        if not mode.uses_batch_statistics((gamma if scale else beta).op.name):
             return tf.nn.fused_batch_norm(
                 inputs, gamma, beta, mean, variance, epsilon=epsilon, is_training=False
             )[0]

@@ -1,7 +1,15 @@
-"""Frozen variables: what a pattern stands for, and which variables it leaves as they are.
+"""Frozen parts of a network: what a pattern stands for, and which variables are left as they are.
 
-A frozen variable has no gradient, no weight decay, no slot and no average. A batch norm whose
-gamma is frozen uses its moving averages and does not update them.
+A frozen variable has no gradient, no weight decay, no slot and no average; gradients still pass
+through its layer to what is below. The batch norm of a frozen part has one of three forms
+(`--frozen_batch_norm`):
+
+- inference: it uses its moving averages; gamma and beta are frozen too. This is Keras's layer with
+  `trainable=False`.
+- affine: it uses its moving averages, and gamma and beta are trained.
+- statistics: it normalizes with the statistics of the batch and goes on to update its moving
+  averages; gamma and beta are frozen. This is PyTorch's layer in training mode whose parameters
+  are in no optimizer.
 """
 
 from __future__ import annotations
@@ -10,51 +18,74 @@ import re
 
 from absl import logging
 
+from core import layers
 from core.architectures import Architecture
+from options.training import TrainOptions
 from utils.errors import OptionError
+
+# The last parts of the names of what the affine form trains.
+_AFFINE = ("gamma", "beta")
 
 
 class Frozen:
     """Tells which variables are frozen, by their names."""
 
-    def __init__(self, patterns, backbone_scope: str, architecture: Architecture):
+    def __init__(self, options: TrainOptions, backbone_scope: str, architecture: Architecture):
         """Makes the rule.
 
         Args:
-          patterns: Each "backbone", "head" (all after the backbone, including the decoder),
-            "decoder", or a regular expression that matches names at their start.
+          options: `freeze`, patterns that are each "backbone" or "encoder", "head" (all after the
+            backbone, including the decoder), "decoder", "auxiliary", or a regular expression that
+            matches names at their start; and `frozen_batch_norm`.
           backbone_scope: Scope of the backbone's variables.
-          architecture: The architecture, which knows its head and its decoder.
+          architecture: The architecture, which knows its heads and its decoder.
+
+        Raises:
+          OptionError: If the architecture has no such part.
         """
-        named = {
-            "backbone": (re.escape(backbone_scope) + "/",),
-            "head": architecture.last_layer_scopes(),
-            "decoder": architecture.decoder_scopes,
-        }
-        self._expressions = {
-            pattern: [re.compile(part) for part in named.get(pattern, (pattern,))]
-            for pattern in patterns or ()
-        }
+        named = _named_parts(backbone_scope, architecture)
+        self._batch_norm = options.frozen_batch_norm
+        self._expressions = {}
+        for pattern in options.freeze or ():
+            parts = named.get(pattern, (pattern,))
+            if not parts:
+                raise OptionError(
+                    f"--freeze={pattern}: this architecture has no such part; it has "
+                    f"{', '.join(name for name, scopes in named.items() if scopes)}."
+                )
+            self._expressions[pattern] = [re.compile(part) for part in parts]
 
     def matches(self, name: str) -> bool:
-        """Whether the variable of this name is frozen."""
+        """Whether the variable of this name is in a frozen part."""
         return any(_matches(parts, name) for parts in self._expressions.values())
+
+    def _keeps(self, name: str) -> bool:
+        """Whether the variable of this name is not trained."""
+        if self._batch_norm == layers.FROZEN_AFFINE and name.rsplit("/", 1)[-1] in _AFFINE:
+            return False
+        return self.matches(name)
 
     def trained(self, variables) -> list:
         """Returns the variables that are not frozen.
 
         Raises:
-          OptionError: If a pattern matches none, or nothing is left.
+          OptionError: If a pattern freezes none, or nothing is left.
         """
         names = [variable.op.name for variable in variables]
         for pattern, parts in self._expressions.items():
-            if not any(_matches(parts, name) for name in names):
+            matched = [name for name in names if _matches(parts, name)]
+            if not matched:
                 scopes = sorted({name.split("/")[0] for name in names})
                 raise OptionError(
                     f"--freeze={pattern} matches no variable that is trained; their names start "
                     f"with {', '.join(scopes)}."
                 )
-        left = [variable for variable in variables if not self.matches(variable.op.name)]
+            if not any(self._keeps(name) for name in matched):
+                raise OptionError(
+                    f"--freeze={pattern} matches only gamma and beta, which "
+                    "--frozen_batch_norm=affine trains; leave one of them out."
+                )
+        left = [variable for variable in variables if not self._keeps(variable.op.name)]
         if not left:
             raise OptionError("--freeze leaves no variable to train; freeze less.")
         return left
@@ -65,7 +96,7 @@ class Frozen:
         Args:
           variables: All that would be trained otherwise.
         """
-        frozen = [variable for variable in variables if self.matches(variable.op.name)]
+        frozen = [variable for variable in variables if self._keeps(variable.op.name)]
         if frozen:
             logging.info(
                 "Frozen by --freeze=%s: %d of %d variables, %s of %s parameters.",
@@ -75,6 +106,18 @@ class Frozen:
                 f"{_parameters(frozen):,}",
                 f"{_parameters(variables):,}",
             )
+
+
+def _named_parts(backbone_scope: str, architecture: Architecture) -> dict:
+    """Returns name of a part -> regular expressions of its variables; empty where it has none."""
+    backbone = (re.escape(backbone_scope) + "/",)
+    return {
+        "backbone": backbone,
+        "encoder": backbone,
+        "head": architecture.last_layer_scopes(),
+        "decoder": architecture.decoder_scopes,
+        "auxiliary": architecture.auxiliary_scopes,
+    }
 
 
 def _matches(expressions, name: str) -> bool:

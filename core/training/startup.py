@@ -117,7 +117,7 @@ def describe(
 
 def warn_of_batch_norm(spec: NetworkSpec, options: TrainOptions):
     """Warns of settings under which batch norm trains badly without any error."""
-    if not options.fine_tune_batch_norm:
+    if not options.uses_batch_statistics:
         return
     if options.train_batch_size < 8:
         logging.warning(

@@ -85,9 +85,7 @@ def build(
     learning_rate = schedules.learning_rate(config, global_step)
     spec = config.spec
     architecture = network.architecture(spec)
-    frozen = freezing.Frozen(
-        config.train.freeze, network.backbone(spec.options).scope, architecture
-    )
+    frozen = freezing.Frozen(config.train, network.backbone(spec.options).scope, architecture)
     parts, logits = _forward(images, labels, config, classes, backend, frozen)
     variables = frozen.trained(tf.trainable_variables())
     frozen.report(tf.trainable_variables())
@@ -166,6 +164,7 @@ def _mode(config, backend, frozen) -> layers.Mode:
         fine_tune_batch_norm=options.fine_tune_batch_norm,
         weight_decay=config.optimizer.weight_decay,
         is_frozen=frozen.matches,
+        frozen_batch_norm=options.frozen_batch_norm,
         recompute=options.gradient_checkpointing,
         device=device,
     )

@@ -13,6 +13,7 @@ from core.architectures import MERGED, Architecture, Outputs
 from core.checkpoints import restore
 from core.training import freezing
 from options.network import NetworkSpec
+from options.training import TrainOptions
 from tests.golden.logits import load_weights
 from utils import variants
 from utils.compat import tf
@@ -184,7 +185,7 @@ def test_backbone_and_head_can_be_frozen(name, backbone):
     scope = network.backbone(facts.spec.options).scope
     left = {}
     for part in ("backbone", "head"):
-        frozen = freezing.Frozen([part], scope, facts.record)
+        frozen = freezing.Frozen(TrainOptions(freeze=(part,)), scope, facts.record)
         left[part] = {variable.op.name for variable in frozen.trained(facts.variables)}
     assert left["backbone"] | left["head"] == set(facts.shapes)
     assert not left["backbone"] & left["head"]

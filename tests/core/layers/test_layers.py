@@ -122,6 +122,30 @@ def test_batch_norm_without_gamma_scales_by_one_and_freezes_with_its_beta():
     assert len(tf.get_collection(tf.GraphKeys.UPDATE_OPS)) == updates
 
 
+@pytest.mark.parametrize(
+    ("form", "fine_tune", "uses_batch"),
+    [
+        (layers.FROZEN_INFERENCE, True, False),
+        (layers.FROZEN_AFFINE, True, False),
+        (layers.FROZEN_STATISTICS, False, True),
+    ],
+)
+def test_a_frozen_batch_norm_has_its_form_whatever_the_others_do(form, fine_tune, uses_batch):
+    mode = layers.Mode(
+        is_training=True,
+        fine_tune_batch_norm=fine_tune,
+        is_frozen=lambda name: name.startswith("frozen/"),
+        frozen_batch_norm=form,
+    )
+    images = _noise(2, 5, 4, 2) * 3.0 + 7.0
+    for scope, is_batch in (("frozen", uses_batch), ("free", fine_tune)):
+        del tf.get_collection_ref(tf.GraphKeys.UPDATE_OPS)[:]
+        outputs = layers.batch_norm(tf.constant(images), mode=mode, scope=scope)
+        assert len(tf.get_collection(tf.GraphKeys.UPDATE_OPS)) == 2 * is_batch
+        normalized = (images - images.mean((0, 1, 2))) / images.std((0, 1, 2))
+        np.testing.assert_allclose(_run(outputs), normalized if is_batch else images, atol=1e-4)
+
+
 def test_the_missing_gamma_of_many_channels_is_a_constant_that_exports_can_fold():
     outputs = layers.batch_norm(tf.zeros([1, 1, 1, 1536]), scale=False)
     assert outputs.op.inputs[1].op.type == "Const"

@@ -57,3 +57,20 @@ def test_moving_averages_that_keep_their_initial_values_are_warned_of():
 
 def test_a_new_training_starts_at_step_zero():
     assert startup.start_step(None, TrainOptions()) == 0
+
+
+def test_a_form_of_frozen_batch_norm_needs_something_frozen():
+    with pytest.raises(OptionError, match="--frozen_batch_norm=affine.*--freeze"):
+        TrainOptions(frozen_batch_norm="affine")
+    TrainOptions(freeze=("backbone",), frozen_batch_norm="affine")
+
+
+def test_batch_statistics_of_frozen_parts_alone_can_be_synchronized():
+    with pytest.raises(OptionError, match="--sync_batch_norm has no effect"):
+        TrainOptions(fine_tune_batch_norm=False, sync_batch_norm=True)
+    TrainOptions(
+        fine_tune_batch_norm=False,
+        sync_batch_norm=True,
+        freeze=("backbone",),
+        frozen_batch_norm="statistics",
+    )

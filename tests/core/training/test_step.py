@@ -115,6 +115,19 @@ def test_frozen_variables_stay_and_have_no_slots_decay_or_averages():
     assert 0 < reported[1] < whole[1]
 
 
+@pytest.mark.parametrize("form", ["affine", "statistics"])
+def test_a_frozen_batch_norm_learns_what_its_form_says(form):
+    _, after, start = run(freeze=("backbone",), frozen_batch_norm=form, ema_decay=0.9)
+    moved = {name for name in changed(after, start) if name.startswith("MobilenetV2/")}
+    learning = {"affine": ("gamma", "beta"), "statistics": ("moving_mean", "moving_variance")}[form]
+    parts = {name.split("/BatchNorm/")[1].split("/")[0] for name in moved}
+    assert parts == set(learning)
+    averages = {name for name in after if name.endswith("/ExponentialMovingAverage")}
+    assert {name for name in averages if name.startswith("MobilenetV2/")} <= moved
+    # --nofine_tune_batch_norm is about the rest.
+    assert not [name for name in changed(after, start) if name.startswith("aspp0/BatchNorm/mov")]
+
+
 def test_the_ema_follows_the_weights_of_successive_steps():
     _, first, _ = run(steps=1, ema_decay=0.9, fine_tune_batch_norm=True)
     _, second, _ = run(steps=2, ema_decay=0.9, fine_tune_batch_norm=True)

@@ -21,7 +21,7 @@ from tests.golden.abeja import networks
 from tests.golden.abeja.logits import STEP, samples
 from utils.classes import ClassSet, default_names
 from utils.compat import tf
-from utils.errors import OptionError
+from utils.errors import OptionError, UserError
 
 STEPS = 5
 _DROPOUT_SEEDS = {"classifier": 77, "aux_classifier": 78}
@@ -62,7 +62,13 @@ def stored(manifest: dict) -> dict:
 
 def _options_of(config, spec) -> Config:
     parameters = config["params"]
+    # What the template does not train goes on normalizing with batch statistics.
+    frozen = {"backbone": not parameters["FINE_TUNING"], "auxiliary": not parameters["AUX_LOSS"]}
+    freeze = tuple(name for name, is_frozen in frozen.items() if is_frozen)
+    statistics = freeze and config["bn"] == "batch"
     values = {
+        "freeze": freeze or None,
+        "frozen_batch_norm": "statistics" if statistics else "inference",
         "fine_tune_batch_norm": config["bn"] == "batch",
         "training_number_of_steps": parameters["total"],
         "base_learning_rate": parameters["LEARNING_RATE"],
@@ -120,8 +126,7 @@ class _Training(NamedTuple):
 def _training(step, manifest, options) -> _Training:
     """Adds the template's update to the product's losses, gradients and batch-norm updates.
 
-    The template's weight decay acts on all that it trains, and what it does not train goes on
-    normalizing with batch statistics.
+    The template's weight decay acts on all that it trains.
     """
     config = manifest["config"]
     variables = {
@@ -134,9 +139,8 @@ def _training(step, manifest, options) -> _Training:
         )
         for name, variable in variables.items()
     }
-    found = {variable.op.name: gradient for gradient, variable in step.gradients}
-    gradients = {name: found[variables[name].op.name] for name, _ in manifest["gradients"]}
     trained = [name for name, group in manifest["gradients"] if group >= 0]
+    gradients = _gradients(step, manifest, variables)
     decay = config["params"]["WEIGHT_DECAY"]
     optimizer = tf.train.MomentumOptimizer(step.learning_rate, options.optimizer.momentum)
     pairs = [
@@ -167,6 +171,22 @@ def _training(step, manifest, options) -> _Training:
             for name in manifest["slots"]
         ],
     )
+
+
+def _gradients(step, manifest, variables) -> dict:
+    """Returns the gradients by name of entry, also those of what is frozen.
+
+    Raises:
+      UserError: If the step trains other variables than the template.
+    """
+    found = {variable: gradient for gradient, variable in step.gradients}
+    trained = {variables[name] for name, group in manifest["gradients"] if group >= 0}
+    if set(found) != trained:
+        different = sorted(variable.op.name for variable in set(found) ^ trained)
+        raise UserError(f"the template and the step train other variables: {different}.")
+    frozen = [variables[name] for name, group in manifest["gradients"] if group < 0]
+    found.update(zip(frozen, tf.gradients(step.loss, frozen)))
+    return {name: found[variables[name]] for name, _ in manifest["gradients"]}
 
 
 def _factors_of_groups(manifest, factors) -> list:
