@@ -45,6 +45,7 @@ from core.layers import convolution
 from datasets.dataset import Dataset
 from datasets.records import shards, tfrecord
 from deployment import backend as backends
+from options import averaging
 from options.config import Config
 from options.data import DATA_RECORDS
 from options.device import DeviceOptions
@@ -109,7 +110,7 @@ def _measure(options, spec, device_options, folder) -> tuple:
             ("one scale", one, options.images),
             ("six + flip", six, many),
         ):
-            factor = _arithmetic(settings)
+            factor = averaging.of(settings, settings.eval_scales).cost
             functions = {name: _ours}
             if options.usual:
                 functions[f"{name}, usual"] = _usual
@@ -151,11 +152,6 @@ def _rows(cases, found) -> tuple:
         by_processor = f"{ratios[-1].name}, by processor time"
         ratios.append(runner.ratio(processor[-1], processor[0], factor, by_processor))
     return rows, ratios
-
-
-def _arithmetic(options: EvalOptions) -> float:
-    """Returns the arithmetic relative to one scale."""
-    return sum(scale**2 for scale in options.eval_scales) * (1 + options.add_flipped_images)
 
 
 def _save_weights(prefix, spec, crop) -> str:

@@ -40,6 +40,7 @@ from core.export.artifact import Network
 from datasets import synthetic_scenes
 from deployment import backend as backends
 from options import saved as saved_options
+from options.averaging import Averaging
 from options.config import Config
 from options.device import DeviceOptions
 from options.network import NETWORK_OPTIONS
@@ -207,8 +208,7 @@ def _network(options: ExportLatencyOptions):
         spec=spec,
         classes=ClassSet.from_dict(saved.run),
         crop_size=(options.crop, options.crop),
-        scales=(1.0,),
-        flip=False,
+        averaging=Averaging(),
         pad_color=network.pad_color(spec),
         resize=None,
     )

@@ -25,6 +25,8 @@ from utils.classes import ClassSet
 from utils.compat import tf
 from utils.errors import OptionError
 
+# Where logits are made of probabilities, these are at least this far from 0 and 1.
+_LEAST_PROBABILITY = 1e-7
 # Value of an ignored target of a multi-label batch.
 IGNORED = 255
 
@@ -79,6 +81,19 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def activate(self, logits: tf.Tensor) -> tf.Tensor:
         """Returns the probabilities of logits [..., channels]; same shape."""
+
+    @abc.abstractmethod
+    def activate_array(self, logits: np.ndarray) -> np.ndarray:
+        """Returns what `activate` returns, for an array."""
+
+    @abc.abstractmethod
+    def logits_of(self, probabilities, math=tf.math):
+        """Returns logits whose `activate` returns these probabilities, to 1e-7.
+
+        Args:
+          probabilities: [..., channels], a tensor, or an array if `math` is NumPy.
+          math: The module with `log`, `maximum` and `minimum`.
+        """
 
     @abc.abstractmethod
     def decide(self, probabilities: tf.Tensor, threshold=0.5) -> tf.Tensor:
@@ -221,6 +236,13 @@ class _Multiclass(_Exclusive):
     def activate(self, logits):
         return tf.nn.softmax(logits)
 
+    def activate_array(self, logits):
+        powers = np.exp(logits - logits.max(-1, keepdims=True))
+        return powers / powers.sum(-1, keepdims=True)
+
+    def logits_of(self, probabilities, math=tf.math):
+        return math.log(math.maximum(probabilities, _LEAST_PROBABILITY))
+
     def decide(self, probabilities, threshold=0.5):
         return tf.argmax(probabilities, 3, output_type=tf.int32)
 
@@ -267,6 +289,15 @@ class _Sigmoid(Task):
 
     def activate(self, logits):
         return tf.sigmoid(logits)
+
+    def activate_array(self, logits):
+        return 1 / (1 + np.exp(-logits))
+
+    def logits_of(self, probabilities, math=tf.math):
+        least = math.maximum(probabilities, _LEAST_PROBABILITY)
+        inside = math.minimum(least, 1 - _LEAST_PROBABILITY)
+        # Not log1p, which TFLite of TensorFlow 1.15 cannot run; 1 - p is exact where it matters.
+        return math.log(inside) - math.log(1 - inside)
 
     def decide(self, probabilities, threshold=0.5):
         return self._shaped(tf.cast(probabilities > _floats(threshold), tf.int32))

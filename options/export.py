@@ -7,12 +7,13 @@ import dataclasses
 from absl import flags
 
 from common import option
-from options.inference import CheckpointOptions, FlipOptions
+from options.averaging import SymmetryOptions
+from options.inference import CheckpointOptions
 from utils.errors import OptionError
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportOptions(CheckpointOptions, FlipOptions):
+class ExportOptions(CheckpointOptions, SymmetryOptions):
     """Formats, files and checks of an export."""
 
     SECTION = "export"

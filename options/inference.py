@@ -1,4 +1,4 @@
-"""The options of all commands that use a trained network: which checkpoint, which scales.
+"""The options of all commands that use a trained network: which checkpoint, which windows.
 
 The option records of eval.py, predict.py, vis.py and export_model.py extend these, so that a flag
 is written once and means the same in each of them.
@@ -87,29 +87,6 @@ class CheckpointOptions(Options):
         if not self.prefixes:
             raise OptionError(f"{_RULE}; neither is given.")
         return [os.path.dirname(path) or "." for path in self.prefixes]
-
-
-@dataclasses.dataclass(frozen=True)
-class FlipOptions(Options):
-    """Test-time flips."""
-
-    add_flipped_images: bool = option(
-        flags.DEFINE_bool,
-        False,
-        "Run each scale on the horizontally flipped image too, and average.",
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class ScaleOptions(FlipOptions):
-    """Test-time scales; `export_model.py` has a flag of another name for them."""
-
-    eval_scales: tuple[float, ...] = option(
-        flags.DEFINE_multi_float,
-        (1.0,),
-        "Input scale; repeat the flag to average the probabilities of several.",
-        above=0.0,
-    )
 
 
 @dataclasses.dataclass(frozen=True)

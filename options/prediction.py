@@ -7,7 +7,8 @@ import dataclasses
 from absl import flags
 
 from common import option
-from options.inference import CheckpointOptions, ScaleOptions
+from options.averaging import ScaleOptions
+from options.inference import CheckpointOptions
 from utils.errors import OptionError
 
 # Kind -> the end of its file's name; run lengths of all images share one file.

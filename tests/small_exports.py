@@ -4,6 +4,7 @@ import numpy as np
 
 from core.export import graph
 from core.export.artifact import Network
+from options.averaging import Averaging
 from options.network import NetworkSpec
 from tests.golden import logits as golden_logits
 from utils.classes import ClassSet, default_names
@@ -18,8 +19,7 @@ NODES = (graph.LABELS, graph.PROBABILITIES, graph.RAW_LABELS, graph.RAW_PROBABIL
 def network(options=SMALL, crop=CROP, count=CLASSES, task="multiclass", **changes):
     """Returns what is exported."""
     settings = {
-        "scales": (1.0,),
-        "flip": False,
+        "averaging": Averaging(),
         "pad_color": (127.5, 127.5, 127.5),
         "resize": None,
         **changes,

@@ -14,6 +14,7 @@ from core.inference import windows
 from core.inference.predictor import Member
 from datasets.dataset import Dataset
 from deployment import backend as backends
+from options import averaging
 from options import saved as saved_options
 from options.config import Config
 from utils import log, report
@@ -135,7 +136,10 @@ def _facts(config: Config, prefixes, num_images: int) -> dict:
         "options of the network": config.spec.to_dict(),
         "--eval_batch_size": options.eval_batch_size,
         "--eval_scales": list(options.eval_scales),
-        "--add_flipped_images": options.add_flipped_images,
+        **{
+            f"--{name}": value
+            for name, value in averaging.of(options, options.eval_scales).settings().items()
+        },
         "--boundary_width": options.boundary_width,
         "--calibration_bins": options.calibration_bins,
         "--eval_crop_size": list(config.input.eval_crop_size),
@@ -199,7 +203,7 @@ def _settings(config: Config, cut, classes) -> dict:
         "dataset_dir": config.data.dataset_dir,
         "eval_split": options.eval_split,
         "eval_scales": list(options.eval_scales),
-        "add_flipped_images": options.add_flipped_images,
+        **averaging.of(options, options.eval_scales).settings(),
         "use_ema": options.use_ema,
         "eval_crop_size": list(data.eval_crop_size),
         "eval_batch_size": options.eval_batch_size,

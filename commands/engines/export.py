@@ -19,6 +19,7 @@ from datasets.files import photo_listing, photos
 from datasets.known import KNOWN
 from datasets.records import tfrecord
 from deployment import backend as backends
+from options import averaging
 from options import saved as saved_options
 from options.config import Config
 from utils.classes import ClassSet, default_names
@@ -84,8 +85,7 @@ def _network(config: Config, classes: ClassSet, crop_size) -> Network:
         spec=config.spec,
         classes=classes,
         crop_size=crop_size,
-        scales=config.export.inference_scales,
-        flip=config.export.add_flipped_images,
+        averaging=averaging.of(config.export, config.export.inference_scales),
         pad_color=network.pad_color(config.spec),
         resize=_resize(config.input),
         threshold=config.task.threshold,

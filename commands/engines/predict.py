@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import os
@@ -17,6 +18,7 @@ from datasets.files import photo_listing
 from datasets.files.photos import PhotoReader
 from datasets.known import CITYSCAPES_LABEL_IDS, KNOWN
 from deployment import backend as backends
+from options import averaging
 from options.config import Config
 from utils import files as output_files
 from utils import log, variants
@@ -68,11 +70,10 @@ def _segmenter(config: Config, backend):
         config=config,
         classes=named,
         usual_classes=usual,
-        scales=options.eval_scales,
-        flip=options.add_flipped_images,
         use_ema=options.use_ema,
         change_network=options.change_network,
         session_config=backend.session_config(),
+        **dataclasses.asdict(averaging.of(options, options.eval_scales)),
     )
     if options.label_ids:
         network.classes = network.classes.with_mask_values(_label_ids(options.label_ids))

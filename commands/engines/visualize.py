@@ -16,6 +16,7 @@ from datasets.files import photos
 from datasets.known import CITYSCAPES, CITYSCAPES_LABEL_IDS
 from datasets.records import tfrecord
 from deployment import backend as backends
+from options import averaging
 from options.config import Config
 from utils import colormap, log
 from utils.classes import ClassSet
@@ -44,11 +45,10 @@ def main(config: Config):
         segmenter.load,
         config=_with_crop(config),
         classes=classes,
-        scales=options.eval_scales,
-        flip=options.add_flipped_images,
         use_ema=options.use_ema,
         change_network=options.change_network,
         session_config=backend.session_config(),
+        **dataclasses.asdict(averaging.of(options, options.eval_scales)),
     )
     backend.start()
     try:

@@ -22,6 +22,7 @@ from core.inference import tta
 from core.inference.predictor import Predictor
 from core.task import Task
 from deployment.backend import Backend
+from options import averaging
 from options.evaluation import EvalOptions
 from utils.classes import ClassSet
 from utils.compat import tf
@@ -68,9 +69,8 @@ class Pass:
             "num_classes": self.classes.count,
             "task": self.task,
             "threshold": self.threshold,
-            "scales": self.options.eval_scales,
-            "flip": self.options.add_flipped_images,
             "crop_size": self.crop_size,
+            **dataclasses.asdict(averaging.of(self.options, self.options.eval_scales)),
         }
 
     @contextlib.contextmanager
@@ -173,8 +173,11 @@ def _runs_at_once(images, options, backend) -> int:
     pixels = images.shape[:3].num_elements()
     if pixels is None:
         return 1
-    per_pixel = sum(scale**2 for scale in options.eval_scales) * (1 + options.add_flipped_images)
-    return backend.runs_at_once if pixels * per_pixel <= _SMALL_RUN else 1
+    return (
+        backend.runs_at_once
+        if pixels * averaging.of(options, options.eval_scales).cost <= _SMALL_RUN
+        else 1
+    )
 
 
 def _ahead(fetch, at_once: int = 1):

@@ -9,11 +9,18 @@ from core import task as tasks
 from core.checkpoints import restore
 from core.evaluation.evaluator import Result
 from core.runs import records
+from options.averaging import GEOMETRIC_MEAN
 from options.network import NetworkSpec
 from options.saved import DATA, TRAINING, SavedOptions, as_text
 from utils import charts, report
 from utils.classes import ClassSet
 
+# Setting -> what is averaged in.
+_ADDED = {
+    "add_flipped_images": "mirrored",
+    "add_vertically_flipped_images": "vertically mirrored",
+    "add_rotated_images": "turned",
+}
 _BLUE, _ORANGE, _GREEN = "#1f5fbf", "#d9822b", "#2f8f5b"
 # The options to show first; the rest is in a folded table.
 _TRAINING = (
@@ -81,7 +88,9 @@ def _how(settings: dict) -> str:
         if len(scales) == 1
         else ("scales " + ", ".join(f"{scale:g}" for scale in scales))
     )
-    text += " with mirrored images" if settings["add_flipped_images"] else ""
+    added = [word for name, word in _ADDED.items() if settings[name]]
+    text += f" with {' and '.join(added)} images" if added else ""
+    text += ", geometric mean" if settings["average"] == GEOMETRIC_MEAN else ""
     text += ", averaged weights" if settings["use_ema"] else ""
     if "window_size" in settings:
         height, width = settings["window_size"]

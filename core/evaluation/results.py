@@ -12,6 +12,7 @@ import os
 from core import task as tasks
 from core.evaluation.evaluator import MEASURES, Result, single_scores
 from core.runs import folder as run_folder
+from options.averaging import GEOMETRIC_MEAN
 from options.evaluation import EvalOptions
 from utils import log
 from utils.classes import ClassSet
@@ -138,9 +139,15 @@ def append_history(logdir: str, summary: dict):
 
 def tag_of(options: EvalOptions, classes: ClassSet) -> str:
     """Returns the reference's name of the metric: miou_1.0, or miou_0.5_1.0_flipped."""
-    scales = "_".join(str(scale) for scale in options.eval_scales)
-    monitor = tasks.of(classes).monitor
-    return f"{monitor}_{scales}" + ("_flipped" if options.add_flipped_images else "")
+    scales = [str(scale) for scale in options.eval_scales]
+    endings = {
+        "flipped": options.add_flipped_images,
+        "vertically_flipped": options.add_vertically_flipped_images,
+        "rotated": options.add_rotated_images,
+        "gmean": options.average == GEOMETRIC_MEAN,
+    }
+    chosen = [ending for ending, is_set in endings.items() if is_set]
+    return "_".join([tasks.of(classes).monitor, *scales, *chosen])
 
 
 def _log_lines(ious, overall, tag) -> list:

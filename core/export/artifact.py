@@ -7,6 +7,7 @@ from typing import Callable
 
 from core import task as tasks
 from core.task import Task
+from options.averaging import Averaging
 from options.export import ExportOptions
 from options.network import NetworkSpec
 from utils.classes import ClassSet
@@ -30,8 +31,7 @@ class Network:
       spec: The network.
       classes: Its classes and their task.
       crop_size: (height, width) of its input.
-      scales: Factors on the input size whose probabilities are averaged.
-      flip: Whether mirrored images are averaged in too.
+      averaging: The scales, flips and turns whose probabilities are averaged.
       pad_color: (r, g, b), 0..255, beside an image smaller than the crop.
       resize: Arguments of `image_ops.size_in_range` that images are resized by first; None leaves
         them as they are.
@@ -41,8 +41,7 @@ class Network:
     spec: NetworkSpec
     classes: ClassSet
     crop_size: tuple
-    scales: tuple
-    flip: bool
+    averaging: Averaging
     pad_color: tuple
     resize: dict | None
     threshold: float = 0.5

@@ -8,6 +8,7 @@ back to their size, or just a cast. Names of nodes are those of the DeepLab fami
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 
 from core import layers
 from core.export import folding
@@ -56,9 +57,8 @@ def build_live(network: Network) -> tuple:
         network.classes.count,
         task=network.task,
         threshold=network.threshold,
-        scales=network.scales,
-        flip=network.flip,
         crop_size=network.crop_size,
+        **dataclasses.asdict(network.averaging),
     )
     labels = tf.identity(prediction.labels, name=_NETWORK_LABELS)
     probabilities = tf.identity(prediction.probabilities, name=_NETWORK_PROBABILITIES)

@@ -31,8 +31,8 @@ def describe(network: Network, checkpoint_path: str, use_ema: bool = False) -> d
         **network.classes.to_dict(),
         "inference": {
             "crop_size": list(network.crop_size),
-            "scales": list(network.scales),
-            "add_flipped_images": network.flip,
+            "scales": list(network.averaging.scales),
+            **network.averaging.settings(),
             **({"threshold": network.threshold} if network.task.uses_threshold else {}),
         },
         "preprocessing": _preprocessing(network),

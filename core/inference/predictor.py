@@ -8,7 +8,8 @@ For programs, for windows and for several checkpoints:
         probabilities = predictor.probabilities(image)  # float32 [h, w, 21]
 
 Every member has a graph and a session of its own, so that networks of different architectures can
-be averaged: the result is the mean of their probabilities, all with the same weight.
+be averaged: the result is the mean of their probabilities (`core.inference.merging`), all with the
+same weight.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ import numpy as np
 from core import network
 from core.checkpoints import restore as checkpoint
 from core.inference import tta
+from core.inference.merging import merged
 from core.inference.windows import Windows, blended_rows
 from core.task import MULTICLASS, Task
+from options.averaging import Averaging
 from options.network import NetworkSpec
 from utils import image_ops
 from utils.compat import tf
@@ -50,11 +53,10 @@ class Predictor:
         num_classes: int,
         task: Task = MULTICLASS,
         threshold=0.5,
-        scales=(1.0,),
-        flip: bool = False,
         crop_size=None,
         windows: Windows | None = None,
         session_config=None,
+        **averaging,
     ):
         """Builds the networks and restores their weights.
 
@@ -63,14 +65,14 @@ class Predictor:
           num_classes: Number of classes.
           task: Their task.
           threshold: What a probability must exceed, in tasks that have one.
-          scales: Factors on the input size.
-          flip: Whether each scale is run on the mirrored images too.
           crop_size: (height, width) that images are padded to at the bottom and right, with the
             colour of each network; None takes each image at its own size. See `core.inference.tta`.
           windows: How images that are too large are cut; None: never.
           session_config: From the backend.
+          **averaging: Fields of `options.averaging.Averaging`: scales, flips, turns.
 
         Raises:
+          OptionError: If a network cannot be built for them.
           UserError: If a checkpoint does not fit its network or the number of classes.
         """
         self._crop_size = crop_size
@@ -78,12 +80,8 @@ class Predictor:
         self._num_classes = num_classes
         self._task = task
         self._threshold = threshold
-        self._settings = {
-            "task": task,
-            "threshold": threshold,
-            "scales": tuple(scales),
-            "flip": flip,
-        }
+        self._average = Averaging(**averaging).average
+        self._settings = {"task": task, "threshold": threshold, **averaging}
         self._networks = []
         try:
             for member in members:
@@ -143,7 +141,7 @@ class Predictor:
         else:
             parts = [network.whole(image, self._crop_size) for network in self._networks]
         for rows in zip(*parts):
-            yield rows[0] if len(rows) == 1 else sum(rows[1:], rows[0]) / float(len(rows))
+            yield merged(rows, self._average, self._task)
 
     def _cuts(self, image) -> bool:
         return self._windows is not None and self._windows.needed_for(*image.shape[:2])

@@ -32,6 +32,7 @@ from core.inference import classes as class_lists
 from core.inference import exported_model, resize, trained_networks, windows
 from core.inference.exported_model import ExportedModel
 from core.inference.trained_networks import Checkpoints, Exported
+from options.averaging import Averaging
 from options.config import Config
 from options.data import DATA_RECORDS
 from options.inference import WindowOptions
@@ -152,11 +153,10 @@ def load(
     classes: ClassSet | None = None,
     usual_classes: ClassSet | None = None,
     config: Config | None = None,
-    scales=(1.0,),
-    flip: bool = False,
     use_ema: bool = False,
     change_network: bool = False,
     session_config=None,
+    **averaging,
 ) -> Segmenter:
     """Loads a trained network, with the options, sizes and classes that were saved with it.
 
@@ -167,20 +167,21 @@ def load(
       usual_classes: Those of a model that stores only their number, where it is the same.
       config: The network, the sizes and how large images are cut, for what was not saved; given
         options take precedence over saved ones.
-      scales: Factors on the input size; their probabilities are averaged.
-      flip: Whether each scale is run on the mirrored images too.
       use_ema: Whether the EMA of the weights is used.
       change_network: Whether given options may contradict the saved network.
       session_config: From the backend.
+      **averaging: Fields of `options.averaging.Averaging`: scales, flip, vertical_flip, rotate,
+        average; probabilities are averaged over all of them.
 
     Raises:
       UserError: If there is no such model, or it cannot be used.
       OptionError: If an option contradicts what was saved, or has no effect on an exported model.
     """
     config = config or Config.create(RECORDS, {})
+    averaging = Averaging(**averaging)
     sources = [source] if isinstance(source, str) else list(source)
     if len(sources) == 1 and exported_model.is_exported_model(sources[0]):
-        _refuse_for_exported(sources[0], config, scales, flip, use_ema)
+        _refuse_for_exported(sources[0], config, averaging, use_ema)
         return _load_exported(sources[0], (classes, usual_classes), config, session_config)
     found = trained_networks.find(sources, config, change_network, use_ema)
     first = found[0]
@@ -194,18 +195,19 @@ def load(
     return _of_checkpoints(
         found,
         chosen,
-        scales=tuple(scales),
-        flip=flip,
+        averaging=averaging,
         windows=windows.of(first.config),
         session_config=session_config,
     )
 
 
-def _refuse_for_exported(path, config, scales, flip, use_ema):
+def _refuse_for_exported(path, config, averaging, use_ema):
     """Raises OptionError for what was decided when a model was exported."""
+    usual = Averaging().settings()
+    changed = {name: value != usual[name] for name, value in averaging.settings().items()}
     decided = {
-        "eval_scales": tuple(scales) != (1.0,),
-        "add_flipped_images": flip,
+        "eval_scales": tuple(averaging.scales) != (1.0,),
+        **changed,
         "use_ema": use_ema,
         "window_size": windows.of(config) is not None,
         "threshold": _task_options(config).threshold != TaskOptions.threshold,
@@ -223,7 +225,7 @@ def _load_exported(path, classes, config, session_config):
         raise
 
 
-def _of_checkpoints(found, classes, **settings):
+def _of_checkpoints(found, classes, averaging, **settings):
     data, threshold = found[0].config.input, _task_options(found[0].config).threshold
     networks = Checkpoints(
         [item.member for item in found],
@@ -232,6 +234,7 @@ def _of_checkpoints(found, classes, **settings):
         threshold=threshold,
         crop_size=data.eval_size,
         **settings,
+        **dataclasses.asdict(averaging),
     )
     resizer = None
     if data.min_resize_value:
@@ -245,8 +248,8 @@ def _of_checkpoints(found, classes, **settings):
         "checkpoints": [item.member.checkpoint_path for item in found],
         "use_ema": found[0].member.averaged,
         "network": found[0].member.spec.to_dict(),
-        "eval_scales": list(settings["scales"]),
-        "add_flipped_images": settings["flip"],
+        "eval_scales": list(averaging.scales),
+        **averaging.settings(),
         "task": classes.task,
         "threshold": threshold,
         "crop_size": networks.crop_size and list(networks.crop_size),

@@ -8,6 +8,7 @@ from benchmarks import evaluation, networks, training_step
 from benchmarks.training_step import TrainingStepOptions
 from benchmarks.worker import Worker
 from core import layers
+from options import averaging
 from options.evaluation import EvalOptions
 from utils.compat import tf
 from utils.errors import UserError
@@ -30,8 +31,8 @@ def test_a_convolution_counts_two_operations_per_multiply_add():
 
 def test_six_scales_with_mirrored_images_have_17_times_the_arithmetic():
     options = EvalOptions(eval_scales=evaluation._SCALES, add_flipped_images=True)
-    assert evaluation._arithmetic(options) == pytest.approx(17.4, abs=0.05)
-    assert evaluation._arithmetic(EvalOptions()) == 1.0
+    assert averaging.of(options, evaluation._SCALES).cost == pytest.approx(17.4, abs=0.05)
+    assert averaging.of(EvalOptions(), (1.0,)).cost == 1.0
 
 
 def test_ratios_of_evaluation_include_the_arithmetic():

@@ -17,6 +17,7 @@ from core.runs import folder as run_folder
 from deployment import backend as backends
 from deployment.backend import Backend
 from options import saved as saved_options
+from options.averaging import Averaging
 from options.device import DeviceOptions
 from options.evaluation import EvalOptions
 from options.network import NetworkSpec
@@ -227,7 +228,7 @@ def result(checkpoint):
 SETTINGS = {
     "eval_split": "val",
     "eval_scales": [1.0],
-    "add_flipped_images": False,
+    **Averaging().settings(),
     "use_ema": False,
     "eval_crop_size": list(CROP),
 }
@@ -289,12 +290,22 @@ def test_a_class_without_pixels_is_null_and_nan_and_not_in_the_mean(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("scales", "flip", "tag"),
-    [((1.0,), False, "miou_1.0"), ((0.5, 1.75), True, "miou_0.5_1.75_flipped")],
+    ("settings", "tag"),
+    [
+        ({}, "miou_1.0"),
+        (
+            {"eval_scales": (0.5, 1.75), "add_flipped_images": True},
+            "miou_0.5_1.75_flipped",
+        ),
+        (
+            {"add_rotated_images": True, "add_vertically_flipped_images": True},
+            "miou_1.0_vertically_flipped_rotated",
+        ),
+        ({"average": "gmean"}, "miou_1.0_gmean"),
+    ],
 )
-def test_log_lines_are_named_as_the_reference_names_them(scales, flip, tag):
-    options = EvalOptions(eval_scales=scales, add_flipped_images=flip)
-    assert results.tag_of(options, CLASS_SET) == tag
+def test_log_lines_are_named_as_the_reference_names_them(settings, tag):
+    assert results.tag_of(EvalOptions(**settings), CLASS_SET) == tag
 
 
 def test_a_folder_that_cannot_be_written_is_refused_beforehand(tmp_path):

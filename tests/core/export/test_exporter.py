@@ -13,6 +13,7 @@ from core.export.artifact import Network
 from core.inference import segmenter
 from core.inference.predictor import Member, Predictor
 from deployment import backend as backends
+from options.averaging import Averaging
 from options.device import DeviceOptions
 from options.export import ExportOptions
 from tests import small_data
@@ -42,15 +43,20 @@ def median_probability(network, checkpoint, images):
         return float(np.median([predictor.probabilities(image) for image in images]))
 
 
-@pytest.mark.parametrize("task", ["binary", "multilabel"])
-def test_every_format_agrees_with_the_checkpoint(task, tmp_path):
+@pytest.mark.parametrize(
+    ("task", "averaging"),
+    [
+        ("binary", Averaging(flip=True, rotate=True, average="gmean")),
+        ("multilabel", Averaging()),
+    ],
+)
+def test_every_format_agrees_with_the_checkpoint(task, averaging, tmp_path):
     images = exporter.Samples([small_data.pixels(seed, *CROP) for seed in range(2)], "noise")
     network = Network(
         spec=SMALL,
         classes=ClassSet(NAMES[task], task=task, name="tiny"),
         crop_size=CROP,
-        scales=(1.0,),
-        flip=False,
+        averaging=averaging,
         pad_color=(127.5, 127.5, 127.5),
         resize=None,
     )

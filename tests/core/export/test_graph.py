@@ -1,5 +1,7 @@
 """The graph around the network: preparation, padding, and the way back."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +9,7 @@ from PIL import Image
 from core.export import graph
 from core.inference import tta
 from datasets.pipeline import preprocess
+from options.averaging import Averaging
 from options.data import InputOptions
 from tests.golden import logits as golden_logits
 from tests.small_exports import CLASSES, CROP, freeze, network, run_flexible
@@ -43,9 +46,8 @@ def predicted(exported, prepared):
             tf.constant(prepared[np.newaxis]),
             exported.spec,
             exported.classes.count,
-            scales=exported.scales,
-            flip=exported.flip,
             crop_size=exported.crop_size,
+            **dataclasses.asdict(exported.averaging),
         ).probabilities
         golden_logits.load_weights(session)
         return session.run(probabilities)[0]
@@ -127,9 +129,16 @@ def test_images_are_resized_as_in_evaluation(keep_aspect_ratio):
     assert found[graph.LABELS].shape == (1, 50, 61)
 
 
-@pytest.mark.parametrize("scales", [(1.0,), (0.75, 1.25)])
-def test_scales_and_flips_are_averaged_once(scales):
-    exported, image = network(scales=scales, flip=True), photo(*CROP)
+@pytest.mark.parametrize(
+    "averaging",
+    [
+        Averaging(flip=True),
+        Averaging(scales=(0.75, 1.25), flip=True),
+        Averaging(flip=True, rotate=True, average="gmean"),
+    ],
+)
+def test_scales_and_symmetries_are_averaged_once(averaging):
+    exported, image = network(averaging=averaging), photo(*CROP)
     (found,) = run_flexible(exported, freeze(exported), image)
     expected = predicted(exported, image.astype(np.float32))
     np.testing.assert_allclose(found[graph.PROBABILITIES][0], expected, atol=1e-5)

@@ -168,7 +168,11 @@ def test_a_saved_model_that_cannot_be_used_is_a_sentence(tmp_path):
 
 @pytest.mark.parametrize(
     ("settings", "name"),
-    [({"scales": (0.5, 1.0)}, "--eval_scales"), ({"flip": True}, "--add_flipped_images")],
+    [
+        ({"scales": (0.5, 1.0)}, "--eval_scales"),
+        ({"flip": True}, "--add_flipped_images"),
+        ({"rotate": True}, "--add_rotated_images"),
+    ],
 )
 def test_what_was_set_at_the_export_cannot_be_changed(tmp_path, settings, name):
     with pytest.raises(OptionError, match=name):

@@ -49,7 +49,9 @@ def _in_graph(member, *images, **settings):
         return session.run(outputs)
 
 
-@pytest.mark.parametrize("settings", [{}, {"scales": (0.5, 1.25), "flip": True}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"scales": (0.5, 1.25), "flip": True}, {"rotate": True, "average": "gmean"}]
+)
 def test_an_image_of_any_size_is_predicted_as_in_a_graph(members, settings):
     images = [_image(*size) for size in ((40, 53), (61, 20))]
     with Predictor(members[:1], num_classes=CLASSES, **settings) as predicted:
@@ -84,6 +86,19 @@ def test_several_checkpoints_are_averaged_also_of_other_architectures(members):
     np.testing.assert_allclose(probabilities, np.mean(alone, axis=0), atol=1e-5)
     np.testing.assert_array_equal(labels, probabilities.argmax(2))
     assert np.any(labels != alone[0].argmax(2))
+
+
+def test_several_checkpoints_have_a_geometric_mean(members):
+    image = _image(35, 44)
+    with Predictor(members[:2], num_classes=CLASSES, average="gmean", flip=True) as predicted:
+        probabilities = predicted.probabilities(image)
+    views = []
+    for member in members[:2]:
+        upright, mirrored = _in_graph(member, image, image[:, ::-1])
+        views += [upright, mirrored[:, ::-1]]
+    product = np.exp(np.mean(np.log(views), axis=0))
+    expected = product / product.sum(-1, keepdims=True)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
 
 def test_an_image_above_the_budget_is_the_blend_of_its_windows(members):
