@@ -93,3 +93,29 @@ def test_a_full_disk_is_an_error():
     with open(os.devnull, "w", encoding="utf-8") as null:
         code = "from utils import console\nwith console.may_go_away(): print('text')"
         assert status_of(["-c", code], os.open("/dev/full", os.O_WRONLY), null) != 0
+
+
+def test_work_goes_on_when_the_disk_of_the_console_is_full(tmp_path):
+    code = (
+        "import sys\nfrom utils import console\n"
+        "with console.may_go_away():\n"
+        "    print('text', flush=True)\n"
+        f"    open({str(tmp_path / 'done')!r}, 'w').close()\n"
+        "    sys.exit(0)"
+    )
+    with open(os.devnull, "w", encoding="utf-8") as null:
+        assert status_of(["-c", code], os.open("/dev/full", os.O_WRONLY), null) == 1
+    assert (tmp_path / "done").exists()
+
+
+def test_characters_that_the_console_cannot_show_are_escaped():
+    code = "from utils import console\nwith console.may_go_away(): print('Stra\\xdfe \\udce9')"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        env=environment,
+        cwd=str(ROOT),
+        check=True,
+    )
+    assert result.stdout == b"Stra\\xdfe \\udce9\n"
