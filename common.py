@@ -272,8 +272,9 @@ def load_options(folder: str) -> dict | None:
     if not os.path.exists(path):
         return None
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
+        content = files.read_json(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}); restore or remove it.") from error
     if not isinstance(content, dict):

@@ -9,7 +9,8 @@ names are required:
   {"name": "camvid", "ignore_label": 11, "ignore_color": [0, 0, 0],
    "classes": [{"name": "Sky", "color": [128, 128, 128]}, {"name": "Building"}]}
 
-`.csv`: a header and one line per class with the columns id, name and optionally red, green, blue.
+`.csv`: a header and one line per class with the columns id, name and optionally red, green, blue,
+separated by commas, semicolons or tabs.
 
 `.txt`: one class name per line; the first is class 0. A line `__ignore__`, as labelme writes it, is
 skipped.
@@ -20,12 +21,13 @@ Without a file, `--mask_values=0:membrane,255:cell` names the values in masks.
 from __future__ import annotations
 
 import csv
-import json
+import io
 import os
 from typing import NamedTuple
 
 from utils.classes import ClassSet, as_colors
 from utils.errors import OptionError, UserError
+from utils.files import parse_json, read_bytes
 
 # Masks hold 8 or 16 bits.
 _NUM_VALUES = 1 << 16
@@ -54,13 +56,12 @@ def load(path: str) -> ClassTable:
     Raises:
       UserError: If the file does not exist or is not a class table.
     """
-    name, extension = os.path.splitext(os.path.basename(path))
+    extension = os.path.splitext(path)[1]
     readers = {".json": _read_json, ".csv": _read_csv, ".txt": _read_txt}
     if extension not in readers:
         raise UserError(f"--class_table={path} must be a .json, .csv or .txt file.")
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            table = readers[extension](file, name)
+        table = readers[extension](read_bytes(path))
     except OSError as error:
         raise UserError(f"--class_table={path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -73,8 +74,8 @@ def load(path: str) -> ClassTable:
     return table
 
 
-def _read_json(file, name: str) -> ClassTable:
-    content = json.load(file)
+def _read_json(content: bytes) -> ClassTable:
+    content = parse_json(content)
     entries = content["classes"]
     colors = _colors([entry.get("color") for entry in entries])
     ignore_label, ignore_color = content.get("ignore_label"), content.get("ignore_color")
@@ -85,13 +86,20 @@ def _read_json(file, name: str) -> ClassTable:
         **stated,
         ignore_color=None if ignore_color is None else _color(ignore_color),
         mask_values=_values([entry.get("id", number) for number, entry in enumerate(entries)]),
-        name=str(content.get("name", name)),
+        name=str(content.get("name", "")),
     )
     return ClassTable(classes, colors is not None, bool(stated))
 
 
-def _read_csv(file, name: str) -> ClassTable:
-    rows = sorted(csv.DictReader(file), key=lambda row: int(row["id"]))
+def _read_csv(content: bytes) -> ClassTable:
+    text = content.decode("utf-8-sig")
+    # Spreadsheets separate columns by what their country does not use in numbers.
+    header = text.partition("\n")[0]
+    separator = max(",;\t", key=header.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    if not {"id", "name"}.issubset(reader.fieldnames or ()):
+        raise ValueError(f"its columns are {', '.join(reader.fieldnames or ())}, not id and name")
+    rows = sorted(reader, key=lambda row: int(row["id"]))
     channels = ("red", "green", "blue")
     colors = _colors(
         [[row[channel] for channel in channels] if row.get("red") else None for row in rows]
@@ -100,15 +108,14 @@ def _read_csv(file, name: str) -> ClassTable:
         tuple(row["name"].strip() for row in rows),
         colors,
         mask_values=_values([row["id"] for row in rows]),
-        name=name,
     )
     return ClassTable(classes, colors is not None)
 
 
-def _read_txt(file, name: str) -> ClassTable:
-    lines = [line.strip() for line in file]
+def _read_txt(content: bytes) -> ClassTable:
+    lines = [line.strip() for line in content.decode("utf-8-sig").splitlines()]
     names = tuple(line for line in lines if line and line != _LABELME_IGNORE)
-    return ClassTable(ClassSet(names, name=name))
+    return ClassTable(ClassSet(names))
 
 
 def _values(ids: list) -> tuple | None:
@@ -118,12 +125,11 @@ def _values(ids: list) -> tuple | None:
     return None if values == tuple(range(len(values))) else values
 
 
-def from_mask_values(entries: tuple, name: str) -> ClassTable:
+def from_mask_values(entries: tuple) -> ClassTable:
     """Returns the classes of --mask_values.
 
     Args:
       entries: `VALUE:NAME`; the name `ignore` is not a class, it marks pixels that never count.
-      name: The name of the data set.
 
     Raises:
       OptionError: If an entry is something else, or a value or name comes twice.
@@ -143,7 +149,6 @@ def from_mask_values(entries: tuple, name: str) -> ClassTable:
             tuple(classes.values()),
             mask_values=tuple(classes),
             ignored_values=tuple(value for value in named if value not in classes),
-            name=name,
         )
     )
 

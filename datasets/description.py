@@ -11,7 +11,7 @@ import os
 
 from utils.classes import ClassSet
 from utils.errors import UserError
-from utils.files import write_text
+from utils.files import read_json, write_text
 
 DATASET_FILE = "dataset.json"
 
@@ -82,8 +82,7 @@ def read_origins(path: str) -> dict:
 
 def _read_json(path: str):
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path} is not readable JSON ({error}); convert the data again."

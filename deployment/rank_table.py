@@ -23,8 +23,8 @@ from absl import flags
 import common
 from common import Options, option
 from deployment.rank_table_rules import BrokenRule, Device, by_server, check, check_unique
+from utils import files
 from utils.errors import OptionError, UserError
-from utils.files import write_text
 
 LEGACY = "group_list"
 VERSION_1 = "server_list"
@@ -58,8 +58,7 @@ def read(path: str, chip: str = "910a") -> RankTable:
       UserError: If the file cannot be read or breaks a rule.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
+        content = files.read_json(path)
     except OSError as error:
         raise UserError(f"cannot read rank table {path}: {error.strerror}.") from error
     except ValueError as error:
@@ -368,7 +367,7 @@ def _write(path: str, table: RankTable, layout: str):
     content = render(table, layout)
     if os.path.exists(path):
         raise UserError(f"{path} exists; pass another file, or remove it.")
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    files.write_text(path, json.dumps(content, indent=2) + "\n")
     _describe(path, dataclasses.replace(table, layout=layout))
 
 

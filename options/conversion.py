@@ -23,7 +23,10 @@ class ConvertOptions(Options):
         flags.DEFINE_list, None, "Splits to convert, comma separated; unset: all.", convert=str
     )
     dataset_name: str | None = option(
-        flags.DEFINE_string, None, "Name of the data in reports; unset: that of the class table."
+        flags.DEFINE_string,
+        None,
+        "Name of the data in reports; unset: that of the class table or the format, else the name "
+        "of the output folder.",
     )
     num_shards: int | None = option(
         flags.DEFINE_integer,
@@ -75,6 +78,12 @@ class PairOptions(FormatOptions):
         "./VOCdevkit/VOC2012/SegmentationClassRaw",
         "Folder of the masks: PNG files of class numbers, grey or with a palette. For coco: of the "
         "panoptic PNG files.",
+    )
+    mask_suffix: str = option(
+        flags.DEFINE_string,
+        "",
+        "What the names of masks have behind those of their images: _mask where that of a.jpg is "
+        "a_mask.png.",
     )
     list_folder: str = option(
         flags.DEFINE_string,

@@ -1,12 +1,92 @@
-"""Output files that are complete or absent, and output folders that do not outlive an error."""
+"""Folders as people have them, output files that are complete or absent, and output folders."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
 import os
 import shutil
 
 from utils.errors import UserError
+
+
+def read_bytes(path: str) -> bytes:
+    """Returns the content of a file.
+
+    Raises:
+      OSError: If it cannot be read. A pipe or a device, which may never end, is not read.
+    """
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def read_json(path: str):
+    """Returns the content of a JSON file, with or without the byte order mark of an editor.
+
+    Raises:
+      OSError: If it cannot be read.
+      ValueError: If it is not JSON, or nested too deeply.
+    """
+    return parse_json(read_bytes(path))
+
+
+def parse_json(content: bytes):
+    """Returns what JSON stands for; raises ValueError as `read_json` does."""
+    try:
+        return json.loads(content.decode("utf-8-sig"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is not the user's data, by its name.
+
+    Names that begin with a dot are those of notebooks (`.ipynb_checkpoints`), of macOS (`._a.jpg`,
+    `__MACOSX`) and of version control.
+    """
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def walk(folder: str, leave_out: str | None = None) -> list:
+    """Returns the paths of all files below a folder, relative to it, sorted.
+
+    Links are followed, each real folder once; hidden files and folders are left out.
+
+    Args:
+      folder: The folder.
+      leave_out: A folder in it to leave out, by any of its paths.
+
+    Raises:
+      UserError: If a folder cannot be read.
+    """
+    seen = {os.path.realpath(leave_out)} if leave_out else set()
+    # A folder goes by its own path rather than by that of a link to it, so links come last.
+    found, folders, links = [], [folder], []
+    while folders or links:
+        path = (folders or links).pop(0)
+        real = os.path.realpath(path)
+        if real in seen:
+            continue
+        seen.add(real)
+        for name in _names(path):
+            entry = os.path.join(path, name)
+            if is_hidden(name):
+                continue
+            if os.path.isdir(entry):
+                (links if os.path.islink(entry) else folders).append(entry)
+            else:
+                found.append(os.path.relpath(entry, folder))
+    return sorted(found)
+
+
+def _names(folder: str) -> list:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise UserError(f"the folder {folder} cannot be read: {error.strerror}.") from error
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from deployment import backend as backends
 from options import averaging
 from options import saved as saved_options
 from options.config import Config
+from utils import files
 from utils.classes import ClassSet, default_names
 from utils.errors import BadImageError, UserError
 
@@ -153,7 +154,11 @@ def _given_images(flag: str, folder: str | None, count: int):
         return None
     if not os.path.isdir(folder):
         raise UserError(f"{flag}={folder} is not a folder; name a folder of images.")
-    names = [name for name in sorted(os.listdir(folder)) if photo_listing.is_image(name)]
+    names = [
+        name
+        for name in sorted(os.listdir(folder))
+        if photo_listing.is_image(name) and not files.is_hidden(name)
+    ]
     if not names:
         raise UserError(f"{flag}={folder} holds no image.")
     found = []

@@ -23,7 +23,7 @@ from core.checkpoints import names as tensor_names
 from core.checkpoints import restore
 from utils.compat import host_session, tf
 from utils.errors import UserError, reason_of
-from utils.files import sync_to_disk, write_text
+from utils.files import read_json, sync_to_disk, write_text
 
 _INCOMPLETE_FOLDER = ".incomplete"
 _MILESTONES_FILE = "milestones.json"
@@ -173,8 +173,7 @@ def milestones(folder: str) -> set:
     """
     path = os.path.join(folder, _MILESTONES_FILE)
     try:
-        with open(path, encoding="utf-8") as file:
-            return {int(step) for step in json.load(file)}
+        return {int(step) for step in read_json(path)}
     except FileNotFoundError:
         return set()
     except (OSError, ValueError, TypeError) as error:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import glob
-import json
 import os
 import re
 
 from core.checkpoints import names as tensor_names
 from utils.compat import tf
 from utils.errors import UserError, reason_of
+from utils.files import read_json
 
 PREFIX = "model.ckpt"
 # Folder in a run's folder with the checkpoint of the best evaluation, and its scores.
@@ -349,8 +349,7 @@ def best(folder: str) -> str:
     """
     path = os.path.join(folder, BEST_FOLDER, BEST_FILE)
     try:
-        with open(path, encoding="utf-8") as file:
-            prefix = os.path.join(os.path.dirname(path), json.load(file)["checkpoint"])
+        prefix = os.path.join(os.path.dirname(path), read_json(path)["checkpoint"])
     except FileNotFoundError:
         raise UserError(
             f"{folder} holds no best checkpoint (no {BEST_FOLDER}/{BEST_FILE}); train with "

@@ -13,7 +13,7 @@ import os
 import numpy as np
 
 from options.task import TaskOptions
-from utils import image_ops
+from utils import files, image_ops
 from utils.compat import tf
 from utils.errors import UserError, reason_of
 
@@ -194,6 +194,5 @@ def _metadata(path, session) -> dict:
         return json.loads(session.run(inside).decode("utf-8"))
     for file in (os.path.join(path, "assets", _METADATA_FILE), os.path.splitext(path)[0] + ".json"):
         if os.path.isfile(file):
-            with open(file, encoding="utf-8") as opened:
-                return json.load(opened)
+            return files.read_json(file)
     return {}

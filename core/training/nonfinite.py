@@ -25,7 +25,7 @@ from core.checkpoints import restore
 from options.training import TrainOptions
 from utils.compat import tf
 from utils.errors import UserError
-from utils.files import write_text
+from utils.files import read_json, write_text
 from utils.log import RunLog
 
 # What a step reports, all of which must be finite.
@@ -261,8 +261,7 @@ def read_recoveries(folder: str) -> list:
     if not os.path.exists(path):
         return []
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
+        return read_json(path)
     except ValueError as error:
         raise UserError(
             f"{path} is not valid JSON ({error}); without it this run cannot be continued."

@@ -85,6 +85,7 @@ def _describe(folder: str, written: Description, tally: writing.Tally, converted
         return
     shares = tally.pixels / tally.area
     for label, name in enumerate(classes.names):
-        print(f"  {label:3d}  {name:20s} {shares[label]:8.3%} of the pixels")
+        never = ", never counted (ignore label)" if label == classes.ignore_label else ""
+        print(f"  {label:3d}  {name:20s} {shares[label]:8.3%} of the pixels{never}")
     if classes.ignore_label >= classes.count:
         print(f"  {classes.ignore_label:3d}  {'(ignored)':20s} {shares[classes.ignore_label]:8.3%}")

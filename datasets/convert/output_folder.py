@@ -13,7 +13,7 @@ from datasets.description import DATASET_FILE, Description
 from datasets.records import shards
 from utils.classes import ClassSet
 from utils.errors import UserError
-from utils.files import write_text
+from utils.files import read_json, write_text
 
 _TEMPORARY = ".converting-"
 # In `dataset.json`, of a split's origin.
@@ -98,8 +98,7 @@ class OutputFolder:
     def _unfinished(self) -> set:
         """Returns the splits that an interrupted conversion was putting in place."""
         try:
-            with open(self._marker, encoding="utf-8") as file:
-                return set(json.load(file))
+            return set(read_json(self._marker))
         except FileNotFoundError:
             return set()
         except ValueError:

@@ -15,7 +15,14 @@ from datasets.records.set_labels import SetReader
 from options.config import Config
 from options.conversion import CONVERSION_RECORDS, ConvertOptions
 from utils import variants
-from utils.classes import BINARY, MULTICLASS, MULTILABEL, ClassSet, default_names
+from utils.classes import (
+    BINARY,
+    DEFAULT_IGNORE_LABEL,
+    MULTICLASS,
+    MULTILABEL,
+    ClassSet,
+    default_names,
+)
 from utils.errors import OptionError
 from utils.imaging import label_bits
 
@@ -93,8 +100,7 @@ def plan(format_name: str, config: Config) -> Plan:
 
 def _multiclass(config: Config, default: ClassSet | None) -> tuple:
     """Returns the class table, and that mask values are class numbers."""
-    table = _class_table(config, default)
-    return _with_ignore_label(table, _ignore_label(config, table)), False
+    return _with_stated_ignore_label(config, _class_table(config, default)), False
 
 
 def _binary(config: Config, default: ClassSet | None) -> tuple:
@@ -106,15 +112,15 @@ def _binary(config: Config, default: ClassSet | None) -> tuple:
     options = config.classes
     stated = (options.num_classes, options.class_table, options.mask_values)
     if default is None and all(value is None for value in stated):
-        table = ClassTable(ClassSet(_BINARY_NAMES, name=_name(config)))
+        table = ClassTable(ClassSet(_BINARY_NAMES))
     else:
         table = _class_table(config, default)
-    ignore_label = _ignore_label(config, table)
     nonzero = table.classes.mask_values is None and table.classes is not default
-    if nonzero and (options.ignore_label is not None or table.has_ignore_label):
-        classes = dataclasses.replace(table.classes, ignored_values=(ignore_label,))
-        table = table._replace(classes=classes)
-    return _with_ignore_label(table, ignore_label), nonzero
+    if not nonzero:
+        return _with_stated_ignore_label(config, table), False
+    if options.ignore_label is None and not table.has_ignore_label:
+        return table, True
+    return _with_ignored_value(table, _ignore_label(config, table)), True
 
 
 def _multilabel(config: Config, default: ClassSet | None) -> tuple:
@@ -152,12 +158,12 @@ def _class_table(config: Config, default: ClassSet | None) -> ClassTable:
 
 
 def _stated_classes(config: Config, default: ClassSet | None) -> ClassTable:
-    options, name = config.classes, _name(config)
+    options = config.classes
     table = None
     if options.mask_values and options.class_table:
         raise OptionError("--mask_values and --class_table both name classes; leave one out.")
     if options.mask_values:
-        table = class_table.from_mask_values(options.mask_values, name)
+        table = class_table.from_mask_values(options.mask_values)
     elif options.class_table:
         table = class_table.load(options.class_table)
     if table is not None:
@@ -170,7 +176,7 @@ def _stated_classes(config: Config, default: ClassSet | None) -> ClassTable:
         raise OptionError(
             "the classes are unknown: pass --num_classes, --class_table, or --mask_values."
         )
-    return ClassTable(ClassSet(default_names(number), name=name))
+    return ClassTable(ClassSet(default_names(number)))
 
 
 def _name(config: Config) -> str:
@@ -188,6 +194,35 @@ def _check_number(config: Config, found: int):
         f"--num_classes={options.num_classes} contradicts --{flag}={value}, which has {found} "
         "classes; leave the flag out."
     )
+
+
+def _with_stated_ignore_label(config: Config, table: ClassTable) -> ClassTable:
+    """Returns the table with the ignore label that the flag or the table states.
+
+    It is a value in masks. Where classes have values of their own, it may be that of a class, which
+    then never counts, or a value beside them; the label of the same number may be another class's.
+    """
+    value, classes = _ignore_label(config, table), table.classes
+    is_stated = config.classes.ignore_label is not None or table.has_ignore_label
+    if not is_stated or classes.mask_values is None:
+        return _with_ignore_label(table, value)
+    if value not in classes.mask_values:
+        return _with_ignored_value(table, value)
+    label = classes.mask_values.index(value)
+    if config.classes.mask_values:
+        raise OptionError(
+            f"--ignore_label={value} contradicts --mask_values, where {value} is "
+            f"{classes.names[label]}; write {value}:ignore there instead."
+        )
+    return _with_ignore_label(table, label)
+
+
+def _with_ignored_value(table: ClassTable, value: int) -> ClassTable:
+    """Returns the table with a mask value of ignored pixels, whose label is not a class's."""
+    ignored = tuple({**dict.fromkeys(table.classes.ignored_values), value: None})
+    classes = dataclasses.replace(table.classes, ignored_values=ignored)
+    label = value if value >= classes.count else DEFAULT_IGNORE_LABEL
+    return _with_ignore_label(table._replace(classes=classes), label)
 
 
 def _ignore_label(config: Config, table: ClassTable) -> int:

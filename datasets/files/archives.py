@@ -12,6 +12,7 @@ import re
 import tarfile
 import zipfile
 
+from utils import files
 from utils.errors import UserError
 
 _ARCHIVE = re.compile(r"^(.*?\.(?:tar|zip|tgz|tar\.gz))(?:/(.*))?$", re.IGNORECASE)
@@ -26,8 +27,7 @@ def read(path: str) -> bytes:
     """
     archive, member = _split(path)
     if archive is None:
-        with open(path, "rb") as file:
-            return file.read()
+        return files.read_bytes(path)
     return _open(archive).read(member)
 
 
@@ -61,22 +61,18 @@ def is_folder(path: str) -> bool:
 
 
 def names(folder: str) -> list:
-    """Returns the names of the entries of a folder, sorted."""
+    """Returns the names of the entries of a folder, sorted, without hidden ones."""
     archive, member = _split(folder)
     if archive is None:
-        return sorted(os.listdir(folder))
+        return sorted(name for name in os.listdir(folder) if not files.is_hidden(name))
     return sorted(_open(archive).folders[member])
 
 
 def walk(folder: str) -> list:
-    """Returns the paths of all files below a folder, relative to it, sorted."""
+    """Returns the paths of all files below a folder, relative to it; see `files.walk`."""
     archive, member = _split(folder)
     if archive is None:
-        return sorted(
-            os.path.relpath(os.path.join(parent, name), folder)
-            for parent, _, found in os.walk(folder)
-            for name in found
-        )
+        return files.walk(folder)
     prefix = f"{member}/" if member else ""
     everything = _open(archive).files
     return sorted(name[len(prefix) :] for name in everything if name.startswith(prefix))
@@ -113,10 +109,15 @@ def _opened(archive: str, unused_process: int, unused_state: tuple):
 
 
 class _Archive:
-    """The files of an archive by their names, and the content of each folder."""
+    """The files of an archive by their names, without hidden ones, and each folder's content."""
 
     def __init__(self, found: dict):
-        self.files = {os.path.normpath(name): entry for name, entry in found.items()}
+        members = {os.path.normpath(name): entry for name, entry in found.items()}
+        self.files = {
+            name: entry
+            for name, entry in members.items()
+            if not any(map(files.is_hidden, name.split("/")))
+        }
         self.folders = {"": set()}
         for name in self.files:
             child = name

@@ -185,7 +185,10 @@ def label_of_value(classes: ClassSet, *, nonzero: bool = False) -> np.ndarray:
         table[list(classes.ignored_values)] = classes.ignore_label
         return table
     table = np.full(NUM_VALUES, -1, np.int16)
-    table[[classes.ignore_label, *classes.ignored_values]] = classes.ignore_label
+    table[list(classes.ignored_values)] = classes.ignore_label
+    # The label of a class with a value of its own is not a mask value.
+    if classes.mask_values is None or classes.ignore_label >= classes.count:
+        table[classes.ignore_label] = classes.ignore_label
     table[list(classes.values)] = np.arange(classes.count)
     return table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import os
 
@@ -13,8 +14,11 @@ from datasets.files import archives
 from options.config import Config
 from utils.errors import OptionError, UserError
 
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
-MASK_EXTENSIONS = (".png", ".PNG")
+# Extensions as people write them, the usual ones first.
+_CASES = (str.lower, str.upper, str.title)
+_IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_EXTENSIONS = tuple(case(extension) for case in _CASES for extension in _IMAGES)
+MASK_EXTENSIONS = tuple(case(".png") for case in _CASES)
 
 # The flags of `stated_splits`.
 SPLIT_FLAGS = ("list_folder", "val_fraction", "split_seed")
@@ -46,13 +50,20 @@ class Pairs:
     with the suffix `annot`).
     """
 
-    def __init__(self, image_folder: str, mask_folder: str, image_format: str | None = None):
+    def __init__(
+        self,
+        image_folder: str,
+        mask_folder: str,
+        image_format: str | None = None,
+        mask_suffix: str = "",
+    ):
         """Takes the folders.
 
         Args:
           image_folder: The folder of the images.
           mask_folder: The folder of the masks; may be the same.
           image_format: The preferred extension where a name has several.
+          mask_suffix: What the names of masks have behind those of their images.
 
         Raises:
           UserError: If a folder does not exist.
@@ -61,15 +72,18 @@ class Pairs:
         check_folder(mask_folder, "semantic_segmentation_folder")
         self.image_folder = image_folder
         self.mask_folder = mask_folder
+        self._mask_suffix = mask_suffix
         first = f".{image_format}" if image_format else ""
         self._image_extensions = sorted(IMAGE_EXTENSIONS, key=lambda e: e.lower() != first)
 
     @property
     def origin(self) -> dict:
         """The folders, by their names in `dataset.json`."""
+        suffix = {"mask_suffix": self._mask_suffix} if self._mask_suffix else {}
         return {
             "image_folder": self.image_folder,
             "semantic_segmentation_folder": self.mask_folder,
+            **suffix,
         }
 
     def image(self, entry: str, split: str) -> str | None:
@@ -78,8 +92,22 @@ class Pairs:
 
     def mask(self, entry: str, split: str) -> str | None:
         """Returns the path of the mask of a list entry, or None."""
-        candidates = _candidates(entry, [split, f"{split}annot"])
-        return _find(self.mask_folder, candidates, MASK_EXTENSIONS)
+        return self._mask(_candidates(entry, [split, f"{split}annot"]))
+
+    def mask_of_image(self, name: str) -> str | None:
+        """Returns the path of the mask with the relative path of an image, or None.
+
+        Another folder's mask of the same name may be that of another image.
+        """
+        return self._mask([os.path.splitext(name)[0]])
+
+    def _mask(self, candidates: list) -> str | None:
+        ends = [self._mask_suffix + extension for extension in MASK_EXTENSIONS]
+        return _find(self.mask_folder, candidates, ends)
+
+    def below(self, folder: str, mask_folder: str) -> Pairs:
+        """Returns the pairs of two other folders, found in the same way."""
+        return Pairs(folder, mask_folder, mask_suffix=self._mask_suffix)
 
 
 def image_format(config: Config) -> str | None:
@@ -90,7 +118,12 @@ def image_format(config: Config) -> str | None:
 def pairs_of(config: Config) -> Pairs:
     """Returns the pairs of the folders that the options name."""
     options = config.pairs
-    return Pairs(options.image_folder, options.semantic_segmentation_folder, image_format(config))
+    return Pairs(
+        options.image_folder,
+        options.semantic_segmentation_folder,
+        image_format(config),
+        options.mask_suffix,
+    )
 
 
 def _candidates(entry: str, subfolders: list) -> list:
@@ -215,7 +248,7 @@ def from_subfolders(pairs: Pairs, only: tuple | None) -> dict:
         )
     chosen = choose(folders, only, f"sub-folders of {pairs.image_folder}")
     return {
-        split: _samples(pairs, split, _from_folders(Pairs(*folder), split))
+        split: _samples(pairs, split, _from_folders(pairs.below(*folder)))
         for split, folder in chosen.items()
     }
 
@@ -241,7 +274,7 @@ def stated_splits(pairs: Pairs, config: Config) -> tuple | None:
 
 def from_folder(pairs: Pairs, split: str = "all") -> list:
     """Returns the samples of all images of a folder and its sub-folders, sorted by path."""
-    return _samples(pairs, split, _from_folders(pairs, split))
+    return _samples(pairs, split, _from_folders(pairs))
 
 
 def _mask_subfolder(pairs: Pairs, name: str) -> str | None:
@@ -253,15 +286,21 @@ def _mask_subfolder(pairs: Pairs, name: str) -> str | None:
     return None
 
 
-def _from_folders(pairs: Pairs, split: str) -> list:
-    images = [
-        name
-        for name in archives.walk(pairs.image_folder)
-        if os.path.splitext(name)[1] in IMAGE_EXTENSIONS
-    ]
+def _from_folders(pairs: Pairs) -> list:
+    names = archives.walk(pairs.image_folder)
+    images = [name for name in names if os.path.splitext(name)[1] in IMAGE_EXTENSIONS]
     if not images:
-        raise UserError(f"{pairs.image_folder} has no images (.jpg, .jpeg or .png).")
-    return [(os.path.join(pairs.image_folder, image), pairs.mask(image, split)) for image in images]
+        raise UserError(f"{pairs.image_folder} has no images ({', '.join(_IMAGES)}).")
+    if len(images) < len(names):
+        others = collections.Counter(
+            os.path.splitext(name)[1] or "without extension"
+            for name in set(names).difference(images)
+        )
+        shown = ", ".join(f"{number} {extension}" for extension, number in sorted(others.items()))
+        logging.warning("%s: files that are not converted: %s.", pairs.image_folder, shown)
+    return [
+        (os.path.join(pairs.image_folder, image), pairs.mask_of_image(image)) for image in images
+    ]
 
 
 def _samples(pairs: Pairs, split: str, found: list) -> list:
@@ -273,6 +312,7 @@ def _samples(pairs: Pairs, split: str, found: list) -> list:
         raise UserError(
             f"{len(without)} of {len(found)} images of split {split} have no mask (.png) in "
             f"--semantic_segmentation_folder={pairs.mask_folder}; the first is {without[0]}."
+            f"{_similar(pairs.mask_folder, without[0])}"
         )
     for image, mask in found:
         if image == mask:
@@ -283,6 +323,23 @@ def _samples(pairs: Pairs, split: str, found: list) -> list:
     samples = [Sample(stem(image), image, mask) for image, mask in found]
     check_names(samples, split)
     return samples
+
+
+def _similar(mask_folder: str, image: str) -> str:
+    """Returns a sentence about files that may be the mask of an image; empty if there is none."""
+    name = stem(image)
+    files = {path: os.path.splitext(os.path.basename(path)) for path in archives.walk(mask_folder)}
+    for path, (other, extension) in files.items():
+        if extension in MASK_EXTENSIONS and other == name:
+            return (
+                f" {path} has its name, but lies in another folder: masks lie as their images do."
+            )
+        if extension in MASK_EXTENSIONS and other.startswith(name):
+            return f" If {path} is its mask, pass --mask_suffix={other[len(name) :]}."
+    for path, (other, extension) in files.items():
+        if other.startswith(name) and extension in IMAGE_EXTENSIONS:
+            return f" {path} is not a PNG file: other formats change the class numbers of pixels."
+    return ""
 
 
 def stem(path: str) -> str:

@@ -9,6 +9,7 @@ import sys
 
 from absl import logging
 
+from utils import files
 from utils.errors import UserError
 
 EXTENSIONS = (
@@ -32,7 +33,7 @@ class Photo:
     name: str
 
 
-def find(inputs, *, leave_out: str = "", stream=None) -> list:
+def find(inputs, *, leave_out: str | None = None, stream=None) -> list:
     """Returns the photos of all inputs, each file once, in the given order.
 
     An input is an image file, a folder (searched with its sub-folders, which the names keep), a
@@ -49,13 +50,13 @@ def find(inputs, *, leave_out: str = "", stream=None) -> list:
     """
     entries = []
     for value in inputs:
-        entries += _entries(value, os.path.realpath(leave_out) if leave_out else None, stream)
-    files = {}
+        entries += _entries(value, leave_out, stream)
+    unique = {}
     for path, name in entries:
-        files.setdefault(os.path.realpath(path), (path, name))
-    if len(files) < len(entries):
-        logging.info("Skipping %d repeated inputs.", len(entries) - len(files))
-    return _with_unique_names(list(files.values()))
+        unique.setdefault(os.path.realpath(path), (path, name))
+    if len(unique) < len(entries):
+        logging.info("Skipping %d repeated inputs.", len(entries) - len(unique))
+    return _with_unique_names(list(unique.values()))
 
 
 def _entries(value: str, leave_out: str | None, stream) -> list:
@@ -94,27 +95,15 @@ def _stem(path: str) -> str:
 
 
 def _from_folder(folder: str, leave_out: str | None) -> list:
-    found, others = [], 0
-    for parent, subfolders, names in os.walk(folder):
-        subfolders[:] = sorted(
-            name
-            for name in subfolders
-            if not name.startswith(".")
-            and os.path.realpath(os.path.join(parent, name)) != leave_out
-        )
-        for name in sorted(names):
-            path = os.path.join(parent, name)
-            if name.startswith(".") or not _is_image(path):
-                others += 1
-                continue
-            found.append((path, os.path.splitext(os.path.relpath(path, folder))[0]))
-    if not found:
+    names = files.walk(folder, leave_out)
+    images = [name for name in names if _is_image(os.path.join(folder, name))]
+    if not images:
         raise UserError(
             f"--input={folder} holds no images ({', '.join(EXTENSIONS)}); check the folder."
         )
-    if others:
-        logging.info("%s: skipping %d files that are not images.", folder, others)
-    return found
+    if len(images) < len(names):
+        logging.info("%s: skipping %d files that are not images.", folder, len(names) - len(images))
+    return [(os.path.join(folder, name), os.path.splitext(name)[0]) for name in images]
 
 
 def _from_list(path: str) -> list:
@@ -142,17 +131,17 @@ def _existing(path: str, otherwise: str) -> str:
     return path if os.path.exists(path) else otherwise
 
 
-def _with_unique_names(files: list) -> list:
+def _with_unique_names(found: list) -> list:
     """Returns photos; equal names are extended by parts of their paths until they differ."""
     groups = {}
-    for path, name in files:
+    for path, name in found:
         groups.setdefault(name, []).append(path)
     names, used = {}, {name for name, paths in groups.items() if len(paths) == 1}
     for name, paths in groups.items():
         longer = [name] if len(paths) == 1 else _distinct(name, paths, used)
         used.update(longer)
         names.update(zip(paths, longer))
-    return [Photo(path, names[path]) for path, _ in files]
+    return [Photo(path, names[path]) for path, _ in found]
 
 
 def _distinct(name: str, paths: list, used: set) -> list:

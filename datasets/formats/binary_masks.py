@@ -56,10 +56,17 @@ class _Pairs(pairs.Pairs):
 
     def mask(self, entry: str, split: str) -> ClassMasks | None:
         """Returns the masks of a list entry; None if there is none of any class."""
-        paths = tuple(one.mask(entry, split) for one in self._of_class)
-        if all(path is None for path in paths):
-            return None
-        return ClassMasks(f"(the masks of {entry})", paths)
+        return _masks(entry, [one.mask(entry, split) for one in self._of_class])
+
+    def mask_of_image(self, name: str) -> ClassMasks | None:
+        """Returns the masks with the relative path of an image; None if there is none."""
+        return _masks(name, [one.mask_of_image(name) for one in self._of_class])
+
+
+def _masks(name: str, paths: list) -> ClassMasks | None:
+    if all(path is None for path in paths):
+        return None
+    return ClassMasks(f"(the masks of {name})", tuple(paths))
 
 
 def find(config: Config) -> Listing:

@@ -24,7 +24,8 @@ VARIANTS = {
     "folders": Format(
         find=find,
         flags=(
-            *("image_folder", "semantic_segmentation_folder", *pairs.SPLIT_FLAGS, *CLASS_FLAGS),
+            *("image_folder", "semantic_segmentation_folder", "mask_suffix"),
+            *(*pairs.SPLIT_FLAGS, *CLASS_FLAGS),
         ),
     )
 }

@@ -144,7 +144,7 @@ def inspect_record(
 def inspect(record: tfrecord.Record, classes: ClassSet, *, needs_label: bool) -> Inspection:
     """Decodes and checks a record, for the start of a run and for the audit."""
     try:
-        image = pillow.load(record.image)
+        image = _image(record)
     except ValueError as error:
         defect = Defect(defects.UNREADABLE, f"image {record.name}: {error}")
         return Inspection(record.name, defect=defect)
@@ -165,6 +165,15 @@ def inspect(record: tfrecord.Record, classes: ClassSet, *, needs_label: bool) ->
     unknown = stored.unknown(values)
     defect = _unknown_labels(record.name, unknown, classes) if unknown else None
     return Inspection(record.name, image, values, defect)
+
+
+def _image(record: tfrecord.Record, *, pixels: bool = True) -> Image.Image:
+    """Returns a record's image; raises ValueError if the input pipeline cannot decode it."""
+    image = pillow.load(record.image, pixels=pixels)
+    # Cameras put several pictures into one file (MPO), of which every decoder takes the first.
+    if image.format not in ("JPEG", "MPO", "PNG"):
+        raise ValueError(f"is a {image.format} file, but records hold JPEG and PNG files")
+    return image
 
 
 def _unknown_labels(name: str, unknown: list, classes: ClassSet) -> Defect:
@@ -193,7 +202,7 @@ def image_sizes(index: shards.Index) -> tuple[np.ndarray, list]:
             raise UserError(f"{index.name(number)} cannot be used: {error}.") from error
         # From the header: the features for the size are optional, and wrong in some records.
         try:
-            image = pillow.load(record.image, pixels=False)
+            image = _image(record, pixels=False)
         except ValueError as error:
             raise UserError(
                 f"{index.name(number)} cannot be used: image {record.name}: {error}."

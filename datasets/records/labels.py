@@ -13,7 +13,7 @@ from datasets.files.defects import BadFileError
 from datasets.records.set_labels import SetLabels
 from utils.classes import BINARY, MULTICLASS, MULTILABEL, ClassSet
 from utils.compat import tf
-from utils.imaging import pillow
+from utils.imaging import pillow, png
 
 
 class IndexLabels:
@@ -55,13 +55,24 @@ class IndexLabels:
             label = pillow.load(content)
         except ValueError as error:
             raise BadFileError(f"{name}: {error}") from error
-        if label.mode not in ("L", "1") and not label.mode.startswith("I"):
+        if label.format != "PNG":
+            raise BadFileError(f"{name} is a {label.format} file; labels are PNG files")
+        # What the input pipeline reads otherwise than Pillow does is refused: it takes the upper
+        # byte of 16 bits, spreads 1, 2 and 4 bits over 0..255, and makes colours grey.
+        depth = png.header(content).depth
+        if label.mode in ("L", "1") or label.mode.startswith("I"):
+            if depth == 8:
+                return np.asarray(label)
             raise BadFileError(
-                f"{name} holds colours (mode {label.mode}), not class numbers; convert the data "
-                "again with python -m datasets.convert",
-                defects.COLORS,
+                f"{name} has {depth} bits per pixel, but labels have 8; convert the data again "
+                "with python -m datasets.convert",
+                defects.LABELS,
             )
-        return np.asarray(label)
+        raise BadFileError(
+            f"{name} holds colours (mode {label.mode}), not class numbers; convert the data "
+            "again with python -m datasets.convert",
+            defects.COLORS,
+        )
 
     def unknown(self, values: np.ndarray) -> list:
         """Returns the values in a label that are neither a class nor ignored, sorted."""

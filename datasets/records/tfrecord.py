@@ -49,7 +49,7 @@ def serialize(record: Record) -> bytes:
     # Filled in place: building it of messages copies the image once for each of them.
     feature = example.features.feature
     feature[IMAGE].bytes_list.value.append(record.image)
-    feature[NAME].bytes_list.value.append(record.name.encode("utf-8"))
+    feature[NAME].bytes_list.value.append(os.fsencode(record.name))
     feature[IMAGE_FORMAT].bytes_list.value.append(record.image_format.encode("ascii"))
     feature[HEIGHT].int64_list.value.append(record.height)
     feature[WIDTH].int64_list.value.append(record.width)

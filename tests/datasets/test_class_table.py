@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -21,21 +22,19 @@ def test_json_tables_hold_names_colours_and_the_ignore_label(tmp_path):
             '[{"name": "sky", "color": [1, 2, 3]}, {"name": "road", "color": [4, 5, 6]}]}',
         )
     )
-    classes = ClassSet(
-        ("sky", "road"), ((1, 2, 3), (4, 5, 6)), 2, ignore_color=(9, 9, 9), name="roads"
-    )
+    classes = ClassSet(("sky", "road"), ((1, 2, 3), (4, 5, 6)), 2, ignore_color=(9, 9, 9))
     assert table == (classes, True, True)
 
 
 def test_csv_tables_are_sorted_by_id(tmp_path):
     text = "id,name,red,green,blue\n1, road,4,5,6\n0,sky,1,2,3\n"
     table = class_table.load(write(tmp_path / "roads.csv", text))
-    assert table == (ClassSet(("sky", "road"), ((1, 2, 3), (4, 5, 6)), name="roads"), True, False)
+    assert table == (ClassSet(("sky", "road"), ((1, 2, 3), (4, 5, 6))), True, False)
 
 
 def test_txt_tables_name_one_class_per_line(tmp_path):
     table = class_table.load(write(tmp_path / "roads.txt", "sky\nroad\n\n"))
-    assert table == (ClassSet(("sky", "road"), name="roads"), False, False)
+    assert table == (ClassSet(("sky", "road")), False, False)
 
 
 def test_the_camvid_table_has_its_classes():
@@ -63,7 +62,8 @@ def test_the_camvid_table_has_its_classes():
         ),
         ("a.json", '{"classes": [{"name": "a"}], "ignore_label": 256}', "ignore_label 256"),
         ("a.csv", "id,name\n1,a\n1,b\n", "the ids must be 0 to 65535, each once, but are"),
-        ("a.csv", "name\na\n", "'id' is missing"),
+        ("a.csv", "name\na\n", "its columns are name, not id and name"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
         ("a.txt", "\n", "has 0 classes"),
     ],
 )
@@ -89,7 +89,7 @@ def test_labelme_s_list_of_classes_has_a_line_that_is_none(tmp_path):
 
 def test_mask_values_name_classes_and_what_never_counts():
     entries = ("0:background", "65535:salt", "7:ignore")
-    classes = class_table.from_mask_values(entries, "salt").classes
+    classes = class_table.from_mask_values(entries).classes
     assert (classes.names, classes.mask_values) == (("background", "salt"), (0, 65535))
     label_of = mask_files.label_of_value(classes)
     assert label_of[[0, 65535, 7, 255, 1]].tolist() == [0, 1, 255, 255, -1]
@@ -108,9 +108,31 @@ def test_mask_values_name_classes_and_what_never_counts():
 )
 def test_mask_values_that_say_nothing_are_refused(entries, message):
     with pytest.raises(OptionError, match=message):
-        class_table.from_mask_values(entries, "x")
+        class_table.from_mask_values(entries)
 
 
 def test_a_missing_table_gets_a_sentence(tmp_path):
     with pytest.raises(UserError, match="cannot be read: No such file"):
         class_table.load(str(tmp_path / "none.txt"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.txt", "\ufeff__ignore__\nsky\nroad\n"),
+        ("a.json", '\ufeff{"classes": [{"name": "sky"}, {"name": "road"}]}'),
+        ("a.csv", "\ufeffid,name\n0,sky\n1,road\n"),
+        ("a.csv", "id;name\r\n0;sky\r\n1;road\r\n"),
+        ("a.csv", "id\tname\n0\tsky\n1\troad\n"),
+    ],
+)
+def test_tables_that_editors_and_spreadsheets_saved_are_read(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_bytes(text.encode("utf-8"))
+    assert class_table.load(str(path)).classes == ClassSet(("sky", "road"))
+
+
+def test_a_table_that_is_a_pipe_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(UserError, match="cannot be read: not a regular file"):
+        class_table.load(str(tmp_path / "a.txt"))

@@ -89,3 +89,23 @@ def test_a_folder_that_cannot_be_written_to_is_named_with_its_flag(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--some_dir=.*/file/new: Not a directory"):
         files.check_writable(str(tmp_path / "file" / "new"), "--some_dir")
+
+
+def test_walking_follows_links_once_and_leaves_out_hidden_names(tmp_path):
+    for name in ("data/day2/b.jpg", "elsewhere/a.jpg", "data/.git/x.jpg", "data/__MACOSX/y.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "data" / "._c.jpg").touch()
+    (tmp_path / "data" / "c.jpg").symlink_to(tmp_path / "elsewhere" / "a.jpg")
+    (tmp_path / "data" / "day1").symlink_to(tmp_path / "elsewhere")
+    # Earlier in the alphabet than the folder that it leads to, and a circle.
+    (tmp_path / "data" / "a").symlink_to(tmp_path / "data" / "day2")
+    (tmp_path / "data" / "day2" / "up").symlink_to(tmp_path / "data")
+    assert files.walk(str(tmp_path / "data")) == ["c.jpg", "day1/a.jpg", "day2/b.jpg"]
+    leave_out = str(tmp_path / "data" / "a")
+    assert files.walk(str(tmp_path / "data"), leave_out) == ["c.jpg", "day1/a.jpg"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(UserError, match="gone cannot be read: No such file"):
+        files.walk(str(tmp_path / "gone"))

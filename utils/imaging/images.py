@@ -2,8 +2,9 @@
 
 Kept: JPEG and PNG files of 8 bits or less, RGB, grey or with a palette; TensorFlow decodes all of
 them to the colours that viewers show. Converted to RGB PNG files, without loss: files with an EXIF
-orientation, which decoders ignore, and CMYK files. Refused: 16-bit images, whose range is unknown,
-and images with transparent pixels, whose background is unknown.
+orientation, which decoders ignore, CMYK files, and BMP, TIFF and WebP files. Refused: images of 16
+bits, whose range is unknown, or with transparent pixels, whose background is unknown; files of
+several pictures; and images too large for a decoder (`pillow.MOST_PIXELS`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from PIL import Image, ImageOps
 
 from utils.errors import BadImageError
 from utils.imaging import jpeg, pillow, png
+
+# Other formats, which TensorFlow does not decode as it does JPEG and PNG.
+_CONVERTED = ("BMP", "TIFF", "WEBP")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,27 +55,40 @@ def standard(content: bytes, name: str) -> ImageFile:
     """
     plain = jpeg.plain_header(content)
     if plain is not None:
+        pillow.check_size(plain.height, plain.width, name)
         _check_jpeg(content, plain.scan, name)
         return ImageFile(content, "jpeg", plain.height, plain.width)
     image = pillow.open_image(content, name)
     # Cameras put several pictures into one file (MPO), of which every decoder takes the first.
     kind = "JPEG" if image.format == "MPO" else image.format
-    if kind not in ("JPEG", "PNG"):
+    if kind not in ("JPEG", "PNG", *_CONVERTED):
         raise BadImageError(f"{name} is a {kind} file; save it as JPEG or PNG")
     if kind == "JPEG":
         _check_jpeg(content, jpeg.start_of_scan(content), name)
-    else:
+    elif kind == "PNG":
         check_png(content, name)
-        _check_pixels(content, image, name)
+        _check_pixels(png.header(content).depth, image, name)
+    else:
+        _check_converted(image, name)
     change = _needed_change(image)
     if change:
         return _converted(image, change, name)
     return ImageFile(content, kind.lower(), image.height, image.width)
 
 
-def _check_pixels(content: bytes, image: Image.Image, name: str):
-    """Raises BadImageError for PNG files whose colours are unknown."""
-    if png.header(content).depth == 16:
+def _check_converted(image: Image.Image, name: str):
+    """Raises BadImageError for other formats that are not one picture of known colours."""
+    if getattr(image, "n_frames", 1) > 1:
+        raise BadImageError(
+            f"{name} holds {image.n_frames} pictures; save the one that the mask belongs to as PNG"
+        )
+    is_deep = image.mode[0] in "IF"
+    _check_pixels(16 if is_deep else 8, image, name)
+
+
+def _check_pixels(depth: int, image: Image.Image, name: str):
+    """Raises BadImageError for images whose colours are unknown."""
+    if depth == 16:
         raise BadImageError(
             f"{name} is a 16-bit image; scale its values to 0..255 and save it as 8-bit PNG"
         )
@@ -88,7 +105,9 @@ def _check_pixels(content: bytes, image: Image.Image, name: str):
 def _needed_change(image: Image.Image) -> str:
     if image.getexif().get(pillow.ORIENTATION, 1) not in (0, 1):
         return "turned upright (EXIF orientation)"
-    return "CMYK to RGB" if image.mode == "CMYK" else ""
+    if image.mode == "CMYK":
+        return "CMYK to RGB"
+    return f"{image.format} to PNG" if image.format in _CONVERTED else ""
 
 
 def _converted(image: Image.Image, change: str, name: str) -> ImageFile:

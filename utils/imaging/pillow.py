@@ -11,6 +11,10 @@ from PIL import Image
 from utils.errors import BadImageError
 
 ORIENTATION = 0x0112
+# The most pixels that TensorFlow's decoders take. It is the limit of everything here, in place of
+# Pillow's own third of it, so that an image is good for all decoders or for none.
+MOST_PIXELS = (1 << 29) - 1
+Image.MAX_IMAGE_PIXELS = None
 # EXIF orientation -> quarter turns to the left, then whether to mirror, so that it stands upright.
 _UPRIGHT = {
     2: (0, True),
@@ -31,13 +35,24 @@ def open_image(content: bytes, name: str) -> Image.Image:
       name: What messages call it.
 
     Raises:
-      BadImageError: If it is not an image.
+      BadImageError: If it is not an image, or too large.
     """
     try:
-        return Image.open(io.BytesIO(content))
+        image = Image.open(io.BytesIO(content))
     # Pillow raises many kinds of errors for damaged files (OSError, SyntaxError, ValueError...).
     except Exception as error:
         raise BadImageError(f"{name} is not a readable image") from error
+    check_size(image.height, image.width, name)
+    return image
+
+
+def check_size(height: int, width: int, name: str):
+    """Raises BadImageError if an image has too many pixels, before they are decoded."""
+    if height * width > MOST_PIXELS:
+        raise BadImageError(
+            f"{name} is {height}x{width} (height x width), more than the {MOST_PIXELS:,} pixels "
+            "that an image may have; cut it into tiles"
+        )
 
 
 def load(content: bytes, *, pixels: bool = True) -> Image.Image:
@@ -48,10 +63,11 @@ def load(content: bytes, *, pixels: bool = True) -> Image.Image:
       pixels: Whether to decode them; if not, only the header is read.
 
     Raises:
-      ValueError: If it is damaged or not an image, with Pillow's reason.
+      ValueError: If it is damaged, too large or not an image, with the reason.
     """
     try:
         image = Image.open(io.BytesIO(content))
+        check_size(image.height, image.width, "it")
         if pixels:
             image.load()
     # Pillow raises many kinds of errors for damaged files.

@@ -7,11 +7,10 @@ an earlier branch. Source: arXiv 1809.04184.
 
 from __future__ import annotations
 
-import json
-
 from core import layers
 from core.architectures.deeplab.aspp import KEEP_PROB
 from options.network import NetworkSpec
+from utils import files
 from utils.compat import tf
 from utils.errors import OptionError
 
@@ -36,8 +35,7 @@ def load(spec: NetworkSpec) -> list[dict]:
             f"cell are for {NOMINAL_STRIDE}, and 8 can be derived from them."
         )
     try:
-        with open(path, encoding="utf-8") as file:
-            branches = json.load(file)
+        branches = files.read_json(path)
     except (OSError, ValueError) as error:
         raise OptionError(f"--dense_prediction_cell_json={path} cannot be read: {error}.") from None
     if not isinstance(branches, list) or not branches:

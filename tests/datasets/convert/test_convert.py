@@ -346,7 +346,8 @@ def test_flags_of_another_format_are_refused(voc):
 
 
 def test_two_images_of_one_name_are_refused(camvid, tmp_path):
-    shutil.copytree(str(camvid / "train"), str(camvid / "train" / "again"))
+    for folder in ("train", "trainannot"):
+        shutil.copytree(str(camvid / folder), str(camvid / folder / "again"))
     options = camvid_options(camvid, tmp_path / "out")
     del options["list_folder"]
     assert "two images of split train have the same name" in refused(options, "folders")

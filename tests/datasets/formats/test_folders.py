@@ -1,3 +1,7 @@
+import io
+import json
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -6,6 +10,7 @@ from tests.converting import convert, dataset_json, labels_by_name, read_records
 from tests.resources import data_folder
 from tests.small_data import make_voc
 from utils.errors import OptionError, UserError
+from utils.imaging import pillow
 
 
 @pytest.fixture
@@ -168,3 +173,119 @@ def test_a_binary_task_has_two_classes(pairs):
 def test_a_task_that_a_format_cannot_serve_is_refused(pairs):
     with pytest.raises(OptionError, match="--task=multilabel: .* multiclass or binary only"):
         convert("folders", pairs, splits=["all"], task="multilabel")
+
+
+def save(path, array, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path, **options)
+
+
+MASK = np.array([[0, 1, 2], [1, 1, 0]], np.uint8)
+PHOTO = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+
+
+def converted(tmp_path, **values):
+    options = folders(tmp_path, "images", "masks", tmp_path / "out", num_classes=3)
+    convert("folders", options, splits=["train"], **values)
+    return read_records(str(tmp_path / "out"), "train")
+
+
+@pytest.mark.parametrize("name", ["a.Jpg", "a.BMP", "a.tif", "a.webp"])
+def test_images_are_taken_by_any_spelling_and_other_formats_become_png(tmp_path, name):
+    options = {"lossless": True} if name.endswith("webp") else {}
+    save(tmp_path / "images" / name, PHOTO, **options)
+    save(tmp_path / "masks" / "a.PNG", MASK)
+    (record,) = converted(tmp_path)
+    if name != "a.Jpg":
+        assert record.image_format == "png"
+        np.testing.assert_array_equal(np.array(Image.open(io.BytesIO(record.image))), PHOTO)
+
+
+def test_a_file_of_several_pictures_is_refused(tmp_path):
+    pages = [Image.fromarray(PHOTO)]
+    (tmp_path / "images").mkdir()
+    pages[0].save(tmp_path / "images" / "a.tif", save_all=True, append_images=pages)
+    save(tmp_path / "masks" / "a.png", MASK)
+    with pytest.raises(UserError, match="a.tif holds 2 pictures"):
+        converted(tmp_path)
+
+
+def test_hidden_files_and_folders_are_not_data(tmp_path):
+    for name in ("a", ".ipynb_checkpoints/a-checkpoint", "._a"):
+        save(tmp_path / "images" / f"{name}.png", PHOTO)
+        save(tmp_path / "masks" / f"{name}.png", MASK)
+    assert [record.name for record in converted(tmp_path)] == ["a"]
+
+
+def test_a_mask_lies_where_its_image_does(tmp_path):
+    for day in ("day1", "day2"):
+        save(tmp_path / "images" / day / f"{day}.png", PHOTO)
+    save(tmp_path / "masks" / "day1" / "day1.png", MASK)
+    save(tmp_path / "masks" / "day2.png", MASK)
+    with pytest.raises(UserError, match="day2.png has its name, but lies in another folder"):
+        converted(tmp_path, val_fraction=0.5)
+
+
+def test_masks_of_another_suffix_are_proposed_and_taken(tmp_path):
+    save(tmp_path / "images" / "a.png", PHOTO)
+    save(tmp_path / "masks" / "a_mask.png", MASK)
+    with pytest.raises(UserError, match="a_mask.png is its mask, pass --mask_suffix=_mask"):
+        converted(tmp_path)
+    converted(tmp_path, mask_suffix="_mask")
+    np.testing.assert_array_equal(labels_by_name(tmp_path / "out", "train")["a"], MASK)
+
+
+def test_masks_whose_values_compression_changed_are_named(tmp_path):
+    save(tmp_path / "images" / "a.png", PHOTO)
+    save(tmp_path / "masks" / "a.jpg", MASK)
+    with pytest.raises(UserError, match="a.jpg is not a PNG file"):
+        converted(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "expected", "ignore_label"),
+    [
+        # The ids begin at 1, and 0 marks pixels without a class.
+        ({"ignore_label": 0, "classes": [("road", 1), ("car", 2)]}, [255, 0, 1], 255),
+        # The ignored value lies between those of the classes.
+        ({"ignore_label": 1, "classes": [("road", 0), ("car", 2)]}, [0, 255, 1], 255),
+        # The ignored value is that of a class, which then never counts.
+        ({"ignore_label": 0, "classes": [("road", 1), ("car", 2), ("void", 0)]}, [2, 0, 1], 2),
+    ],
+)
+def test_an_ignored_value_is_not_the_label_of_a_class(tmp_path, table, expected, ignore_label):
+    save(tmp_path / "images" / "a.png", PHOTO)
+    save(tmp_path / "masks" / "a.png", MASK)
+    classes = [{"name": name, "id": value} for name, value in table["classes"]]
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps({**table, "classes": classes}))
+    converted(tmp_path, class_table=str(path), num_classes=None)
+    assert dataset_json(str(tmp_path / "out"))["ignore_label"] == ignore_label
+    label = labels_by_name(tmp_path / "out", "train")["a"]
+    np.testing.assert_array_equal(label, np.array(expected)[MASK])
+
+
+def test_an_ignore_label_that_mask_values_name_is_refused(tmp_path):
+    save(tmp_path / "images" / "a.png", PHOTO)
+    save(tmp_path / "masks" / "a.png", MASK)
+    with pytest.raises(OptionError, match="where 2 is car; write 2:ignore"):
+        converted(
+            tmp_path, mask_values=["0:sky", "1:road", "2:car"], num_classes=None, ignore_label=2
+        )
+
+
+def test_a_name_that_is_not_utf_8_is_kept_by_its_bytes(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    save(tmp_path / "images" / f"{name}.png", PHOTO)
+    save(tmp_path / "masks" / f"{name}.png", MASK)
+    converted(tmp_path)
+    content = b"".join(path.read_bytes() for path in (tmp_path / "out").glob("*.tfrecord"))
+    assert b"caf\xe9" in content
+
+
+def test_images_above_the_limit_of_decoders_are_refused_by_their_size(tmp_path, monkeypatch):
+    save(tmp_path / "images" / "a.png", PHOTO)
+    save(tmp_path / "masks" / "a.png", MASK)
+    monkeypatch.setattr(pillow, "MOST_PIXELS", 5)
+    with pytest.raises(UserError, match="is 2x3 .* more than the 5 pixels .* cut it into tiles"):
+        converted(tmp_path)

@@ -1,16 +1,19 @@
 """What the start of a training looks at; the defects themselves are in test_audit.py."""
 
+import io
 import os
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from datasets import dataset as dataset_module
 from datasets.dataset import Dataset
-from datasets.records import checks, shards
+from datasets.records import checks, shards, tfrecord
 from tests.converting import convert
-from tests.small_data import data_config, make_records, make_voc, save_mask
+from tests.small_data import data_config, make_records, make_voc, png, save_mask
+from utils.classes import ClassSet
 from utils.errors import UserError
 
 
@@ -64,3 +67,32 @@ def test_training_refuses_labels_that_are_all_ignored(tmp_path):
     with pytest.raises(UserError, match=r"all pixels of the 2 inspected labels are ignored"):
         dataset.check_training("train")
     checks.check_sample(dataset.index("train"), dataset.classes, needs_label=False)
+
+
+def encoded(array, name, mode=None):
+    content = io.BytesIO()
+    image = Image.fromarray(array)
+    (image.convert(mode) if mode else image).save(content, name)
+    return content.getvalue()
+
+
+PHOTO, LABEL = np.zeros([2, 3, 3], np.uint8), np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "problem"),
+    [
+        (encoded(PHOTO, "WEBP"), png(LABEL), "image a: is a WEBP file"),
+        (encoded(PHOTO, "TIFF"), png(LABEL), "image a: is a TIFF file"),
+        (encoded(PHOTO, "BMP"), png(LABEL), "image a: is a BMP file"),
+        (png(PHOTO), png(LABEL.astype(np.uint16)), "label of a has 16 bits per pixel"),
+        (png(PHOTO), encoded(LABEL > 0, "PNG", "1"), "label of a has 1 bits per pixel"),
+        (png(PHOTO), encoded(LABEL, "JPEG"), "label of a is a JPEG file"),
+    ],
+)
+def test_what_the_pipeline_reads_otherwise_than_the_check_is_refused(image, label, problem):
+    record = tfrecord.Record("a", image, "png", 2, 3, label)
+    classes = ClassSet(("sky", "road", "car"))
+    assert problem in checks.inspect(record, classes, needs_label=True).defect.text
+    good = tfrecord.Record("a", png(PHOTO), "png", 2, 3, png(LABEL))
+    assert checks.inspect(good, classes, needs_label=True).defect is None
