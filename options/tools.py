@@ -39,5 +39,5 @@ class DoctorOptions(Options):
     SECTION = "doctor"
 
     tf_initial_checkpoint: str | None = option(
-        flags.DEFINE_string, None, "Checkpoint that training will start from."
+        flags.DEFINE_string, None, "Weights that training will start from."
     )

@@ -92,7 +92,10 @@ class TrainOptions(Options):
         changeable=True,
     )
     tf_initial_checkpoint: str | None = option(
-        flags.DEFINE_string, None, "Checkpoint to initialize the weights from."
+        flags.DEFINE_string,
+        None,
+        "Weights to start from: a checkpoint, by its prefix, or a file of weights of another "
+        "framework, such as PyTorch's or Keras'.",
     )
     initialize_last_layer: bool = option(
         flags.DEFINE_bool,

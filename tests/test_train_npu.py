@@ -145,6 +145,36 @@ def test_weights_of_another_class_count_need_the_flag_that_drops_the_head(record
     assert not (tmp_path / "strict").exists()
 
 
+def _values(folder) -> dict:
+    """Returns the values of a run's last checkpoint."""
+    path = restore.newest(str(folder))
+    return {name: restore.reader(path).get_tensor(name) for name in restore.shapes(path)}
+
+
+def test_a_frozen_graph_starts_a_training(records, tmp_path):
+    _train(records, tmp_path / "other", 2)
+    checkpoint = restore.newest(str(tmp_path / "other"))
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        shapes = restore.shapes(checkpoint)
+        variables = [tf.get_variable(n, s) for n, s in shapes.items() if n != "global_step"]
+        session.run(restore.restore_op(checkpoint, variables))
+        names = [variable.op.name for variable in variables]
+        frozen = tf.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), names)
+    (tmp_path / "frozen.pb").write_bytes(frozen.SerializeToString())
+    start = {"tf_initial_checkpoint": str(tmp_path / "frozen.pb"), "base_learning_rate": 1e-9}
+    _train(records, tmp_path / "run", 2, **start)
+    expected, found = _values(tmp_path / "other"), _values(tmp_path / "run")
+    assert set(found) == set(expected)
+    for name in ("MobilenetV2/Conv/weights", "aspp0/weights", "logits/semantic/weights"):
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-6, err_msg=name)
+    # A run that continues needs the file no more, but its name.
+    (tmp_path / "frozen.pb").unlink()
+    _train(records, tmp_path / "run", 4, **start)
+    assert restore.step_of(restore.newest(str(tmp_path / "run"))) == 4
+    with pytest.raises(UserError, match=r"--tf_initial_checkpoint was .*frozen\.pb, now None"):
+        _train(records, tmp_path / "run", 6, base_learning_rate=1e-9)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -10,17 +10,13 @@ from __future__ import annotations
 import os
 import re
 
-import core.checkpoints.convert
 from core import layers, network
-from core.checkpoints import files, restore
+from core.checkpoints import files, foreign, restore
 from core.checkpoints.convert import Network, Source
 from options.config import Config
 from utils import variants
 from utils.compat import tf
 from utils.errors import OptionError, UserError
-
-# Name -> record; the folder is the registry.
-SOURCES = variants.collect(core.checkpoints.convert)
 
 # A size that every network takes.
 _SIZE = 192
@@ -31,7 +27,7 @@ def main(config: Config):
     """Converts the weights and reports what became of them."""
     options, spec = config.weights, config.spec
     network.check(spec)
-    source = variants.lookup(SOURCES, options.source, "--source")
+    source = variants.lookup(foreign.SOURCES, options.source, "--source")
     _check_kind(source, options)
     if restore.files_of(options.output):
         raise OptionError(f"--output={options.output} exists; choose another prefix.")
@@ -66,7 +62,7 @@ def _check_kind(source: Source, options):
         )
     if source.fits(path):
         return
-    fitting = [name for name, other in sorted(SOURCES.items()) if other.fits(path)]
+    fitting = [name for name, other in sorted(foreign.SOURCES.items()) if other.fits(path)]
     raise OptionError(
         f"--input={path} is no {source.description}; by its content "
         + (f"--source may be {', '.join(fitting)}." if fitting else "it fits no --source.")
@@ -81,19 +77,11 @@ def _channels(found, built) -> int:
 
 def _built(spec, channels: int) -> Network:
     """Returns the network with a number of channels and all of its heads."""
-    record = network.architecture(spec)
     with tf.Graph().as_default():
         mode = layers.Mode(builds_auxiliary=True)
-        network.build(
-            tf.zeros([1, _SIZE, _SIZE, 3]), spec, channels, mode, crop_size=(_SIZE, _SIZE)
-        )
-        shapes = {variable.op.name: variable.shape.as_list() for variable in network.variables()}
-    return Network(
-        shapes,
-        network.backbone(spec.options).scope,
-        (record.classifier, *record.auxiliary_classifiers),
-        spec.options.model_variant,
-    )
+        images = tf.zeros([1, _SIZE, _SIZE, 3])
+        network.build(images, spec, channels, mode, crop_size=(_SIZE, _SIZE))
+        return foreign.network_of(spec, network.variables())
 
 
 def _missing(found, built, spec, path) -> list:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from commands.engines.machine import Finding
-from core.checkpoints import restore
+from core.checkpoints import foreign, restore
 from datasets.dataset import Dataset
 from deployment import backend
 from deployment.devices import gpu
@@ -47,6 +47,9 @@ def _data(config: Config) -> list:
 
 def _checkpoint(path: str) -> list:
     try:
+        sources = foreign.sources_of(path)
+        if sources:
+            return [Finding("weights", f"{path}, of {' or '.join(sources)}")]
         shapes = restore.shapes(path)
     except UserError as error:
         return [Finding("checkpoint", "cannot be read", str(error))]

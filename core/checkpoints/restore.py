@@ -13,6 +13,7 @@ import dataclasses
 import glob
 import os
 import re
+from typing import Callable
 
 from core.checkpoints import names as tensor_names
 from utils.compat import tf
@@ -39,6 +40,7 @@ class Match:
       misshapen: (name, shape in the checkpoint, shape in the network) of those that differ.
       averages: Names of the variables that are loaded from their EMA.
       other_classes: As misshapen, of those in `new` that have another number of classes.
+      arrays: Name -> value, if they are not in a checkpoint but were converted.
     """
 
     path: str
@@ -49,6 +51,7 @@ class Match:
     misshapen: tuple
     averages: frozenset = frozenset()
     other_classes: tuple = ()
+    arrays: dict | None = None
 
     def report(self) -> str:
         """Returns a table of what was loaded, skipped and new, a few lines long."""
@@ -97,15 +100,16 @@ def _scopes(names) -> str:
     """Returns ' (scope1 4, scope2 7)' with the number of names in each top scope."""
     counts = {}
     for name in names:
-        scope = name.split("/")[0]
+        # PyTorch's names have points.
+        scope = re.split("[/.]", name)[0]
         counts[scope] = counts.get(scope, 0) + 1
     return (
         f" ({', '.join(f'{scope} {count}' for scope, count in counts.items())})" if counts else ""
     )
 
 
-def match(path: str, variables, exclude=(), averaged: bool = False) -> Match:
-    """Compares a checkpoint with variables, by name and shape.
+def match(path: str, variables, exclude=(), averaged: bool = False, arrays=None) -> Match:
+    """Compares a checkpoint, or converted arrays, with variables, by name and shape.
 
     Args:
       path: Prefix of a checkpoint.
@@ -113,11 +117,13 @@ def match(path: str, variables, exclude=(), averaged: bool = False) -> Match:
       exclude: Regular expressions; variables whose names match one at their start stay new.
       averaged: Whether variables are loaded from their EMA if the checkpoint holds one; frozen
         variables have none.
+      arrays: Name -> value of what was converted from the file at the path; None: it is a
+        checkpoint.
 
     Raises:
       UserError: If there is no readable checkpoint at the path, or none with averages.
     """
-    stored = shapes(path)
+    stored = shapes(path) if arrays is None else _shapes_of(arrays)
     averages = averages_of(path) if averaged else frozenset()
     loaded, new, missing, misshapen = [], [], [], []
     for variable in variables:
@@ -134,7 +140,11 @@ def match(path: str, variables, exclude=(), averaged: bool = False) -> Match:
     taken = {variable.op.name for variable in variables} - set(new)
     skipped = [name for name in sorted(stored) if name not in taken]
     found = (tuple(loaded), tuple(new), tuple(skipped), tuple(missing), tuple(misshapen))
-    return Match(path, *found, averages)
+    return Match(path, *found, averages, arrays=arrays)
+
+
+def _shapes_of(arrays) -> dict:
+    return {name: list(array.shape) for name, array in arrays.items()}
 
 
 def averages_of(path: str) -> frozenset:
@@ -242,6 +252,39 @@ def assign_op(matched: Match) -> tf.Operation:
         )
 
 
+def loader(matched: Match) -> Callable:
+    """Returns `load(session)`, which loads a match once; its operations are made now.
+
+    Raises:
+      UserError: By `load`, if the checkpoint is damaged.
+    """
+    if matched.arrays is None:
+        assign, feeds = assign_op(matched), {}
+    else:
+        assign, feeds = _assign_fed(matched)
+
+    def load(session):
+        with reading(matched.path):
+            session.run(assign, feeds)
+        # The values are not needed again, and as large as the network.
+        feeds.clear()
+
+    return load
+
+
+def _assign_fed(matched: Match) -> tuple:
+    """Returns an operation that assigns fed values, and the values; constants fill a graph."""
+    feeds, assigned = {}, []
+    with tf.device("/cpu:0"), tf.name_scope("restore"):
+        for variable in matched.loaded:
+            value = matched.arrays[variable.op.name]
+            fed = tf.placeholder(value.dtype, value.shape)
+            feeds[fed] = value
+            assigned.append(tf.assign(variable, tf.cast(fed, variable.dtype.base_dtype)).op)
+    matched.arrays.clear()
+    return tf.group(*assigned), feeds
+
+
 def num_outputs(path: str, classifier: str) -> int | None:
     """Returns the number of channels of a checkpoint's classifier, None if it has none.
 
@@ -266,8 +309,10 @@ def match_initial(
     classifier_scopes,
     initialize_head: bool,
     auxiliary_scopes=(),
+    arrays=None,
+    unused=(),
 ) -> Match:
-    """Matches the checkpoint that training starts from.
+    """Matches the checkpoint, or the converted arrays, that training starts from.
 
     If the checkpoint has no variable of the head, such as one of ImageNet, the head stays new, and
     so does an auxiliary head. A classifier for another number of classes stays new. Any other part
@@ -280,16 +325,20 @@ def match_initial(
       classifier_scopes: Regular expressions of those that depend on the number of classes.
       initialize_head: Whether to load the head if the checkpoint has one.
       auxiliary_scopes: Regular expressions of the heads that the checkpoint may lack, one each.
+      arrays: As in `match`.
+      unused: Names of what else the file of converted arrays holds, for the report.
 
     Raises:
       UserError: If a tensor is missing or has another shape.
     """
-    stored = shapes(path)
+    stored = shapes(path) if arrays is None else _shapes_of(arrays)
     has_head = _holds(stored, head_scopes)
     exclude = tuple(scope for scope in auxiliary_scopes if not _holds(stored, [scope]))
     if not (initialize_head and has_head):
         exclude += tuple(head_scopes)
-    matched = _without_other_classes(match(path, variables, exclude), classifier_scopes)
+    matched = match(path, variables, exclude, arrays=arrays)
+    matched = dataclasses.replace(matched, skipped=(*matched.skipped, *unused))
+    matched = _without_other_classes(matched, classifier_scopes)
     if has_head and initialize_head:
         remedy = (
             "If only the head differs, pass "
@@ -312,7 +361,7 @@ def _without_other_classes(matched: Match, classifier_scopes) -> Match:
         row
         for row in matched.misshapen
         if any(re.match(pattern, row[0]) for pattern in classifier_scopes)
-        and list(row[1][:-1]) == list(row[2][:-1])
+        and _differ_in_classes(*row[1:])
     )
     names = {name for name, _, _ in other}
     return dataclasses.replace(
@@ -322,6 +371,20 @@ def _without_other_classes(matched: Match, classifier_scopes) -> Match:
         misshapen=tuple(row for row in matched.misshapen if row not in other),
         other_classes=other,
     )
+
+
+def _differ_in_classes(stored, needed) -> bool:
+    """Whether two shapes are those of one layer of a classifier for other numbers of classes.
+
+    What follows the classifier, such as a dense upsampling convolution, has multiples of the number
+    of classes as inputs and outputs.
+    """
+    if len(stored) != len(needed) or not stored:
+        return False
+    if list(stored[:-1]) == list(needed[:-1]):
+        return True
+    is_kernel = len(stored) == 4 and list(stored[:2]) == list(needed[:2])
+    return is_kernel and stored[2] * needed[3] == needed[2] * stored[3]
 
 
 def newest(folder: str) -> str:

@@ -107,23 +107,13 @@ def _scaffold(initial: restore.Match | None) -> tf.train.Scaffold:
     # One operation initializes, or restores, all variables. Asking each of them whether it is
     # initialized, twice, as TensorFlow does by default, takes two seconds with a ResNet-101.
     nothing = tf.no_op()
+    load = None if initial is None else restore.loader(initial)
     return tf.train.Scaffold(
-        init_fn=None if initial is None else _loader(initial),
+        init_fn=None if load is None else lambda _, session: load(session),
         ready_op=nothing,
         ready_for_local_init_op=nothing,
         saver=tf.train.Saver(max_to_keep=None),
     )
-
-
-def _loader(initial: restore.Match):
-    """Returns the function with which a scaffold loads the initial weights."""
-    assign = restore.assign_op(initial)
-
-    def load(unused_scaffold, session):
-        with restore.reading(initial.path):
-            session.run(assign)
-
-    return load
 
 
 def _run_loops(session, step, train_op, options, backend, stop):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from absl import logging
 
 from core import network
-from core.checkpoints import restore
+from core.checkpoints import foreign, restore
 from deployment.backend import Backend
 from options.config import Config
 from options.network import NetworkSpec
@@ -63,14 +63,12 @@ def initial_weights(config: Config) -> restore.Match | None:
     options = config.train
     if options.tf_initial_checkpoint is None:
         return None
-    architecture = network.architecture(config.spec)
-    matched = restore.match_initial(
+    matched = foreign.match_initial(
         options.tf_initial_checkpoint,
         network.variables(),
-        architecture.last_layer_scopes(config.optimizer.last_layers_contain_logits_only),
-        architecture.classifier_scopes,
+        config.spec,
         options.initialize_last_layer,
-        architecture.auxiliary_scopes,
+        config.optimizer.last_layers_contain_logits_only,
     )
     logging.info("%s", matched.report())
     return matched

@@ -11,7 +11,7 @@ import dataclasses
 from absl import logging
 
 from core import network, task
-from core.checkpoints import restore
+from core.checkpoints import foreign, restore
 from core.evaluation import evaluator
 from core.losses import objective
 from core.runs import folder as run_folder
@@ -155,7 +155,7 @@ class Trainer:
         first_step = restore.step_of(resume_from) if resume_from else 0
         loop.check(self._backend, first_step, self._options)
         if resume_from is None and self._options.tf_initial_checkpoint is not None:
-            restore.reader(self._options.tf_initial_checkpoint)
+            foreign.check(self._options.tf_initial_checkpoint)
 
     def _train_until_done(self, resume_from: str | None):
         """Trains, and starts again from the last checkpoint after a non-finite step, if allowed."""
