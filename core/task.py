@@ -424,9 +424,10 @@ def resolve(options: TaskOptions, classes: ClassSet, of_network: str | None = No
             "convert the data again."
         )
     task.check(classes.count)
-    if options.threshold != TaskOptions.threshold and not task.uses_threshold:
+    if options.threshold is not None and not task.uses_threshold:
+        given = ",".join(f"{value:g}" for value in options.threshold)
         raise OptionError(
-            f"--threshold={options.threshold:g} has no effect with --task={name}, where the most "
+            f"--threshold={given} has no effect with --task={name}, where the most "
             "probable class is predicted; leave it out."
         )
     return dataclasses.replace(classes, task=name)

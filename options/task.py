@@ -23,10 +23,14 @@ class TaskOptions(Options):
         "run's options.json says.",
         choices=("multiclass", "binary", "multilabel"),
     )
-    threshold: float = option(
-        flags.DEFINE_float,
-        0.5,
-        "Probability above which a class is predicted; binary and multilabel only.",
+    threshold: tuple[float, ...] | None = option(
+        flags.DEFINE_list,
+        None,
+        "Probability above which a class is predicted, one number for all or one for each class, "
+        "comma separated; binary and multilabel only. Unset: thresholds.json beside the "
+        "checkpoint, else 0.5.",
+        convert=float,
         minimum=0.0,
         maximum=1.0,
+        changeable=True,
     )

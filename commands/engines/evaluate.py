@@ -10,7 +10,7 @@ from absl import logging
 from core import network
 from core import task as tasks
 from core.evaluation import evaluator, report_page, results, select
-from core.inference import windows
+from core.inference import thresholds, windows
 from core.inference.predictor import Member
 from datasets.dataset import Dataset
 from deployment import backend as backends
@@ -118,16 +118,18 @@ def _evaluate(config: Config, prefixes, logdir: str, backend) -> dict:
         first.data.dataset_dir,
     )
     cut = windows.of(first)
+    chosen = thresholds.of_checkpoints(first.task, classes, members)
     with results.prepared(logdir) if backend.is_chief else contextlib.nullcontext():
-        backend.agree("checkpoints and data", _facts(first, prefixes, num_images))
-        result = _measure(first, members, dataset.with_classes(classes), cut, num_images, backend)
-    summary = results.summary(result, _settings(first, cut, classes), backend.name)
+        backend.agree("checkpoints and data", _facts(first, prefixes, num_images, chosen))
+        data = dataset.with_classes(classes)
+        result = _measure(first, members, data, cut, num_images, chosen, backend)
+    summary = results.summary(result, _settings(first, cut, classes, chosen), backend.name)
     if backend.is_chief:
         _publish(first, result, summary, logdir, classes, saved)
     return summary
 
 
-def _facts(config: Config, prefixes, num_images: int) -> dict:
+def _facts(config: Config, prefixes, num_images: int, chosen) -> dict:
     """Returns what all ranks must have in common."""
     options = config.evaluation
     return {
@@ -143,11 +145,11 @@ def _facts(config: Config, prefixes, num_images: int) -> dict:
         "--boundary_width": options.boundary_width,
         "--calibration_bins": options.calibration_bins,
         "--eval_crop_size": list(config.input.eval_crop_size),
-        "--threshold": config.task.threshold,
+        "thresholds": list(chosen.values),
     }
 
 
-def _measure(config: Config, members, dataset, cut, num_images: int, backend):
+def _measure(config: Config, members, dataset, cut, num_images: int, chosen, backend):
     """Returns the result of one pass over the split."""
     options = config.evaluation
 
@@ -168,7 +170,7 @@ def _measure(config: Config, members, dataset, cut, num_images: int, backend):
             options=options,
             crop_size=config.input.eval_size,
             classes=dataset.classes,
-            threshold=config.task.threshold,
+            threshold=chosen.decides,
             backend=backend,
             num_images=num_images,
             windows=cut,
@@ -195,7 +197,7 @@ def _publish(config: Config, result, summary, logdir, classes, saved):
     log.message(f"Results are in {logdir}.")
 
 
-def _settings(config: Config, cut, classes) -> dict:
+def _settings(config: Config, cut, classes, chosen) -> dict:
     """Returns what was evaluated and how, as plain values."""
     options, data = config.evaluation, config.input
     settings = {
@@ -214,7 +216,8 @@ def _settings(config: Config, cut, classes) -> dict:
         "task": classes.task,
     }
     if tasks.of(classes).uses_threshold:
-        settings["threshold"] = config.task.threshold
+        settings["threshold"] = chosen.describe()["threshold"]
+        settings["threshold_source"] = chosen.source
     if cut is not None:
         settings["window_size"] = list(cut.size)
         settings["window_overlap"] = cut.overlap

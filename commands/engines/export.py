@@ -13,6 +13,8 @@ from core.evaluation import select
 from core.export import exporter
 from core.export.artifact import Network
 from core.inference import classes as class_lists
+from core.inference import thresholds
+from core.inference.predictor import Member
 from datasets import synthetic_scenes
 from datasets.dataset import Dataset
 from datasets.files import photo_listing, photos
@@ -60,7 +62,7 @@ def main(config: Config) -> dict:
     samples, representative = _samples(options, dataset)
     with _started(config) as backend:
         return exporter.run(
-            _network(config, classes, crop_size),
+            _network(config, classes, crop_size, path),
             checkpoint_path=path,
             export_options=options,
             samples=samples,
@@ -80,8 +82,9 @@ def _started(config: Config):
         backend.stop()
 
 
-def _network(config: Config, classes: ClassSet, crop_size) -> Network:
+def _network(config: Config, classes: ClassSet, crop_size, path: str) -> Network:
     """Returns the network as it is exported."""
+    member = Member(path, config.spec, config.export.use_ema)
     return Network(
         spec=config.spec,
         classes=classes,
@@ -89,7 +92,7 @@ def _network(config: Config, classes: ClassSet, crop_size) -> Network:
         averaging=averaging.of(config.export, config.export.inference_scales),
         pad_color=network.pad_color(config.spec),
         resize=_resize(config.input),
-        threshold=config.task.threshold,
+        thresholds=thresholds.of_checkpoints(config.task, classes, [member]),
     )
 
 

@@ -134,7 +134,7 @@ def run(
     crop_size,
     classes: ClassSet,
     backend: Backend,
-    threshold: float = 0.5,
+    threshold=0.5,
     num_images: int | None = None,
     windows=None,
     others: tuple = (),
@@ -150,7 +150,8 @@ def run(
       crop_size: (height, width) of the batches' images; None if they have their own sizes.
       classes: The classes and the task.
       backend: The started device.
-      threshold: What a probability must exceed, in tasks that have one.
+      threshold: What a probability must exceed, in tasks that have one: one number, or one for
+        each channel.
       num_images: Images that the split must have over all ranks, if known.
       windows: `Windows` of `core.inference` for images too large to be seen whole, or None.
       others: Further `Member`s of `core.inference.predictor` whose probabilities are averaged

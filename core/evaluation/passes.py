@@ -42,7 +42,7 @@ class Pass:
       task: The task.
       classes: The classes.
       options: Scales and flip.
-      threshold: What a probability must exceed.
+      threshold: What a probability must exceed, one number or one for each channel.
       crop_size: (height, width) of the batches' images; None if they have their own sizes.
       windows: `core.inference.windows.Windows`, or None.
       backend: The started device.
@@ -55,7 +55,7 @@ class Pass:
     task: Task
     classes: ClassSet
     options: EvalOptions
-    threshold: float
+    threshold: float | tuple
     crop_size: tuple | None
     windows: object
     backend: Backend

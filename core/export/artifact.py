@@ -6,6 +6,7 @@ import dataclasses
 from typing import Callable
 
 from core import task as tasks
+from core.inference.thresholds import HALF, Thresholds
 from core.task import Task
 from options.averaging import Averaging
 from options.export import ExportOptions
@@ -35,7 +36,7 @@ class Network:
       pad_color: (r, g, b), 0..255, beside an image smaller than the crop.
       resize: Arguments of `image_ops.size_in_range` that images are resized by first; None leaves
         them as they are.
-      threshold: What a probability must exceed, in tasks that have one.
+      thresholds: What a probability must exceed, in tasks that have a threshold.
     """
 
     spec: NetworkSpec
@@ -44,7 +45,7 @@ class Network:
     averaging: Averaging
     pad_color: tuple
     resize: dict | None
-    threshold: float = 0.5
+    thresholds: Thresholds = HALF
 
     @property
     def task(self) -> Task:

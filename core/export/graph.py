@@ -56,7 +56,7 @@ def build_live(network: Network) -> tuple:
         network.spec,
         network.classes.count,
         task=network.task,
-        threshold=network.threshold,
+        threshold=network.thresholds.decides,
         crop_size=network.crop_size,
         **dataclasses.asdict(network.averaging),
     )

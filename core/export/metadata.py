@@ -33,7 +33,7 @@ def describe(network: Network, checkpoint_path: str, use_ema: bool = False) -> d
             "crop_size": list(network.crop_size),
             "scales": list(network.averaging.scales),
             **network.averaging.settings(),
-            **({"threshold": network.threshold} if network.task.uses_threshold else {}),
+            **(network.thresholds.describe() if network.task.uses_threshold else {}),
         },
         "preprocessing": _preprocessing(network),
         "network": network.spec.to_dict(),

@@ -12,7 +12,6 @@ import os
 
 import numpy as np
 
-from options.task import TaskOptions
 from utils import files, image_ops
 from utils.compat import tf
 from utils.errors import UserError, reason_of
@@ -76,9 +75,10 @@ class ExportedModel:
         return None if self._probabilities is None else self._probabilities.shape.as_list()[3]
 
     @property
-    def threshold(self) -> float:
-        """Returns what a probability must exceed, in tasks that have a threshold."""
-        return self.metadata.get("inference", {}).get("threshold", TaskOptions.threshold)
+    def threshold(self) -> float | list:
+        """Returns what a probability must exceed, one number or one per channel."""
+        # Exports of version 1.0 have no threshold, because they have no task that needs one.
+        return self.metadata.get("inference", {}).get("threshold", 0.5)
 
     @property
     def has_probabilities(self) -> bool:

@@ -29,7 +29,7 @@ import numpy as np
 import common
 from core import task as tasks
 from core.inference import classes as class_lists
-from core.inference import exported_model, resize, trained_networks, windows
+from core.inference import exported_model, resize, thresholds, trained_networks, windows
 from core.inference.exported_model import ExportedModel
 from core.inference.trained_networks import Checkpoints, Exported
 from options.averaging import Averaging
@@ -73,7 +73,7 @@ class Segmenter:
         classes: ClassSet,
         description: dict,
         resizer=None,
-        threshold: float = TaskOptions.threshold,
+        threshold=0.5,
     ):
         """Takes its parts.
 
@@ -82,7 +82,8 @@ class Segmenter:
           classes: The classes.
           description: The model and its settings.
           resizer: `resize.RangeResizer`, or None.
-          threshold: What a probability must exceed, in tasks that have one.
+          threshold: What a probability must exceed, in tasks that have one: one number, or one per
+            channel.
         """
         self._networks = networks
         self._resizer = resizer
@@ -210,7 +211,7 @@ def _refuse_for_exported(path, config, averaging, use_ema):
         **changed,
         "use_ema": use_ema,
         "window_size": windows.of(config) is not None,
-        "threshold": _task_options(config).threshold != TaskOptions.threshold,
+        "threshold": _task_options(config).threshold is not None,
     }
     given = [name for name, is_set in decided.items() if is_set]
     common.refuse_given(given, decided, f"on {path}, which is used as it was exported")
@@ -226,12 +227,13 @@ def _load_exported(path, classes, config, session_config):
 
 
 def _of_checkpoints(found, classes, averaging, **settings):
-    data, threshold = found[0].config.input, _task_options(found[0].config).threshold
+    data, members = found[0].config.input, [item.member for item in found]
+    chosen = thresholds.of_checkpoints(_task_options(found[0].config), classes, members)
     networks = Checkpoints(
-        [item.member for item in found],
+        members,
         num_classes=classes.count,
         task=tasks.of(classes),
-        threshold=threshold,
+        threshold=chosen.decides,
         crop_size=data.eval_size,
         **settings,
         **dataclasses.asdict(averaging),
@@ -251,11 +253,11 @@ def _of_checkpoints(found, classes, averaging, **settings):
         "eval_scales": list(averaging.scales),
         **averaging.settings(),
         "task": classes.task,
-        "threshold": threshold,
+        **chosen.describe(),
         "crop_size": networks.crop_size and list(networks.crop_size),
         "windows": settings["windows"] and dataclasses.asdict(settings["windows"]),
     }
-    return Segmenter(networks, classes, description, resizer, threshold)
+    return Segmenter(networks, classes, description, resizer, chosen.decides)
 
 
 def _of_exported(model, classes, config):

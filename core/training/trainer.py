@@ -13,6 +13,7 @@ from absl import logging
 from core import network, task
 from core.checkpoints import foreign, restore
 from core.evaluation import evaluator
+from core.inference import thresholds
 from core.losses import objective
 from core.runs import folder as run_folder
 from core.runs import lock
@@ -307,7 +308,7 @@ class Trainer:
                 options=options,
                 crop_size=self._config.input.eval_size,
                 classes=self._dataset.classes,
-                threshold=self._config.task.threshold,
+                threshold=thresholds.by_hand(self._config.task, self._dataset.classes).decides,
                 backend=self._backend,
                 num_images=num_images,
             )

@@ -12,6 +12,7 @@ from core.export import exporter, graph
 from core.export.artifact import Network
 from core.inference import segmenter
 from core.inference.predictor import Member, Predictor
+from core.inference.thresholds import Thresholds
 from deployment import backend as backends
 from options.averaging import Averaging
 from options.device import DeviceOptions
@@ -34,13 +35,15 @@ def formats():
     ]
 
 
-def median_probability(network, checkpoint, images):
-    """Returns a threshold that splits the pixels of the images in halves."""
+def median_probabilities(network, checkpoint, images):
+    """Returns the threshold of each channel that splits the pixels of the images in halves."""
     count = network.classes.count
     with Predictor(
         [Member(checkpoint, network.spec)], num_classes=count, task=network.task, crop_size=CROP
     ) as predictor:
-        return float(np.median([predictor.probabilities(image) for image in images]))
+        found = [predictor.probabilities(image) for image in images]
+    # Near 0 and 1 a sigmoid in float32 has no digits left.
+    return tuple(float(value) for value in np.median(found, axis=(0, 1, 2)).clip(1e-3, 0.999))
 
 
 @pytest.mark.parametrize(
@@ -63,8 +66,9 @@ def test_every_format_agrees_with_the_checkpoint(task, averaging, tmp_path):
     channels = network.task.channels(network.classes.count)
     # Larger weights: few probabilities near the threshold.
     checkpoint = save_checkpoint(tmp_path, channels, factor=10.0)
-    threshold = median_probability(network, checkpoint, images.images[:1])
-    network = dataclasses.replace(network, threshold=threshold)
+    values = median_probabilities(network, checkpoint, images.images[:1])
+    found = {"metric": "dice", "classes": dict(zip(NAMES[task], values))}
+    network = dataclasses.replace(network, thresholds=Thresholds(values, "here", found))
     described = exporter.run(
         network,
         checkpoint_path=checkpoint,
@@ -85,10 +89,11 @@ def test_every_format_agrees_with_the_checkpoint(task, averaging, tmp_path):
     stored = json.loads((tmp_path / "out" / "net.json").read_text())
     assert stored["task"] == task
     assert stored["class_names"] == list(NAMES[task])
-    assert stored["inference"]["threshold"] == threshold
+    assert stored["inference"]["threshold"] == (list(values) if channels > 1 else values[0])
+    assert stored["inference"]["thresholds"] == found
     with graph.opened(str(tmp_path / "out" / "net.pb")) as run:
         labels, probabilities = run(images.images[0])
-    decided = network.task.decide_array(probabilities, threshold)
+    decided = network.task.decide_array(probabilities, values)
     assert 0 < decided.mean() < 1
     assert np.mean(labels == decided) > 0.999
     for name in ("net.pb", "net_savedmodel"):

@@ -8,6 +8,7 @@ from PIL import Image
 
 from core.export import graph
 from core.inference import tta
+from core.inference.thresholds import Thresholds
 from datasets.pipeline import preprocess
 from options.averaging import Averaging
 from options.data import InputOptions
@@ -69,7 +70,7 @@ def test_labels_of_a_threshold_are_those_of_the_probabilities(task, count, shape
     exported = network(count=count, task=task)
     (found,) = run_flexible(exported, freeze(exported), LARGER)
     threshold = float(np.median(found[graph.RAW_PROBABILITIES]))
-    exported = network(count=count, task=task, threshold=threshold)
+    exported = network(count=count, task=task, thresholds=Thresholds((threshold,), "test"))
     (found,) = run_flexible(exported, freeze(exported), LARGER)
     raw = found[graph.RAW_PROBABILITIES] > threshold
     assert 0 < raw.mean() < 1
