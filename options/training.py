@@ -73,6 +73,12 @@ class TrainOptions(Options):
         "averages updated.",
         choices=("inference", "affine", "statistics"),
     )
+    unfreeze_step: int = option(
+        flags.DEFINE_integer,
+        0,
+        "Step from which on everything is trained, also what --freeze freezes; 0: never.",
+        minimum=0,
+    )
     fine_tune_batch_norm: bool = option(
         flags.DEFINE_bool,
         True,
@@ -227,6 +233,11 @@ class TrainOptions(Options):
             )
         for pattern in self.freeze or ():
             _check_expression("freeze", pattern)
+        if self.unfreeze_step and not self.freeze:
+            raise OptionError(
+                f"--unfreeze_step={self.unfreeze_step} ends what --freeze begins; pass --freeze "
+                "too."
+            )
         if self.recover_from_nan and not self.do_checkpoint:
             raise OptionError("--recover_from_nan needs checkpoints; leave out --nodo_checkpoint.")
         if self.early_stopping_patience and not self.eval_interval_steps:
@@ -239,7 +250,7 @@ class TrainOptions(Options):
                 f"--monitor={self.monitor} is a score of evaluations during training; pass "
                 "--eval_interval_steps too."
             )
-        for name in ("eval_interval_steps", "milestone_steps"):
+        for name in ("eval_interval_steps", "milestone_steps", "unfreeze_step"):
             if getattr(self, name) and not self.do_checkpoint:
                 raise OptionError(f"--{name} needs checkpoints; leave out --nodo_checkpoint.")
 

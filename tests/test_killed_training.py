@@ -25,7 +25,7 @@ def records(tmp_path_factory):
     return small_data.make_records(tmp_path_factory.mktemp("data"), train=5, val=2)
 
 
-def _command(records, folder):
+def _command(records, folder, *more):
     return [
         sys.executable,
         os.path.join(ROOT, "train_npu.py"),
@@ -43,6 +43,7 @@ def _command(records, folder):
         "--aspp_convs_filters=16",
         "--base_learning_rate=0.05",
         "--batch_norm_decay=0.9",
+        *more,
     ]
 
 
@@ -93,6 +94,20 @@ def test_a_killed_run_ends_as_one_without_a_break(records, tmp_path):
     assert _run(_command(records, whole)) == 0
     assert _run(_command(records, killed), lambda _: (killed / "model.ckpt-8.index").exists()) != 0
     assert _run(_command(records, killed)) == 0
+    _assert_equal(killed, _learned(whole))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [4, 7, 8])
+def test_a_run_that_is_killed_around_its_unfreezing_ends_as_one_without_a_break(
+    records, tmp_path, step
+):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    unfreezing = ("--freeze=backbone", "--unfreeze_step=7", "--ema_decay=0.9")
+    command = _command(records, killed, *unfreezing)
+    assert _run(_command(records, whole, *unfreezing)) == 0
+    assert _run(command, lambda _: (killed / f"model.ckpt-{step}.index").exists()) != 0
+    assert _run(command) == 0
     _assert_equal(killed, _learned(whole))
 
 

@@ -114,6 +114,57 @@ def test_a_run_in_two_parts_learns_what_one_without_a_break_learns(records, tmp_
         )
 
 
+def _tensors(folder):
+    opened = restore.reader(restore.newest(str(folder)))
+    return {name: opened.get_tensor(name) for name in opened.get_variable_to_shape_map()}
+
+
+# A rate that depends on the step, but not on the number of steps.
+_UNFREEZING = {
+    "freeze": ("backbone",),
+    "unfreeze_step": 3,
+    "learning_policy": "step",
+    "learning_rate_decay_step": 2,
+    "ema_decay": 0.9,
+}
+
+
+@pytest.mark.once
+@pytest.mark.usefixtures("shallow_mobilenet")
+def test_unfreezing_is_the_same_whenever_the_run_is_broken_off(records, tmp_path):
+    _train(records, tmp_path / "whole", 6, save_checkpoints_steps=100, **_UNFREEZING)
+    whole = _tensors(tmp_path / "whole")
+    kept = [restore.step_of(path) for path in restore.find_all(str(tmp_path / "whole"))]
+    assert kept == [3, 6]
+    for steps in (2, 3, 6):
+        _train(records, tmp_path / "parts", steps, **_UNFREEZING)
+        reached = _tensors(tmp_path / "parts")
+        slots = [name for name in reached if name.startswith("MobilenetV2/Conv/weights/")]
+        assert len(slots) == (2 if steps > 3 else 0)
+    assert sorted(reached) == sorted(whole)
+    for name, value in whole.items():
+        np.testing.assert_array_equal(reached[name], value, err_msg=name)
+
+
+@pytest.mark.usefixtures("shallow_mobilenet")
+def test_what_was_frozen_is_as_it_was_until_it_is_trained(records, tmp_path):
+    _train(records, tmp_path, 4, save_checkpoints_steps=1, iterations_per_loop=1, **_UNFREEZING)
+    assert [record["step"] for record in _metrics(tmp_path)] == [2, 4]
+    weights, moving = "MobilenetV2/Conv/weights", "MobilenetV2/Conv/BatchNorm/moving_mean"
+    steps = [restore.reader(path) for path in restore.find_all(str(tmp_path))]
+    for name in (weights, moving):
+        values = [opened.get_tensor(name) for opened in steps]
+        np.testing.assert_array_equal(values[2], values[0])
+        assert not np.array_equal(values[3], values[2])
+        # The average counts what it would have seen: the same value in each step before.
+        decay = min(0.9, 3 / 12)
+        expected = decay * values[2] + (1 - decay) * values[3]
+        average = steps[3].get_tensor(name + "/ExponentialMovingAverage")
+        np.testing.assert_allclose(average, expected, rtol=1e-5, atol=1e-7)
+    first = steps[3].get_tensor(weights + "/Momentum")
+    assert np.abs(first).max() > 0
+
+
 def test_images_labels_and_predictions_go_to_tensorboard_when_asked(records, tmp_path):
     _train(records, tmp_path, 2, save_summaries_images=True)
     (path,) = tmp_path.glob("events.out.tfevents.*.images")

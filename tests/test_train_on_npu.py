@@ -147,6 +147,19 @@ def test_a_loop_on_the_device_takes_the_steps_of_single_runs_and_can_be_continue
     assert not any("npu_runconfig" in name for name in values(str(tmp_path / "loop/model.ckpt-6")))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", ["npu_bridge"], indirect=True)
+def test_unfreezing_between_two_loops_on_the_device_equals_single_steps(
+    adapter, tmp_path, records, monkeypatch
+):
+    monkeypatch.setattr(parts, "dropout", lambda inputs, unused_keep_probability: inputs)
+    same = ("--train_batch_size=2", "--learning_power=0", "--freeze=backbone", "--unfreeze_step=3")
+    train(tmp_path / "loop", records, 3, "--iterations_per_loop=3", *same)
+    train(tmp_path / "loop", records, 6, "--iterations_per_loop=3", *same)
+    train(tmp_path / "single", records, 6, "--iterations_per_loop=1", *same)
+    assert_same(str(tmp_path / "loop/model.ckpt-6"), str(tmp_path / "single/model.ckpt-6"))
+
+
 @pytest.mark.parametrize("adapter", ["npu_device"], indirect=True)
 def test_a_run_evaluates_itself_between_loops_and_scales_its_loss(adapter, tmp_path, records):
     train(

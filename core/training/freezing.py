@@ -10,6 +10,10 @@ through its layer to what is below. The batch norm of a frozen part has one of t
 - statistics: it normalizes with the statistics of the batch and goes on to update its moving
   averages; gamma and beta are frozen. This is PyTorch's layer in training mode whose parameters
   are in no optimizer.
+
+From `--unfreeze_step` on nothing is frozen. A training is a row of stages, each with a graph of its
+own that continues from the checkpoint of the one before; the reasons are in
+`docs/decisions/0022-unfreezing-builds-the-graph-anew.md`.
 """
 
 from __future__ import annotations
@@ -25,6 +29,34 @@ from utils.errors import OptionError
 
 # The last parts of the names of what the affine form trains.
 _AFFINE = ("gamma", "beta")
+
+
+def end_of_stage(options: TrainOptions, step: int) -> int:
+    """Returns the step at which other variables are trained than now, or training ends.
+
+    Args:
+      options: The training.
+      step: Steps done so far.
+    """
+    ends = (options.unfreeze_step, options.training_number_of_steps)
+    return min([end for end in ends if end > step], default=options.training_number_of_steps)
+
+
+def at_step(options: TrainOptions, step: int) -> TrainOptions:
+    """Returns the options of the stage that follows a number of steps.
+
+    Args:
+      options: The training.
+      step: Steps done so far.
+    """
+    if not options.unfreeze_step or step < options.unfreeze_step:
+        return options
+    return options.replace(
+        freeze=None,
+        frozen_batch_norm=layers.FROZEN_INFERENCE,
+        unfreeze_step=0,
+        sync_batch_norm=options.sync_batch_norm and options.fine_tune_batch_norm,
+    )
 
 
 class Frozen:

@@ -9,8 +9,10 @@ of its last step.
 
 from __future__ import annotations
 
+from typing import Callable
+
 from core.checkpoints import restore
-from core.training import stopping
+from core.training import freezing, stopping
 from core.training.step import TrainStep
 from deployment.backend import Backend
 from options.training import TrainOptions
@@ -19,23 +21,29 @@ from utils.errors import OptionError, UserError
 
 
 def check(backend: Backend, start_step: int, options: TrainOptions):
-    """Raises OptionError if whole loops do not end at the last step of the training.
+    """Raises OptionError if whole loops do not end at the last step of each stage of the training.
 
     Args:
       backend: The device; one that can shorten its loop accepts any number of steps.
       start_step: The step that training starts or continues from.
       options: The training.
     """
-    total, length = options.training_number_of_steps, options.iterations_per_loop
-    rest = (total - start_step) % length
-    if total <= start_step or not rest or backend.can_shorten_loop():
+    total, length = freezing.end_of_stage(options, start_step), options.iterations_per_loop
+    if total <= start_step or backend.can_shorten_loop():
         return
+    rest = (total - start_step) % length
+    if not rest:
+        check(backend, total, options)
+        return
+    name = (
+        "training_number_of_steps" if total == options.training_number_of_steps else "unfreeze_step"
+    )
     nearest = [steps for steps in (total - rest, total - rest + length) if steps > start_step]
     after = f" after step {start_step}, where it continues" if start_step else ""
     raise OptionError(
-        f"--training_number_of_steps={total} is not a whole number of loops{after}, and "
+        f"--{name}={total} is not a whole number of loops{after}, and "
         f"{backend.name} only runs loops of --iterations_per_loop={length} steps; pass "
-        f"--training_number_of_steps={' or '.join(str(steps) for steps in nearest)}."
+        f"--{name}={' or '.join(str(steps) for steps in nearest)}."
     )
 
 
@@ -46,9 +54,11 @@ def run(
     backend: Backend,
     hooks,
     resume_from: str | None = None,
-    initial: restore.Match | None = None,
-):
-    """Trains from the current global step to `training_number_of_steps`, exactly.
+    load: Callable | None = None,
+) -> int:
+    """Trains from the current global step to the end of its stage, exactly.
+
+    A stage ends where other variables are trained, or with the training.
 
     Args:
       step: The training graph. Initializers of its iterators are in TABLE_INITIALIZERS.
@@ -56,20 +66,25 @@ def run(
       backend: The device; `check` has accepted the number of steps.
       hooks: Session hooks, called in this order.
       resume_from: Checkpoint of this run to continue from, with the optimizer's state.
-      initial: Weights to start from if there is nothing to continue.
+      load: Function from the session that loads what it starts from where it does not continue with
+        all of its variables.
+
+    Returns:
+      The step that was reached; an earlier one than the stage's last if a hook stopped training.
 
     Raises:
       UserError: If a checkpoint is damaged, or a hook finds that training cannot continue.
       Interrupted: After SIGTERM or SIGINT; the loop and the hooks have ended.
     """
     train_op = backend.train_op(step.train_op, options.iterations_per_loop)
-    creator = _SessionCreator(_scaffold(initial), backend, options, resume_from)
+    creator = _SessionCreator(_scaffold(load), backend, options, resume_from)
     all_hooks = [*backend.hooks(), *hooks]
     with stopping.deferred() as request:
         stop = stopping.create(step, request)
         with tf.train.MonitoredSession(creator, all_hooks) as session:
-            _run_loops(session, step, train_op, options, backend, stop)
+            done = _run_loops(session, step, train_op, options, backend, stop)
         backend.finish()
+    return done
 
 
 class _SessionCreator(tf.train.ChiefSessionCreator):
@@ -102,12 +117,11 @@ class _SessionCreator(tf.train.ChiefSessionCreator):
             return super().create_session()
 
 
-def _scaffold(initial: restore.Match | None) -> tf.train.Scaffold:
+def _scaffold(load: Callable | None) -> tf.train.Scaffold:
     # local_init_op is left to the scaffold: hooks of a device may add local variables later.
     # One operation initializes, or restores, all variables. Asking each of them whether it is
     # initialized, twice, as TensorFlow does by default, takes two seconds with a ResNet-101.
     nothing = tf.no_op()
-    load = None if initial is None else restore.loader(initial)
     return tf.train.Scaffold(
         init_fn=None if load is None else lambda _, session: load(session),
         ready_op=nothing,
@@ -116,7 +130,9 @@ def _scaffold(initial: restore.Match | None) -> tf.train.Scaffold:
     )
 
 
-def _run_loops(session, step, train_op, options, backend, stop):
+def _run_loops(session, step, train_op, options, backend, stop) -> int:
+    """Runs the loops of a stage; returns the step that was reached."""
+
     def run_without_hooks(fetch):
         return session.run_step_fn(lambda step_context: step_context.session.run(fetch))
 
@@ -125,8 +141,8 @@ def _run_loops(session, step, train_op, options, backend, stop):
         # TensorFlow prepares the graph for each set of fetches, which takes seven seconds with a
         # ResNet-101. So steps that hooks do not see fetch what hooks fetch.
         fetches = [train_op, *step.watched]
-    total, length = options.training_number_of_steps, options.iterations_per_loop
-    done = run_without_hooks(step.global_step)
+    done = int(run_without_hooks(step.global_step))
+    total, length = freezing.end_of_stage(options, done), options.iterations_per_loop
     while done < total and not session.should_stop() and not stop.is_due:
         if not backend.runs_loop_on_device():
             # Loops end on multiples of their length, also after a step where another run ended.
@@ -135,4 +151,5 @@ def _run_loops(session, step, train_op, options, backend, stop):
                     break
                 stop.run(run_without_hooks, fetches)
         stop.run(session.run, fetches, run_without_hooks)
-        done = run_without_hooks(step.global_step)
+        done = int(run_without_hooks(step.global_step))
+    return done

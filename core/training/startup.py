@@ -6,15 +6,18 @@ badly without any error.
 
 from __future__ import annotations
 
+from typing import Callable
+
 from absl import logging
 
 from core import network
-from core.checkpoints import foreign, restore
+from core.checkpoints import foreign, names, restore
 from deployment.backend import Backend
 from options.config import Config
 from options.network import NetworkSpec
 from options.training import TrainOptions
 from utils.classes import ClassSet
+from utils.compat import tf
 from utils.errors import OptionError
 
 # Percentage of a moving average's initial value left at the end of training that is worth a
@@ -54,8 +57,10 @@ def start_step(resume_from: str | None, options: TrainOptions) -> int:
     return start
 
 
-def initial_weights(config: Config) -> restore.Match | None:
-    """Returns how `--tf_initial_checkpoint` fits the network in the default graph, None without.
+def initial_weights(config: Config) -> Callable | None:
+    """Returns the function of a session that loads `--tf_initial_checkpoint`, None without.
+
+    It loads it into the network in the default graph.
 
     Raises:
       UserError: If a tensor is missing or has another shape.
@@ -71,7 +76,46 @@ def initial_weights(config: Config) -> restore.Match | None:
         config.optimizer.last_layers_contain_logits_only,
     )
     logging.info("%s", matched.report())
-    return matched
+    return restore.loader(matched)
+
+
+def unfrozen(path: str) -> Callable | None:
+    """Returns the function of a session with which the first stage without frozen parts begins.
+
+    It loads the checkpoint into the default graph. The checkpoint holds no slots and no averages of
+    what was frozen. Slots start as they do in a new training, averages as the variables: until now
+    they would have followed them.
+
+    Args:
+      path: Prefix of the checkpoint that ends the stage before.
+
+    Returns:
+      None if the checkpoint holds every variable of the default graph, or lacks some of the
+      network's, so that it is read as any other.
+    """
+    variables = {variable.op.name: variable for variable in tf.global_variables()}
+    new = sorted(set(variables) - set(restore.shapes(path)))
+    if not new or any(names.is_of_network(name) for name in new):
+        return None
+    loaded = [variable for name, variable in variables.items() if name not in new]
+    matched = restore.match(path, loaded)
+    matched.raise_if_unexpected("Run the command with the options that the run began with.")
+    suffix = names.EMA_SUFFIX
+    averages = [name for name in new if name.endswith(suffix)]
+    copies = tf.group(
+        *(
+            tf.assign(variables[name], variables[name[: -len(suffix)]].read_value()).op
+            for name in averages
+        )
+    )
+    logging.info("Nothing is frozen from here on; %d variables of training are new.", len(new))
+    load = restore.loader(matched)
+
+    def start(session):
+        load(session)
+        session.run(copies)
+
+    return start
 
 
 def describe(
@@ -134,7 +178,8 @@ def warn_of_batch_norm(spec: NetworkSpec, options: TrainOptions):
             head_left,
         )
     backbone_left = 100 * network.backbone(spec.options).batch_norm_decay ** steps
-    is_new = options.tf_initial_checkpoint is None and "backbone" not in (options.freeze or ())
+    is_frozen = not {"backbone", "encoder"}.isdisjoint(options.freeze or ())
+    is_new = options.tf_initial_checkpoint is None and not is_frozen
     if is_new and backbone_left > _STALE_PERCENT:
         logging.warning(
             "After %d steps the moving averages of %s still carry %.0f%% of their initial values; "

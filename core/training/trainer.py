@@ -17,7 +17,7 @@ from core.inference import thresholds
 from core.losses import objective
 from core.runs import folder as run_folder
 from core.runs import lock
-from core.training import intervals, loop, nonfinite, startup, timing
+from core.training import freezing, intervals, loop, nonfinite, startup, timing
 from core.training import step as train_step
 from core.training.hooks.evaluate_while_training import EvaluateWhileTraining, Evaluation
 from core.training.hooks.log_images import LogImages
@@ -28,6 +28,7 @@ from core.training.hooks.stop_on_nonfinite import StopOnNonFinite
 from core.training.hooks.watch_loss import WatchLoss
 from deployment.backend import Backend
 from options.config import Config
+from options.training import TrainOptions
 from utils.compat import host_session, tf
 from utils.errors import OptionError, UserError
 
@@ -159,17 +160,26 @@ class Trainer:
             foreign.check(self._options.tf_initial_checkpoint)
 
     def _train_until_done(self, resume_from: str | None):
-        """Trains, and starts again from the last checkpoint after a non-finite step, if allowed."""
+        """Trains stage after stage, each from the checkpoint of the one before.
+
+        It starts again from the last checkpoint after a non-finite step, if allowed.
+        """
         while True:
             try:
-                self._train_from(resume_from)
-                return
+                reached = self._train_from(resume_from)
+                total = self._options.training_number_of_steps
+                if not 0 < self._options.unfreeze_step == reached < total:
+                    return
             except nonfinite.NonFiniteError as error:
                 nonfinite.roll_back(error, self._options)
             resume_from = (restore.find_all(self._options.train_logdir) or [None])[-1]
 
-    def _train_from(self, resume_from: str | None):
-        """Trains from a checkpoint, or from the start for None."""
+    def _train_from(self, resume_from: str | None) -> int:
+        """Trains from a checkpoint, or from the start for None, to the end of its stage.
+
+        Returns:
+          The step that was reached.
+        """
         options, backend, spec = self._options, self._backend, self._config.spec
         if not backend.restores:
             resume_from = None
@@ -178,19 +188,21 @@ class Trainer:
         loop.check(backend, first_step, options)
         with tf.Graph().as_default():
             tf.set_random_seed(options.seed)
-            step = self._graph(first_step + skipped)
+            step = self._graph(first_step + skipped, freezing.at_step(options, first_step))
             startup.describe(spec, options, self._dataset.classes, self._facts, backend)
             startup.warn_of_batch_norm(spec, options)
-            initial = None
+            load = None
             if backend.restores and not resume_from:
-                initial = startup.initial_weights(self._config)
-            loop.run(
+                load = startup.initial_weights(self._config)
+            elif resume_from and first_step == options.unfreeze_step:
+                load = startup.unfrozen(resume_from)
+            return loop.run(
                 step,
                 options=options,
                 backend=backend,
                 hooks=[*self._hooks(step, skipped), *self._extra_hooks],
-                resume_from=resume_from,
-                initial=initial,
+                resume_from=None if load else resume_from,
+                load=load,
             )
 
     def _batches(self, first_batch: int):
@@ -206,7 +218,7 @@ class Trainer:
             with_names=not self._backend.runs_loop_on_device(),
         )
 
-    def _graph(self, first_batch: int) -> train_step.TrainStep:
+    def _graph(self, first_batch: int, options: TrainOptions) -> train_step.TrainStep:
         """Builds input and training step in the default graph."""
         iterator = tf.data.make_initializable_iterator(self._batches(first_batch))
         # The session runs these initializers; an NPU's loop needs the iterator made this way.
@@ -217,7 +229,7 @@ class Trainer:
         step = train_step.build(
             batch["image"],
             batch["label"],
-            self._config,
+            self._config.replace(train=options),
             classes=self._dataset.classes,
             backend=self._backend,
         )

@@ -75,3 +75,25 @@ def test_gamma_and_beta_are_frozen_unless_the_form_is_affine(form):
 def test_freezing_only_what_the_affine_form_trains_is_refused():
     with pytest.raises(OptionError, match=r"--freeze=\.\*BatchNorm.*affine"):
         trained(".*BatchNorm", form="affine")
+
+
+def test_a_training_that_unfreezes_has_two_stages():
+    options = TrainOptions(
+        freeze=("backbone",),
+        frozen_batch_norm="statistics",
+        fine_tune_batch_norm=False,
+        sync_batch_norm=True,
+        unfreeze_step=10,
+        training_number_of_steps=30,
+    )
+    assert [freezing.end_of_stage(options, step) for step in (0, 9, 10, 29, 30)] == [
+        *[10, 10],
+        *[30, 30, 30],
+    ]
+    assert freezing.at_step(options, 9) is options
+    later = freezing.at_step(options, 10)
+    assert later.freeze is None
+    assert not later.uses_batch_statistics
+    never = options.replace(unfreeze_step=0)
+    assert freezing.at_step(never, 20) is never
+    assert freezing.end_of_stage(options.replace(training_number_of_steps=5), 0) == 5

@@ -224,6 +224,19 @@ def test_a_device_that_cannot_shorten_its_loop_refuses_other_totals(total, start
     loop.check(backend, start, dataclasses.replace(options, training_number_of_steps=start + 20))
 
 
+def test_a_device_that_cannot_shorten_its_loop_unfreezes_after_whole_loops():
+    options = TrainOptions(
+        training_number_of_steps=40, iterations_per_loop=10, freeze=("a",), unfreeze_step=20
+    )
+    backend = _DeviceLoop(DeviceOptions())
+    loop.check(backend, 0, options)
+    with pytest.raises(OptionError, match="pass --unfreeze_step=20 or 30"):
+        loop.check(backend, 0, dataclasses.replace(options, unfreeze_step=25))
+    with pytest.raises(OptionError, match="pass --training_number_of_steps=40 or 50"):
+        loop.check(backend, 0, dataclasses.replace(options, training_number_of_steps=45))
+    loop.check(backend, 30, dataclasses.replace(options, unfreeze_step=25))
+
+
 @pytest.mark.parametrize("steps", [10, 20])
 def test_milestones_are_kept_for_good(tmp_path, steps):
     kept = {"save_checkpoints_steps": 4, "max_to_save": 1}

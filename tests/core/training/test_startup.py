@@ -74,3 +74,10 @@ def test_batch_statistics_of_frozen_parts_alone_can_be_synchronized():
         freeze=("backbone",),
         frozen_batch_norm="statistics",
     )
+
+
+def test_unfreezing_needs_something_frozen_and_checkpoints():
+    with pytest.raises(OptionError, match="--unfreeze_step=5.*--freeze"):
+        TrainOptions(unfreeze_step=5)
+    with pytest.raises(OptionError, match="--unfreeze_step needs checkpoints"):
+        TrainOptions(unfreeze_step=5, freeze=("backbone",), do_checkpoint=False)
