@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import glob
+import os
+
 from commands import shared
 from commands.command import TRAINING, Command, only
+from core.checkpoints import named
 from options.command import CommandOptions
 from options.config import Config
 from options.device import DeviceOptions
@@ -16,6 +20,9 @@ from options.training import TRAINING_RECORDS
 
 def _check(config: Config):
     config.check_given()
+    # A run that continues does not need them again.
+    if not glob.glob(os.path.join(glob.escape(config.train.train_logdir), "*.index")):
+        named.initial_weights(config.train, config.network.model_variant)
 
 
 VARIANTS = {
@@ -52,7 +59,16 @@ VARIANTS = {
         ),
         groups=(
             ("Data", ("dataset_dir", "train_split", "train_crop_size")),
-            ("Run", ("train_logdir", "training_number_of_steps", "tf_initial_checkpoint", "seed")),
+            (
+                "Run",
+                (
+                    "train_logdir",
+                    "training_number_of_steps",
+                    "tf_initial_checkpoint",
+                    "init",
+                    "seed",
+                ),
+            ),
             shared.NETWORK_GROUP,
             ("Learning", ("train_batch_size", "base_learning_rate", "learning_policy")),
             ("Evaluation during training", ("eval_interval_steps", "eval_crop_size")),

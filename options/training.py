@@ -103,10 +103,22 @@ class TrainOptions(Options):
         "Weights to start from: a checkpoint, by its prefix, or a file of weights of another "
         "framework, such as PyTorch's or Keras'.",
     )
+    init: str | None = option(
+        flags.DEFINE_string,
+        None,
+        "Weights to start from, by name: NAME.* in weights/ or --weights_dir, where imagenet, "
+        "coco_voc and pascal_voc stand for MODEL_VARIANT_imagenet and so on; random: none.",
+    )
+    weights_dir: str | None = option(
+        flags.DEFINE_string,
+        None,
+        "Folder of weights for --init; unset: that of the variable SEGMENTATION_WEIGHTS.",
+        changeable=True,
+    )
     initialize_last_layer: bool = option(
         flags.DEFINE_bool,
         True,
-        "Whether --tf_initial_checkpoint initializes the head too (if it has one).",
+        "Whether --tf_initial_checkpoint or --init initializes the head too (if it has one).",
     )
     recover_from_nan: int = option(
         flags.DEFINE_integer,
@@ -225,6 +237,16 @@ class TrainOptions(Options):
             raise OptionError(
                 f"--frozen_batch_norm={self.frozen_batch_norm} is about what --freeze freezes; "
                 "pass --freeze too, or --nofine_tune_batch_norm for the whole network."
+            )
+        if self.init and self.tf_initial_checkpoint:
+            raise OptionError(
+                f"--init={self.init} and --tf_initial_checkpoint={self.tf_initial_checkpoint} both "
+                "say where to start; leave one of them out."
+            )
+        if self.weights_dir and not self.init:
+            raise OptionError(
+                f"--weights_dir={self.weights_dir} has no effect without --init; pass both, such "
+                "as --init=imagenet."
             )
         if not self.ema_decay < 1.0:
             raise OptionError(

@@ -41,7 +41,7 @@ EXCUSED = {
     r"--hosts=": "needs two hosts; tests/test_two_hosts.py makes them",
     r"^(for host in|done$|wait$)": "the loop around ssh",
     r"-m benchmarks\.training_step\b": "minutes; tests/benchmarks runs it small",
-    r"weights/model\.ckpt": (
+    r"pretrained/model\.ckpt": (
         "needs weights of torchvision; tests/commands/engines/test_convert_weights.py writes some"
     ),
 }

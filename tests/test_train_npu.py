@@ -202,7 +202,7 @@ def _values(folder) -> dict:
     return {name: restore.reader(path).get_tensor(name) for name in restore.shapes(path)}
 
 
-def test_a_frozen_graph_starts_a_training(records, tmp_path):
+def test_a_frozen_graph_by_name_starts_a_training(records, tmp_path):
     _train(records, tmp_path / "other", 2)
     checkpoint = restore.newest(str(tmp_path / "other"))
     with tf.Graph().as_default() as graph, tf.Session() as session:
@@ -212,7 +212,7 @@ def test_a_frozen_graph_starts_a_training(records, tmp_path):
         names = [variable.op.name for variable in variables]
         frozen = tf.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), names)
     (tmp_path / "frozen.pb").write_bytes(frozen.SerializeToString())
-    start = {"tf_initial_checkpoint": str(tmp_path / "frozen.pb"), "base_learning_rate": 1e-9}
+    start = {"init": "frozen", "weights_dir": str(tmp_path), "base_learning_rate": 1e-9}
     _train(records, tmp_path / "run", 2, **start)
     expected, found = _values(tmp_path / "other"), _values(tmp_path / "run")
     assert set(found) == set(expected)
@@ -222,7 +222,7 @@ def test_a_frozen_graph_starts_a_training(records, tmp_path):
     (tmp_path / "frozen.pb").unlink()
     _train(records, tmp_path / "run", 4, **start)
     assert restore.step_of(restore.newest(str(tmp_path / "run"))) == 4
-    with pytest.raises(UserError, match=r"--tf_initial_checkpoint was .*frozen\.pb, now None"):
+    with pytest.raises(UserError, match="--init was frozen, now None"):
         _train(records, tmp_path / "run", 6, base_learning_rate=1e-9)
 
 

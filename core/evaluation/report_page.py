@@ -33,6 +33,7 @@ _TRAINING = (
     "weight_decay",
     "fine_tune_batch_norm",
     "tf_initial_checkpoint",
+    "init",
     "seed",
 )
 

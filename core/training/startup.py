@@ -11,7 +11,7 @@ from typing import Callable
 from absl import logging
 
 from core import network
-from core.checkpoints import foreign, names, restore
+from core.checkpoints import foreign, named, names, restore
 from deployment.backend import Backend
 from options.config import Config
 from options.network import NetworkSpec
@@ -58,18 +58,21 @@ def start_step(resume_from: str | None, options: TrainOptions) -> int:
 
 
 def initial_weights(config: Config) -> Callable | None:
-    """Returns the function of a session that loads `--tf_initial_checkpoint`, None without.
+    """Returns the function of a session that loads the weights to start from, None without.
 
-    It loads it into the network in the default graph.
+    It loads them into the network in the default graph.
 
     Raises:
       UserError: If a tensor is missing or has another shape.
     """
     options = config.train
-    if options.tf_initial_checkpoint is None:
+    path = named.initial_weights(options, config.network.model_variant)
+    if path is None:
+        if options.init == named.RANDOM:
+            logging.info("Starting from random weights, as --init=%s says.", options.init)
         return None
     matched = foreign.match_initial(
-        options.tf_initial_checkpoint,
+        path,
         network.variables(),
         config.spec,
         options.initialize_last_layer,
@@ -179,7 +182,8 @@ def warn_of_batch_norm(spec: NetworkSpec, options: TrainOptions):
         )
     backbone_left = 100 * network.backbone(spec.options).batch_norm_decay ** steps
     is_frozen = not {"backbone", "encoder"}.isdisjoint(options.freeze or ())
-    is_new = options.tf_initial_checkpoint is None and not is_frozen
+    is_random = options.tf_initial_checkpoint is None and options.init in (None, named.RANDOM)
+    is_new = is_random and not is_frozen
     if is_new and backbone_left > _STALE_PERCENT:
         logging.warning(
             "After %d steps the moving averages of %s still carry %.0f%% of their initial values; "

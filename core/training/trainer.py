@@ -11,7 +11,7 @@ import dataclasses
 from absl import logging
 
 from core import network, task
-from core.checkpoints import foreign, restore
+from core.checkpoints import foreign, named, restore
 from core.evaluation import evaluator
 from core.inference import thresholds
 from core.losses import objective
@@ -42,6 +42,7 @@ _OF_A_HOST = frozenset(
         "profile_logdir",
         "tf_initial_checkpoint",
         "train_logdir",
+        "weights_dir",
     ]
 )
 
@@ -156,8 +157,10 @@ class Trainer:
             return
         first_step = restore.step_of(resume_from) if resume_from else 0
         loop.check(self._backend, first_step, self._options)
-        if resume_from is None and self._options.tf_initial_checkpoint is not None:
-            foreign.check(self._options.tf_initial_checkpoint)
+        if resume_from is None:
+            start = named.initial_weights(self._options, self._config.network.model_variant)
+            if start is not None:
+                foreign.check(start)
 
     def _train_until_done(self, resume_from: str | None):
         """Trains stage after stage, each from the checkpoint of the one before.
