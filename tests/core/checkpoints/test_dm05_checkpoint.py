@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core import network
-from core.checkpoints import restore
+from core import layers, network
+from core.checkpoints import foreign, named, restore
 from core.inference import tta
 from options.network import NetworkSpec
+from options.training import TrainOptions
+from tests.golden import compare
 from tests.resources import data_folder, pretrained
 from utils.compat import tf
 
@@ -181,3 +183,30 @@ def read_image(path, longest_side=None):
 def read_labels(path):
     with Image.open(path) as file:
         return np.asarray(file)
+
+
+@pytest.mark.once
+def test_the_shipped_mobilenet_gives_the_features_of_its_float32_weights():
+    spec = NetworkSpec.of()
+    options = TrainOptions(init="imagenet")
+    path = named.initial_weights(options, spec.options.model_variant)
+    assert path.endswith("weights/mobilenet_v2_imagenet")
+    photo = np.asarray(Image.open(str(data_folder("voc") / "crops513" / "20_image.png")))
+    record = network.backbone(spec.options)
+    images = record.normalize(tf.constant(photo[None, ::2, ::2, :3], tf.float32))
+    features = record.build(images, spec.options, layers.INFERENCE).output
+    variables, found = network.variables(), []
+    with tf.Session() as session:
+        for prefix in (pretrained("mobilenet_v2_1.0_224_imagenet"), path):
+            session.run(tf.global_variables_initializer())
+            matched = foreign.match_initial(prefix, variables, spec, True, False)
+            assert len(matched.loaded) == len(variables) == 255
+            restore.loader(matched)(session)
+            found.append(session.run([features, *variables]))
+    (expected, *weights), (actual, *shipped) = found
+    for value, exact in zip(shipped, weights):
+        rounded = exact.astype(np.float16) if exact.ndim > 1 else exact
+        np.testing.assert_array_equal(value, rounded.astype(np.float32))
+    error = np.sqrt(np.square(actual - expected).mean() / np.square(expected).mean())
+    assert error <= 5e-3
+    assert compare.difference_to_range(actual, expected) <= 1e-2
