@@ -39,6 +39,9 @@ class Targets(NamedTuple):
         ones.
       counted: float32 in the shape of labels, 1 where a target counts and 0 where it is ignored.
       weights: float32 in the shape of labels, `counted` times the weight of the class.
+      class_weights: In multi-label tasks the weight of each channel, float32 [channels], which
+        `weights` contains; None where all weigh the same, and in exclusive tasks.
+      task: The task.
       values: Function that builds the targets as 0 or 1, float32 [N, h, w, channels]: they need as
         much memory as the logits, and not every loss needs them.
     """
@@ -47,6 +50,8 @@ class Targets(NamedTuple):
     counted: tf.Tensor
     weights: tf.Tensor
     values: Callable
+    task: Task
+    class_weights: tf.Tensor | None = None
 
 
 class Task(abc.ABC):
@@ -58,6 +63,8 @@ class Task(abc.ABC):
       name: Its name in `--task` and `dataset.json`.
       is_exclusive: Whether a pixel has exactly one class.
       uses_threshold: Whether a probability must exceed a threshold.
+      sums_to_one: Whether the probabilities of a pixel sum to one, so that one channel more is
+        another one less.
       loss: Name of the default loss.
       monitor: Name of the score that selects the best checkpoint by default.
       measures: Names of the measures that an evaluation always makes.
@@ -66,6 +73,7 @@ class Task(abc.ABC):
     name: str
     is_exclusive: bool
     uses_threshold: bool = True
+    sums_to_one: bool = False
     loss: str
     monitor: str
     measures: tuple
@@ -223,6 +231,7 @@ class _Exclusive(Task):
 class _Multiclass(_Exclusive):
     name = "multiclass"
     uses_threshold = False
+    sums_to_one = True
     loss = "cross_entropy"
     monitor = "miou"
     measures = ("confusion",)
@@ -272,7 +281,7 @@ class _Multiclass(_Exclusive):
         # A label that is no class counts, without a target: so it is in the DeepLab family.
         counted, weights = self._weights(labels, classes, label_weights)
         return Targets(
-            labels, counted, weights, lambda: tf.one_hot(tf.squeeze(labels, 3), classes.count)
+            labels, counted, weights, lambda: tf.one_hot(tf.squeeze(labels, 3), classes.count), self
         )
 
     def planes(self, labels, num_classes):
@@ -344,7 +353,7 @@ class _Binary(_Sigmoid, _Exclusive):
     def targets(self, labels, classes, label_weights=None):
         counted, weights = self._weights(labels, classes, label_weights)
         is_class = tf.cast(self.is_label(labels, classes), tf.float32)
-        return Targets(labels, counted * is_class, weights * is_class, lambda: _ones(labels))
+        return Targets(labels, counted * is_class, weights * is_class, lambda: _ones(labels), self)
 
     def planes(self, labels, num_classes):
         return tf.equal(labels, 1)[..., tf.newaxis]
@@ -377,10 +386,11 @@ class _Multilabel(_Sigmoid):
 
     def targets(self, labels, classes, label_weights=None):
         counted = tf.cast(tf.not_equal(labels, IGNORED), tf.float32)
-        weights = counted
+        weights, class_weights = counted, None
         if label_weights is not None:
-            weights = counted * tf.constant(label_weights, tf.float32)
-        return Targets(labels, counted, weights, lambda: _ones(labels))
+            class_weights = tf.constant(label_weights, tf.float32)
+            weights = counted * class_weights
+        return Targets(labels, counted, weights, lambda: _ones(labels), self, class_weights)
 
     def planes(self, labels, num_classes):
         return tf.equal(labels, 1)

@@ -7,6 +7,7 @@ import dataclasses
 from absl import flags
 
 from common import Options, option
+from options import loss_expression
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +19,8 @@ class LossOptions(Options):
     loss: str | None = option(
         flags.DEFINE_string,
         None,
-        "Loss, such as cross_entropy or binary_cross_entropy; unset: the task's own.",
+        "Loss, or a weighted sum such as 'cross_entropy + 0.5*dice(smooth=1)'; after a colon for "
+        "one output: 'cross_entropy + dice; aux: cross_entropy'. Unset: the task's own.",
     )
     upsample_logits: bool = option(
         flags.DEFINE_bool,
@@ -45,3 +47,8 @@ class LossOptions(Options):
         above=0.0,
         maximum=1.0,
     )
+
+    def check(self):
+        """Raises OptionError if --loss is no expression."""
+        if self.loss:
+            loss_expression.parse(self.loss)

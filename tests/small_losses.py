@@ -1,4 +1,6 @@
-"""Losses on arrays: logits and labels of each task, and a loss with its gradient."""
+"""Losses on arrays: logits and labels of each task, and losses with their gradients."""
+
+import functools
 
 import numpy as np
 
@@ -30,6 +32,12 @@ def random_labels(classes, seed=1, size=(2, 3, 4)):
     return random.randint(0, 2, [*size, classes.count]).astype(np.uint8)
 
 
+def blocks(classes, seed=1, size=(2, 9, 12)):
+    """Returns random labels in blocks of 3x3 pixels, so that they have boundaries and insides."""
+    small = random_labels(classes, seed, (size[0], -(-size[1] // 3), -(-size[2] // 3)))
+    return small.repeat(3, axis=1).repeat(3, axis=2)[:, : size[1], : size[2]]
+
+
 def loss_and_gradient(logits, labels, classes, *, global_step=None, average=None, **options):
     """Returns the loss of one output and its gradient; logits and labels are arrays."""
     with tf.Graph().as_default(), tf.Session() as session:
@@ -42,3 +50,35 @@ def loss_and_gradient(logits, labels, classes, *, global_step=None, average=None
             Context(LossOptions(**options), step, average),
         )
         return session.run([value, tf.gradients(value, tensor)[0]])
+
+
+def all_losses(logits, labels, classes, names, *, rank_factor=1.0, **options):
+    """Returns name -> (loss, gradient) of several losses, from a graph that is built once.
+
+    Args:
+      logits: An array.
+      labels: An array.
+      classes: The classes.
+      names: Tuple of losses.
+      rank_factor: The mean over ranks of a number is this times that of the one rank.
+      **options: Options of the loss.
+    """
+    key = (logits.shape, labels.shape, labels.dtype, classes, names, rank_factor)
+    session, fetches, feeds = _graph(*key, tuple(sorted(options.items())))
+    return session.run(fetches, dict(zip(feeds, (logits, labels))))
+
+
+@functools.lru_cache(maxsize=None)
+def _graph(shape, labels_shape, labels_type, classes, names, rank_factor, options):
+    def average(values):
+        return [rank_factor * value for value in values]
+
+    with tf.Graph().as_default():
+        logits = tf.placeholder(tf.float32, shape)
+        labels = tf.placeholder(labels_type, labels_shape)
+        fetches = {}
+        for name in names:
+            context = Context(LossOptions(loss=name, **dict(options)), average=average)
+            value = objective.build({"merged": (logits, 1.0)}, labels, classes, context)
+            fetches[name] = value, tf.gradients(value, logits)[0]
+        return tf.Session(), fetches, (logits, labels)

@@ -193,6 +193,7 @@ class Trainer:
             tf.set_random_seed(options.seed)
             step = self._graph(first_step + skipped, freezing.at_step(options, first_step))
             startup.describe(spec, options, self._dataset.classes, self._facts, backend)
+            logging.info("Loss: %s.", objective.describe(self._config.loss, self._dataset.classes))
             startup.warn_of_batch_norm(spec, options)
             load = None
             if backend.restores and not resume_from:
@@ -279,14 +280,10 @@ class Trainer:
         # A device that runs loops by itself has changed the weights since.
         hooks = [StopOnNonFinite(step, None if self._backend.runs_loop_on_device() else explain)]
         if self._backend.is_chief:
-            classes = self._dataset.classes
-            hooks.append(
-                WatchLoss(
-                    step,
-                    total_steps=self._options.training_number_of_steps,
-                    chance=task.of(classes).loss_at_chance(classes.count),
-                )
-            )
+            chance = objective.at_chance(self._config.loss, self._dataset.classes)
+            if chance is not None:
+                total_steps = self._options.training_number_of_steps
+                hooks.append(WatchLoss(step, total_steps=total_steps, chance=chance))
             if self._options.profile_logdir:
                 hooks.append(ProfileSteps(self._options.profile_logdir))
         return hooks

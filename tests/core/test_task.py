@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import types
 
 import numpy as np
 import pytest
@@ -39,9 +40,10 @@ def test_the_flag_names_every_task():
 def targets_of(task, labels, found, label_weights=None):
     def build(labels):
         targets = TASKS[task].targets(labels, found, label_weights)
-        return targets._replace(values=targets.values())
+        tensors = {name: getattr(targets, name) for name in ("labels", "counted", "weights")}
+        return {**tensors, "values": targets.values()}
 
-    return run(build, labels)
+    return types.SimpleNamespace(**run(build, labels))
 
 
 def test_without_an_ignore_label_every_class_counts():

@@ -8,8 +8,9 @@ from core.losses import Context, objective
 from options.loss import LossOptions
 from tests.small_losses import (
     IGNORE,
+    all_losses,
+    blocks,
     classes_of,
-    loss_and_gradient,
     random_labels,
     random_logits,
 )
@@ -17,13 +18,59 @@ from utils.classes import ClassSet
 from utils.compat import tf
 from utils.errors import OptionError
 
-CASES = [
-    pytest.param(name, task, id=f"{name}-{task}")
-    for name, loss in objective.LOSSES.items()
-    for task in loss.tasks
-]
-# A third class that most labels do not have.
+OURS = tuple(name for name in objective.LOSSES if "." not in name)
+# The exact forms of other systems, and parameters where the defaults leave paths out.
+OTHERS = (
+    *(name for name in objective.LOSSES if "." in name),
+    *("dice(over=image,squared=true)", "jaccard(over=image)", "lovasz(over=image)"),
+    *("cross_entropy(label_smoothing=0.1)", "cross_entropy(reduction=weighted_mean)"),
+    *("binary_cross_entropy(label_smoothing=0.1)", "bootstrapped_cross_entropy(k=5)"),
+    *("boundary(over=batch)", "focal(gamma=0.5)", "iou(over=image)"),
+    *("keras.BinaryCrossentropy(of=logits)", "keras.Hinge(of=logits)"),
+    *("keras.CategoricalCrossentropy(of=logits)", "keras.CosineSimilarity(of=logits)"),
+)
+# Sums, and means over a number that is the same in all ranks.
+NOT_AVERAGED = {
+    *("bootstrapped_cross_entropy", "bootstrapped_cross_entropy(k=5)"),
+    *("musket.f1_loss", "musket.focal_loss", "musket.l2_loss"),
+}
 WEIGHTS = (0.5, 2.0, 3.0, 1.0)
+SIZE = (2, 9, 12)
+
+
+def names_of(task, expressions, *, mining=False):
+    """Returns the expressions that train a task, as a tuple."""
+    found = []
+    for text in expressions:
+        loss = objective.LOSSES[text.split("(")[0]]
+        if task in loss.tasks and (not mining or (loss.mines and "reduction" not in text)):
+            found.append(text)
+    return tuple(found)
+
+
+def cases(**settings):
+    return [
+        pytest.param(name, task, id=f"{name}-{task}", marks=marks)
+        for expressions, marks in ((OURS, ()), (OTHERS, pytest.mark.slow))
+        for task in tasks.TASKS
+        for name in names_of(task, expressions, **settings)
+    ]
+
+
+CASES, MINING = cases(), cases(mining=True)
+
+
+def example(task, seed=0):
+    """Returns classes, logits and labels."""
+    classes = classes_of(task)
+    return classes, 2.0 * random_logits(classes, seed, SIZE), blocks(classes, 1, SIZE)
+
+
+def run(name, logits, labels, classes, **settings):
+    """Returns loss and gradient of one loss; those of all others are computed with it."""
+    mining = settings.get("top_k_percent_pixels", 1.0) < 1.0
+    names = names_of(classes.task, OURS if name in OURS else OTHERS, mining=mining)
+    return all_losses(logits, labels, classes, names, **settings)[name]
 
 
 def weights_of(classes):
@@ -31,117 +78,142 @@ def weights_of(classes):
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)
-def test_a_loss_falls_when_logits_follow_their_gradient(name, task):
-    classes = classes_of(task)
-    logits, labels = random_logits(classes), random_labels(classes)
-    before, gradient = loss_and_gradient(logits, labels, classes, loss=name)
-    after, _ = loss_and_gradient(logits - gradient, labels, classes, loss=name)
-    assert np.isfinite(before)
-    assert after < before
+def test_the_gradient_is_the_slope_of_the_loss(name, task):
+    classes, logits, labels = example(task)
+    loss, gradient = run(name, logits, labels, classes)
+    assert np.isfinite(loss)
+    norm = np.linalg.norm(gradient)
+    assert norm > 0.0
+    step = 0.05 * gradient / norm
+    above, _ = run(name, logits + step, labels, classes)
+    below, _ = run(name, logits - step, labels, classes)
+    assert below < loss < above
+    assert (above - below) / 0.1 == pytest.approx(norm, rel=0.03)
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)
-@pytest.mark.parametrize("top_k_percent_pixels", [1.0, 0.5])
-def test_ignored_pixels_do_not_change_loss_or_gradient(name, task, top_k_percent_pixels):
-    classes = classes_of(task)
-    settings = {"loss": name, "top_k_percent_pixels": top_k_percent_pixels}
-    logits, labels = random_logits(classes), random_labels(classes)
-    labels[:, 1] = IGNORE
-    loss, gradient = loss_and_gradient(logits, labels, classes, **settings)
-    assert not gradient[:, 1].any()
-    assert gradient[:, 0].any()
-    logits[:, 1] = random_logits(classes, seed=5)[:, 1]
-    other_loss, other_gradient = loss_and_gradient(logits, labels, classes, **settings)
+def test_ignored_pixels_do_not_change_loss_or_gradient(name, task):
+    _ignored_have_no_effect(name, task)
+
+
+@pytest.mark.parametrize(("name", "task"), MINING)
+def test_ignored_pixels_are_not_mined(name, task):
+    _ignored_have_no_effect(name, task, top_k_percent_pixels=0.5)
+
+
+def _ignored_have_no_effect(name, task, **settings):
+    classes, logits, labels = example(task)
+    labels[:, 3:6] = IGNORE
+    labels[1, 7, 4:] = IGNORE
+    ignored = np.broadcast_to(labels == IGNORE, logits.shape)
+    loss, gradient = run(name, logits, labels, classes, **settings)
+    assert not gradient[ignored].any()
+    assert gradient[~ignored].any()
+    logits[ignored] = 10.0 * random_logits(classes, 5, SIZE)[ignored]
+    other_loss, other_gradient = run(name, logits, labels, classes, **settings)
     assert other_loss == pytest.approx(loss, rel=1e-6)
-    np.testing.assert_allclose(other_gradient, gradient, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(other_gradient, gradient, rtol=1e-4, atol=1e-8)
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)
-@pytest.mark.parametrize("top_k_percent_pixels", [1.0, 0.5])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_an_empty_batch_has_no_loss_and_no_gradient(name, task, top_k_percent_pixels, weighted):
-    classes = classes_of(task)
-    loss, gradient = loss_and_gradient(
-        random_logits(classes),
-        np.full_like(random_labels(classes), IGNORE),
-        classes,
-        loss=name,
-        top_k_percent_pixels=top_k_percent_pixels,
-        label_weights=weights_of(classes) if weighted else None,
+def test_an_empty_batch_has_no_loss_and_no_gradient(name, task, weighted):
+    classes, logits, labels = example(task)
+    settings = {"label_weights": weights_of(classes)} if weighted else {}
+    loss, gradient = run(name, logits, np.full_like(labels, IGNORE), classes, **settings)
+    assert loss == 0.0
+    assert not gradient.any()
+
+
+@pytest.mark.parametrize(("name", "task"), MINING)
+def test_mining_in_an_empty_batch_has_no_loss_and_no_gradient(name, task):
+    classes, logits, labels = example(task)
+    loss, gradient = run(
+        name, logits, np.full_like(labels, IGNORE), classes, top_k_percent_pixels=0.5
     )
     assert loss == 0.0
     assert not gradient.any()
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)
+@pytest.mark.parametrize("value", [-1e4, 1e4])
+def test_extreme_logits_have_a_finite_loss_and_gradient(name, task, value):
+    classes, logits, labels = example(task)
+    logits = np.where(logits > 0, np.float32(value), np.float32(-value))
+    for extreme in (logits, np.full_like(logits, value)):
+        loss, gradient = run(name, extreme, labels, classes)
+        assert np.isfinite(loss)
+        assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+@pytest.mark.parametrize("label", [0, 1])
+def test_labels_of_a_single_class_have_a_finite_loss_and_gradient(name, task, label):
+    classes, logits, labels = example(task)
+    for found in (logits, np.zeros_like(logits)):
+        loss, gradient = run(name, found, np.full_like(labels, label), classes)
+        assert np.isfinite(loss)
+        assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
 def test_class_weights_scale_the_gradients_of_their_class(name, task):
-    classes = classes_of(task)
-    logits, labels = random_logits(classes), random_labels(classes)
-    plain_loss, plain = loss_and_gradient(logits, labels, classes, loss=name)
-    loss, gradient = loss_and_gradient(
-        logits, labels, classes, loss=name, label_weights=weights_of(classes)
-    )
+    classes, logits, labels = example(task)
+    plain_loss, plain = run(name, logits, labels, classes)
+    loss, gradient = run(name, logits, labels, classes, label_weights=weights_of(classes))
     assert loss != pytest.approx(plain_loss)
-    changed = np.abs(gradient) / np.maximum(np.abs(plain), 1e-9)
+    has_slope = np.abs(plain) > 1e-9 * np.abs(plain).max()
+    changed = np.abs(gradient)[has_slope] / np.abs(plain)[has_slope]
     assert changed.min() < 1.0 < changed.max()
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_a_class_of_weight_zero_has_no_gradient(name, task):
-    classes = classes_of(task)
-    labels = random_labels(classes)
-    _, gradient = loss_and_gradient(
-        random_logits(classes),
-        labels,
-        classes,
-        loss=name,
-        label_weights=(0.0, *weights_of(classes)[1:]),
-    )
+    classes, logits, labels = example(task)
+    weights = (0.0, *weights_of(classes)[1:])
+    _, gradient = run(name, logits, labels, classes, label_weights=weights)
     if tasks.of(classes).is_exclusive:
         assert not gradient[labels[..., 0] == 0].any()
     else:
         assert not gradient[..., 0].any()
-    assert gradient.any()
+    # Without a background that counts a binary object has no boundary.
+    assert gradient.any() == (task != "binary" or not name.startswith("boundary"))
 
 
-@pytest.mark.parametrize(("name", "task"), CASES)
-def test_logits_may_be_smaller_than_labels(name, task):
+@pytest.mark.parametrize("task", tasks.TASKS)
+@pytest.mark.parametrize("upsample_logits", [True, False])
+def test_logits_may_be_smaller_than_labels(task, upsample_logits):
     classes = classes_of(task)
-    logits, labels = random_logits(classes), random_labels(classes, size=(2, 9, 13))
-    for upsample_logits in (True, False):
-        loss, gradient = loss_and_gradient(
-            logits, labels, classes, loss=name, upsample_logits=upsample_logits
-        )
+    logits, labels = random_logits(classes, size=(2, 3, 4)), blocks(classes)
+    settings = {"upsample_logits": upsample_logits}
+    names = ("dice", "l2", "lovasz", objective.expression_of(LossOptions(), tasks.of(classes)).text)
+    for loss, gradient in all_losses(logits, labels, classes, names, **settings).values():
         assert np.isfinite(loss)
         assert gradient.shape == logits.shape
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_a_loss_that_is_not_a_number_is_not_hidden(name, task):
-    classes = classes_of(task)
-    logits = random_logits(classes)
+    classes, logits, labels = example(task)
     logits[0, 0, 0] = np.nan
-    assert np.isnan(loss_and_gradient(logits, random_labels(classes), classes, loss=name)[0])
+    assert np.isnan(run(name, logits, labels, classes)[0])
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)
-def test_the_count_of_pixels_is_averaged_over_ranks(name, task):
-    classes = classes_of(task)
-    logits, labels = random_logits(classes), random_labels(classes)
-    alone, _ = loss_and_gradient(logits, labels, classes, loss=name)
-    shared, _ = loss_and_gradient(
-        logits, labels, classes, loss=name, average=lambda values: [2.0 * value for value in values]
-    )
-    assert shared == pytest.approx(alone / 2, rel=1e-6)
+def test_the_number_of_what_counts_is_averaged_over_ranks(name, task):
+    classes, logits, labels = example(task)
+    alone, _ = run(name, logits, labels, classes)
+    shared, _ = run(name, logits, labels, classes, rank_factor=2.0)
+    assert shared == pytest.approx(alone / (1 if name in NOT_AVERAGED else 2), rel=1e-6)
 
 
 @pytest.mark.parametrize("task", tasks.TASKS)
 def test_the_loss_of_a_task_is_there_and_fits(task):
-    assert task in objective.of(LossOptions(), tasks.TASKS[task]).tasks
+    objective.check(LossOptions(), classes_of(task))
 
 
 def test_an_unknown_loss_is_refused_with_the_known_ones():
-    with pytest.raises(OptionError, match=r"cross.* --loss.*binary_cross_entropy, cross_entropy"):
+    with pytest.raises(OptionError, match=r"--loss: cross .*binary_cross_entropy.* cross_entropy"):
         objective.check(LossOptions(loss="cross"), classes_of("binary"))
 
 
@@ -151,11 +223,36 @@ def test_an_unknown_loss_is_refused_with_the_known_ones():
         ("cross_entropy", "binary", "binary_cross_entropy"),
         ("cross_entropy", "multilabel", "binary_cross_entropy"),
         ("binary_cross_entropy", "multiclass", "cross_entropy"),
+        ("musket.lovasz_loss", "multilabel", "lovasz"),
     ],
 )
 def test_a_loss_that_does_not_fit_the_task_is_refused(name, task, fitting):
-    with pytest.raises(OptionError, match=rf"--loss={name}.*--task={task}.*: {fitting}"):
+    with pytest.raises(OptionError, match=rf"{name} .*--task={task}: .*\b{fitting}\b"):
         objective.check(LossOptions(loss=name), classes_of(task))
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "column"),
+    [
+        ("dice + cross_entropy(smooth=1)", r"smooth of cross_entropy is unknown.*reduction", 7),
+        ("dice(smooth=-1)", r"smooth of dice is -1.*at least 0", 0),
+        ("cross_entropy(label_smoothing=2)", r"is 2.*at most 1", 0),
+        ("dice(over=pixel)", r"over of dice must be batch or image", 0),
+        ("dice(smooth=little)", r"smooth of dice is little.*number", 0),
+        ("boundary(width=2.5)", r"width of boundary is 2.5.*integer", 0),
+        ("focal(alpha=0.5)", r"alpha of focal has no effect with --task=multiclass", 0),
+    ],
+)
+def test_a_wrong_parameter_is_refused_with_its_place(text, message, column):
+    with pytest.raises(OptionError, match=message) as caught:
+        objective.check(LossOptions(loss=text), classes_of("multiclass"))
+    assert str(caught.value).splitlines()[-1] == " " * (2 + column) + "^"
+
+
+@pytest.mark.parametrize("text", ["dice", "cross_entropy+dice", "cross_entropy(reduction=sum)"])
+def test_mining_without_effect_is_refused(text):
+    with pytest.raises(OptionError, match=r"--top_k_percent_pixels=0.5"):
+        objective.check(LossOptions(loss=text, top_k_percent_pixels=0.5), classes_of("multiclass"))
 
 
 def test_a_wrong_number_of_class_weights_is_refused():
@@ -177,6 +274,58 @@ def test_outputs_are_weighted_added_and_collected():
         each, value = session.run([tf.losses.get_losses(), total])
     assert len(each) == 3
     assert value == pytest.approx(each[0] + each[1] + 0.4 * each[2], rel=1e-6)
+
+
+def test_an_expression_is_the_weighted_sum_of_its_losses():
+    classes, logits, labels = example("binary")
+    names = ("binary_cross_entropy", "dice", "iou", "0.5*(binary_crossentropy-2*dice)+1e-1*iou")
+    found = all_losses(logits, labels, classes, names)
+    (entropy, entropy_slope), (dice, dice_slope), (iou, iou_slope), (loss, slope) = (
+        found[name] for name in names
+    )
+    assert loss == pytest.approx(0.5 * entropy - dice + 0.1 * iou, rel=1e-5)
+    expected = 0.5 * entropy_slope - dice_slope + 0.1 * iou_slope
+    np.testing.assert_allclose(slope, expected, rtol=1e-4, atol=1e-8)
+
+
+def test_each_output_has_the_loss_of_its_name():
+    classes, logits, labels = example("multiclass")
+    alone = all_losses(logits, labels, classes, ("cross_entropy", "dice"))
+
+    def losses(text):
+        with tf.Graph().as_default(), tf.Session() as session:
+            outputs = {name: (tf.constant(logits), 1.0) for name in ("merged", "aux", "0.50")}
+            context = Context(LossOptions(loss=text))
+            objective.build(outputs, tf.constant(labels), classes, context)
+            return session.run(tf.losses.get_losses())
+
+    dice, entropy = alone["dice"][0], alone["cross_entropy"][0]
+    assert losses("dice; aux: 2*cross_entropy") == pytest.approx([dice, 2 * entropy, dice])
+    found = losses("0.50: dice; aux: cross_entropy; merged: dice+cross_entropy")
+    assert found == pytest.approx([dice + entropy, entropy, dice])
+    with pytest.raises(OptionError, match=r"no loss for the output 0.50"):
+        losses("merged: dice; aux: dice")
+    with pytest.raises(OptionError, match=r"output auxiliary.*merged, aux, 0.50"):
+        losses("dice; auxiliary: dice")
+
+
+def test_the_description_says_what_a_bare_keras_name_means():
+    options = LossOptions(loss="binary_crossentropy+0.1*dice_loss")
+    text = objective.describe(options, classes_of("binary"))
+    assert "binary_crossentropy is binary_cross_entropy of this project" in text
+    assert "musket.dice_loss" in text
+    assert objective.describe(LossOptions(), classes_of("binary")).startswith(
+        "binary_cross_entropy (the default"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(None, np.log(4)), ("2*cross_entropy", 2 * np.log(4)), ("dice", None), ("dice+l2", None)],
+)
+def test_the_loss_at_chance_is_known_of_cross_entropy_only(text, expected):
+    found = objective.at_chance(LossOptions(loss=text), classes_of("multiclass"))
+    assert found == (None if expected is None else pytest.approx(expected))
 
 
 @pytest.mark.parametrize("align_corners", [True, False])

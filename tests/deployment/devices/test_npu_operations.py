@@ -8,8 +8,12 @@ test until it has been found in the operator lists of a CANN installation
 import pytest
 
 import deployment.backend
+from core import task as tasks
+from core.losses import Context, objective
 from core.training import step as train
 from options.device import DeviceOptions
+from options.loss import LossOptions
+from tests import small_losses
 from tests.npu_adapter import importable
 from tests.npu_adapter import session as device
 from tests.small_steps import config_of
@@ -51,6 +55,11 @@ DEPTHWISE = {
 # Of the porting tool's list for TensorFlow 1.15.
 NEAREST = {"ResizeNearestNeighbor", "ResizeNearestNeighborGrad"}
 SQUEEZE = {"Sigmoid", "SigmoidGrad"}
+# Of losses other than cross entropy: arithmetic, sums along an axis, sorting, one-hot labels.
+LOSSES = """
+    BroadcastTo Cumsum Elu EluGrad Exp Greater Log Log1p LogSoftmax Max OneHot Reciprocal Rsqrt
+    RsqrtGrad SelectV2 Sigmoid SigmoidGrad Sign Softmax Softplus SoftplusGrad Square
+""".split()  # noqa: SIM905
 # Of a constant, in the gradient of a transposition; folded.
 PERMUTATION = {"InvertPermutation"}
 
@@ -233,3 +242,19 @@ def test_depthwise_convolutions_are_warned_of_on_tensorflow_2(adapter, warns, mo
         depthwise = tf.nn.depthwise_conv2d(plain, tf.zeros([3, 3, 2, 1]), [1, 1, 1, 1], "SAME")
         backend.train_op(depthwise.op, 1)
     assert ["depthwise" in text for text in shown] == [True] * warns
+
+
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_losses_have_known_operations_only(task):
+    classes = small_losses.classes_of(task)
+    logits = tf.placeholder(tf.float32, small_losses.random_logits(classes).shape)
+    labels = tf.placeholder(tf.int32, small_losses.blocks(classes).shape)
+    for name, loss in objective.LOSSES.items():
+        if task in loss.tasks:
+            context = Context(LossOptions(loss=name, label_weights=(2.0,) * classes.count))
+            value = objective.build({"merged": (logits, 1.0)}, labels, classes, context)
+            tf.gradients(value, logits)
+    found = tf.get_default_graph().get_operations()
+    device.check_operations(found)
+    types = {operation.type for operation in found} - {"Placeholder"}
+    assert types - KNOWN == types & {*LOSSES, *PERMUTATION}

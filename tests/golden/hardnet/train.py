@@ -1,6 +1,6 @@
 """Recomputes a manifest of `hardnet/train/`: five steps, then one more forward pass.
 
-Network, gradients and batch norm are the product's; loss, schedule and update are the original's,
+Network, loss, gradients and batch norm are the product's; schedule and update are the original's,
 whose optimizers let everything decay.
 """
 
@@ -11,10 +11,13 @@ import pathlib
 import numpy as np
 
 from core import layers, network
+from core.losses import Context, objective
+from options.loss import LossOptions
 from tests.golden import rules as images_of
 from tests.golden.hardnet import losses, rules, schedules
 from tests.golden.hardnet.rules import STEP
 from tests.golden.hardnet.updates import Optimizer
+from utils.classes import ClassSet, default_names
 from utils.compat import tf
 
 STEPS = 5
@@ -60,8 +63,12 @@ class _Graph:
         channels = config.get("num_classes", rules.CLASSES)
         outputs = network.build(self.images, rules.SPEC, channels, mode, crop_size=shape[1:3])
         self.logits = layers.resize_bilinear(outputs.logits, shape[1:3], align_corners=True)
-        self.loss = losses.build(
-            self.logits, self.labels, ignore_label, params["loss"], params.get("loss_params", {})
+        text = losses.expression_of(params["loss"], params.get("loss_params", {}))
+        self.loss = objective.build(
+            outputs.supervised,
+            self.labels[..., tf.newaxis],
+            ClassSet(default_names(channels), ignore_label=ignore_label),
+            Context(LossOptions(loss=text)),
         )
         self.variables = {rules.entry_of(item.op.name): item for item in tf.model_variables()}
         trainable = {rules.entry_of(item.op.name): item for item in tf.trainable_variables()}
