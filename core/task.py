@@ -342,7 +342,7 @@ class _Sigmoid(Task):
 class _Binary(_Sigmoid, _Exclusive):
     name = "binary"
     monitor = "iou"
-    measures = ("object", "confusion")
+    measures = ("object", "confusion", "per_image")
 
     def channels(self, num_classes):
         return 1
@@ -370,7 +370,7 @@ class _Multilabel(_Sigmoid):
     name = "multilabel"
     is_exclusive = False
     monitor = "mean_iou_of_labels"
-    measures = ("labels",)
+    measures = ("labels", "per_image")
 
     def channels(self, num_classes):
         return num_classes

@@ -11,6 +11,9 @@ from options.averaging import ScaleOptions
 from options.inference import CheckpointOptions
 from utils.errors import OptionError
 
+# What an image without anything of a class counts as; the first is the default.
+EMPTY_IMAGES = ("one", "zero", "skip")
+
 
 @dataclasses.dataclass(frozen=True)
 class EvalOptions(CheckpointOptions, ScaleOptions):
@@ -60,6 +63,23 @@ class EvalOptions(CheckpointOptions, ScaleOptions):
         "Number of confidence bins of the calibration error (15 is usual); 0: off.",
         minimum=0,
         maximum=1000,
+    )
+    empty_images: str = option(
+        flags.DEFINE_string,
+        EMPTY_IMAGES[0],
+        "Binary and multilabel: the score per image (IoU, Dice, map10) where a class is neither "
+        "labelled nor predicted; skip leaves the image out.",
+        choices=EMPTY_IMAGES,
+    )
+    threshold_sweep: bool = option(
+        flags.DEFINE_bool,
+        False,
+        "Binary and multilabel: measure every threshold from 0 to 0.99, AUC and average precision.",
+    )
+    musket_metrics: bool = option(
+        flags.DEFINE_bool,
+        False,
+        "Measure musket.iou and musket.iot, as the Keras pipeline computes them.",
     )
     report: bool = option(flags.DEFINE_bool, True, "Write report.html.")
 

@@ -26,7 +26,7 @@ from options.network import NetworkSpec
 from utils import variants
 from utils.classes import ClassSet
 from utils.compat import tf
-from utils.errors import UserError
+from utils.errors import OptionError, UserError
 from utils.log import Progress
 
 # Name -> class of every measure; the folder is the registry.
@@ -117,9 +117,14 @@ def create_measures(classes: ClassSet, options: EvalOptions) -> tuple:
     """Returns the measures of an evaluation, those of the task first, in its order.
 
     Raises:
-      OptionError: If one cannot be measured for this task.
+      OptionError: If one cannot be measured for this task, or an option has no effect.
     """
     task = tasks.of(classes)
+    if options.empty_images != EvalOptions.empty_images and not task.uses_threshold:
+        raise OptionError(
+            f"--empty_images={options.empty_images} has no effect with --task={task.name}, which "
+            "has no scores per image; leave it out."
+        )
     names = [*task.measures, *(name for name in MEASURES if name not in task.measures)]
     wanted = [MEASURES[name] for name in names if MEASURES[name].is_wanted(task, options)]
     return tuple(measure(task, classes, options) for measure in wanted)

@@ -13,7 +13,8 @@ Boundary F1 counts the contour pixels that have a pixel of the other contour of 
 that distance (Euclidean); contours lie between classes only. It is computed by image and class, and
 averaged over the images that have a contour of the class, labelled or predicted.
 
-Ignored pixels are ignored in labels and predictions alike.
+Ignored pixels are ignored in labels and predictions alike. Independent labels are measured one by
+one, each as an object before its background.
 """
 
 from __future__ import annotations
@@ -24,22 +25,17 @@ import numpy as np
 
 from core.metrics import Column, Measure, Score, mean_of_known, ratios
 from utils.compat import tf
-from utils.errors import OptionError
 
 
 class Boundary(Measure):
-    """Boundary IoU and boundary F1 of exclusive classes; measured with `--boundary_width`."""
+    """Boundary IoU and boundary F1 of each class; measured with `--boundary_width`."""
 
     name = "boundary"
     entries = ("boundary",)
 
     def __init__(self, task, classes, options):
         """Starts at zero."""
-        if not task.is_exclusive:
-            raise OptionError(
-                f"--boundary_width={options.boundary_width:g} needs exclusive classes, but the "
-                f"task is {task.name}; leave it out."
-            )
+        self._is_exclusive = task.is_exclusive
         self._width = options.boundary_width
         # Rows: labelled, predicted, hits; sum of F1, images.
         self.sums = np.zeros([5, classes.count], np.float64)
@@ -51,7 +47,8 @@ class Boundary(Measure):
 
     def fetches(self, pixels, prediction):
         """Counts by image and class."""
-        return count(
+        counted = count if self._is_exclusive else count_labels
+        return counted(
             pixels.labels,
             prediction.labels,
             pixels.counted,
@@ -138,6 +135,36 @@ def count(labels, predictions, counted, heights, widths, *, num_classes: int, wi
 
     items = (labels, predictions, counted, heights, widths)
     return Counts(*tf.map_fn(of_image, items, dtype=tuple([tf.int32] * len(Counts._fields))))
+
+
+def count_labels(labels, predictions, counted, heights, widths, *, num_classes, width) -> Counts:
+    """Returns the `Counts` of independent labels, each as an object before its background.
+
+    Args:
+      labels: int32 [N, h, w, classes], 0 or 1.
+      predictions: Likewise.
+      counted: bool, likewise.
+      heights: As for `count`, like the rest.
+      widths: Likewise.
+      num_classes: Likewise.
+      width: Likewise.
+    """
+
+    def one_by_one(values):
+        values = tf.transpose(values, [0, 3, 1, 2])
+        return tf.reshape(values, tf.concat([[-1], tf.shape(values)[2:]], 0))
+
+    def repeated(sizes):
+        return tf.reshape(tf.tile(sizes[:, tf.newaxis], [1, num_classes]), [-1])
+
+    found = count(
+        *map(one_by_one, (labels, predictions, counted)),
+        *map(repeated, (heights, widths)),
+        num_classes=2,
+        width=width,
+    )
+    # The second of both classes is the object.
+    return Counts(*(tf.reshape(values[:, 1], [-1, num_classes]) for values in found))
 
 
 def _count_image(label, prediction, distance, num_classes):

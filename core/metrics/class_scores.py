@@ -1,8 +1,10 @@
-"""IoU, precision, recall and F1 of each class from three counts."""
+"""IoU, precision, recall, F1, accuracy and Matthews correlation of each class from its counts."""
 
 from __future__ import annotations
 
 import dataclasses
+
+import numpy as np
 
 from core.metrics import Column, mean_of_known, ratios
 
@@ -83,3 +85,39 @@ def of_counts(hits, labelled, predicted) -> ClassScores:
         labelled=labelled.tolist(),
         predicted=predicted.tolist(),
     )
+
+
+def accuracy(hits, labelled, predicted, counted) -> list:
+    """Returns the share of the counted pixels that are right about each class, None without any.
+
+    Args:
+      hits: Pixels that are labelled and predicted, an array by class.
+      labelled: Pixels with that label.
+      predicted: Pixels with that prediction.
+      counted: Pixels that count.
+    """
+    return ratios(counted - labelled - predicted + 2 * hits, counted)
+
+
+def matthews(hits, labelled, predicted, counted) -> np.ndarray:
+    """Returns the Matthews correlation coefficient, float64 in the shape of the counts.
+
+    With true and false positives and negatives, (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN +
+    FP) (TN + FN)); NaN where a factor is zero: everything or nothing is labelled or predicted.
+
+    Source: Matthews, Biochimica et Biophysica Acta 405 (1975), 442-451.
+
+    Args:
+      hits: As for `accuracy`, in any shape.
+      labelled: Likewise.
+      predicted: Likewise.
+      counted: Likewise.
+    """
+    # Products of four counts do not fit into 64 bits.
+    hits, labelled, predicted, counted = (
+        np.asarray(count, np.float64) for count in (hits, labelled, predicted, counted)
+    )
+    product = labelled * predicted * (counted - labelled) * (counted - predicted)
+    # TP TN - FP FN with the margins kept.
+    covariance = hits * counted - labelled * predicted
+    return np.where(product > 0, covariance / np.sqrt(np.maximum(product, 1.0)), np.nan)

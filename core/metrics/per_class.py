@@ -8,8 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.metrics import ImageScore, Measure, Score, class_scores, largest_first
-from utils.compat import tf
+from core.metrics import (
+    ImageScore,
+    Measure,
+    Score,
+    class_scores,
+    largest_first,
+    mean_of_known,
+    planes,
+)
 
 # Labels that a report names beside an image.
 _LOWEST = 3
@@ -27,16 +34,8 @@ class _Planes(Measure):
         self.sums = np.zeros([4, len(self._names)], np.int64)
 
     def fetches(self, pixels, prediction):
-        """Counts by image and channel: int32 [N, 4, channels]."""
-        labels, predictions = (
-            self._task.planes(values, self._num_classes)
-            for values in (pixels.labels, prediction.labels)
-        )
-        counted = pixels.counted
-        if counted.shape.ndims == 3:
-            counted = counted[..., tf.newaxis]
-        planes = (labels & predictions, labels, predictions, tf.ones_like(labels))
-        return tf.stack([_pixels(plane & counted) for plane in planes], axis=1)
+        """Counts by image and channel."""
+        return planes.count(pixels, prediction.labels, self._task, self._num_classes)
 
     def add(self, values, index):
         """Adds the counts of an image."""
@@ -45,15 +44,20 @@ class _Planes(Measure):
     def _scores(self):
         return class_scores.of_counts(*self.sums[:3])
 
+    def _matthews(self) -> list:
+        """Returns the Matthews correlation of each channel, None where it is not defined."""
+        found = class_scores.matthews(*self.sums)
+        return [float(value) if np.isfinite(value) else None for value in found]
+
 
 class ObjectScores(_Planes):
     """The scores of the object of a binary task."""
 
     name = "object"
-    keys = ("iou", "f1", "precision", "recall")
+    keys = ("iou", "f1", "precision", "recall", "matthews")
 
     def scores(self):
-        """Returns the four scores."""
+        """Returns the scores."""
         return {score.key: score.value for score in self.headlines()}
 
     def headlines(self):
@@ -62,9 +66,10 @@ class ObjectScores(_Planes):
         found = self._scores()
         return (
             Score("iou", "IoU", found.iou[0], name),
-            Score("f1", "F1", found.f1[0], name),
+            Score("f1", "F1 (Dice)", found.f1[0], name),
             Score("precision", "precision", found.precision[0], name),
             Score("recall", "recall", found.recall[0], name),
+            Score("matthews", "Matthews correlation", self._matthews()[0], name),
         )
 
     def progress(self):
@@ -76,24 +81,39 @@ class LabelScores(_Planes):
     """The scores of each label of a multi-label task, and their mean."""
 
     name = "labels"
-    keys = ("mean_iou_of_labels", "label_accuracy")
+    keys = (
+        "mean_iou_of_labels",
+        "mean_f1_of_labels",
+        "mean_precision_of_labels",
+        "mean_recall_of_labels",
+        "mean_matthews_of_labels",
+        "label_accuracy",
+    )
 
     def scores(self):
         """Returns all of them."""
-        found = self._scores()
-        return {
-            "mean_iou_of_labels": found.mean_iou,
-            **found.entries(self._names),
-            "label_accuracy": self._accuracy(),
-        }
+        entries = self._scores().entries(self._names)
+        further = zip(class_scores.accuracy(*self.sums), self._matthews())
+        for row, (accuracy, matthews) in zip(entries["classes"], further):
+            row.update(accuracy=accuracy, matthews=matthews)
+        return {**{score.key: score.value for score in self.headlines()}, **entries}
 
     def headlines(self):
         """Returns the means over the labels."""
         found = self._scores()
-        note = "share of labels right"
+        means = {
+            "f1": ("F1 (Dice)", found.f1),
+            "precision": ("precision", found.precision),
+            "recall": ("recall", found.recall),
+            "matthews": ("Matthews", self._matthews()),
+        }
         return (
             Score("mean_iou_of_labels", "mean IoU of labels", found.mean_iou, found.note),
-            Score("label_accuracy", "label accuracy", self._accuracy(), note),
+            *(
+                Score(f"mean_{key}_of_labels", f"mean {name}", mean_of_known(values), "of labels")
+                for key, (name, values) in means.items()
+            ),
+            Score("label_accuracy", "label accuracy", self._accuracy(), "share of labels right"),
         )
 
     def columns(self):
@@ -119,10 +139,6 @@ class LabelScores(_Planes):
         hits, labelled, predicted, counted = self.sums
         wrong = labelled + predicted - 2 * hits
         return float(1 - wrong.sum() / counted.sum()) if counted.any() else None
-
-
-def _pixels(plane):
-    return tf.reduce_sum(tf.cast(plane, tf.int32), axis=[1, 2])
 
 
 VARIANTS = {"object": ObjectScores, "labels": LabelScores}

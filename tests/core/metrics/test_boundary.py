@@ -5,7 +5,7 @@ import pytest
 
 from core.inference import tta
 from core.metrics import boundary, pixels
-from core.task import MULTICLASS
+from core.task import MULTICLASS, TASKS
 from options.evaluation import EvalOptions
 from utils.classes import ClassSet, default_names
 from utils.compat import tf
@@ -115,3 +115,40 @@ def test_a_class_that_is_nowhere_has_no_score():
     assert scores["boundary_iou_per_class"] == [1.0, None, None]
     assert scores["boundary_f1_per_class"] == [None, None, None]
     assert scores["boundary_f1"] is None
+
+
+def test_independent_labels_are_objects_before_a_background():
+    labels, predictions = zip(*(_maps(seed) for seed in (0, 1)))
+    # As labels of their own, two of which overlap.
+    kinds = [(0,), (1,), (1, 2)]
+    masks = [np.stack([np.isin(ids, kind) for kind in kinds], -1) for ids in labels]
+    found = [np.stack([np.isin(ids, kind) for kind in kinds], -1) for ids in predictions]
+    ignored = np.stack(labels) == 255
+    truth = np.where(ignored[..., np.newaxis], 255, masks).astype(np.int32)
+    classes = ClassSet(default_names(len(kinds)), task="multilabel")
+    scores = _of_labels(truth, np.int32(found), classes)
+    for index in range(len(kinds)):
+        one = truth[..., index]
+        expected = _run(one, np.stack(found)[..., index].astype(np.int32), 0.08)
+        for name in ("boundary_iou_per_class", "boundary_f1_per_class"):
+            assert scores[name][index] == pytest.approx(expected[name][1])
+    assert len(set(scores["boundary_iou_per_class"])) == len(kinds)
+
+
+def _of_labels(truth, found, classes):
+    """Returns the scores of independent labels."""
+    number = len(truth)
+    batch = {
+        "label": tf.constant(truth),
+        "height": tf.constant(np.int32([SIZE[0]] * number)),
+        "width": tf.constant(np.int32([SIZE[1]] * number)),
+        "valid": tf.ones([number]),
+    }
+    task = TASKS["multilabel"]
+    known, _ = pixels.of_batch(batch, task, classes)
+    measure = boundary.Boundary(task, classes, EvalOptions(boundary_width=0.08))
+    with tf.Session() as session:
+        counts = session.run(measure.fetches(known, tta.Prediction(tf.constant(found), None)))
+    for index in range(number):
+        measure.add(counts, index)
+    return measure.scores()["boundary"]

@@ -7,7 +7,7 @@ import pytest
 
 from core.evaluation.evaluator import MEASURES, check_monitor, create_measures
 from core.inference import tta
-from core.metrics import pixels
+from core.metrics import class_scores, pixels
 from core.task import IGNORED, TASKS
 from options.evaluation import EvalOptions
 from utils import report
@@ -16,7 +16,7 @@ from utils.compat import tf
 from utils.errors import OptionError
 
 PLAIN = EvalOptions()
-ALL = EvalOptions(boundary_width=0.1, calibration_bins=4)
+ALL = EvalOptions(boundary_width=0.1, calibration_bins=4, threshold_sweep=True, musket_metrics=True)
 COUNT = {"multiclass": 3, "binary": 2, "multilabel": 3}
 
 
@@ -58,7 +58,7 @@ def measured(task, options=PLAIN, seed=0):
 
 
 def options_for(task):
-    return ALL if task.is_exclusive else dataclasses.replace(ALL, boundary_width=0.0)
+    return dataclasses.replace(ALL, threshold_sweep=task.uses_threshold)
 
 
 @pytest.mark.parametrize("name", MEASURES)
@@ -87,7 +87,10 @@ def test_what_a_measure_returns_can_be_shown(task):
         assert all(len(column.values) == count for column in measure.columns())
         assert set(measure.tables()) == set(measure.files)
         for score in measure.headlines():
-            assert score.value is None or 0 <= score.value <= 1
+            least, most = {"musket": (0, 2), "object": (-1, 1), "labels": (-1, 1)}.get(
+                measure.name, (0, 1)
+            )
+            assert score.value is None or least <= score.value <= most
         for figure in measure.figures():
             assert report.page(figure.template, content=figure.content)
         image = measure.image_score(own, 0)
@@ -130,19 +133,38 @@ def test_labels_by_threshold_are_counted_as_in_numpy(name):
 
 
 def test_the_scores_of_an_object_are_those_of_the_confusion_matrix():
-    (of_object, confusion), _ = measured(TASKS["binary"])
+    (of_object, confusion, _), _ = measured(TASKS["binary"])
     expected = confusion.scores()["classes"][1]
-    assert of_object.scores() == {
-        name: pytest.approx(expected[name]) for name in ("iou", "precision", "recall", "f1")
-    }
+    found = of_object.scores()
+    for name in ("iou", "precision", "recall", "f1"):
+        assert found[name] == pytest.approx(expected[name])
+    (right, wrong), (missed, hits) = confusion.sums.astype(float)
+    product = (hits + wrong) * (hits + missed) * (right + wrong) * (right + missed)
+    matthews = (hits * right - wrong * missed) / np.sqrt(product)
+    assert found["matthews"] == pytest.approx(matthews)
 
 
 def test_a_label_that_is_nowhere_is_not_in_the_mean():
-    (measure,) = create_measures(class_set("multilabel"), EvalOptions())
+    measure, _ = create_measures(class_set("multilabel"), EvalOptions())
     measure.sums[:] = [[5, 0, 0], [5, 10, 0], [10, 0, 0], [100, 100, 100]]
-    assert measure.scores()["iou_per_class"] == [0.5, 0.0, None]
-    assert measure.scores()["mean_iou_of_labels"] == 0.25
-    assert measure.scores()["classes_in_mean"] == [0, 1]
+    found = measure.scores()
+    assert found["iou_per_class"] == [0.5, 0.0, None]
+    assert found["mean_iou_of_labels"] == 0.25
+    assert found["classes_in_mean"] == [0, 1]
+    assert found["mean_f1_of_labels"] == pytest.approx((10 / 15) / 2)
+    assert found["mean_precision_of_labels"] == 0.5
+    assert found["mean_recall_of_labels"] == 0.5
+    assert [row["accuracy"] for row in found["classes"]] == [0.95, 0.9, 1.0]
+    # Without a prediction a correlation is not defined.
+    expected = (5 * 90 - 5 * 0) / np.sqrt(10 * 5 * 95 * 90)
+    assert [row["matthews"] for row in found["classes"]] == [pytest.approx(expected), None, None]
+    assert found["mean_matthews_of_labels"] == pytest.approx(expected)
+
+
+def test_a_correlation_of_many_pixels_is_exact():
+    many = 3 * 10**9
+    assert class_scores.matthews(many, many, many, 2 * many) == pytest.approx(1.0)
+    assert class_scores.matthews(0, many, many, 2 * many) == pytest.approx(-1.0)
 
 
 def test_labels_of_a_multilabel_batch_are_0_1_or_ignored():
@@ -156,14 +178,20 @@ def test_labels_of_a_multilabel_batch_are_0_1_or_ignored():
     assert bad.label.tolist() == [0, 7, 0]
 
 
-def test_boundaries_need_exclusive_classes():
-    with pytest.raises(OptionError, match="--boundary_width=0.1.*multilabel"):
-        create_measures(class_set("multilabel"), ALL)
+@pytest.mark.parametrize(
+    "option", [{"threshold_sweep": True}, {"empty_images": "zero"}, {"empty_images": "skip"}]
+)
+def test_what_needs_a_threshold_is_refused_for_classes_of_a_pixel(option):
+    options = EvalOptions(**option)
+    with pytest.raises(OptionError, match=f"--{next(iter(option))}.* --task=multiclass"):
+        create_measures(class_set("multiclass"), options)
+    create_measures(class_set("binary"), options)
 
 
 def test_a_score_that_is_not_measured_or_falls_cannot_be_monitored():
     classes = class_set("multiclass")
-    check_monitor("boundary_iou", classes, ALL)
-    for name, options in (("boundary_iou", PLAIN), ("ece", ALL), ("iou", PLAIN)):
+    measured_too = options_for(TASKS["multiclass"])
+    check_monitor("boundary_iou", classes, measured_too)
+    for name, options in (("boundary_iou", PLAIN), ("ece", measured_too), ("iou", PLAIN)):
         with pytest.raises(OptionError, match=f"{name} .*--monitor.*miou"):
             check_monitor(name, classes, options)
