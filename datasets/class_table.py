@@ -176,6 +176,11 @@ def _check(table: ClassTable, path: str):
         raise UserError(
             f"--class_table={path} has ignore_label {classes.ignore_label}; 0 to 255 are possible."
         )
+    strange = [name for name in classes.names if not name.isprintable()]
+    if strange:
+        raise UserError(
+            f"--class_table={path} has the name {strange[0]!r}; use printable characters."
+        )
     twice = {name for name in classes.names if classes.names.count(name) > 1}
     if twice:
         raise UserError(f"--class_table={path} names {', '.join(sorted(twice))} twice.")

@@ -48,6 +48,13 @@ class ConvertOptions(Options):
         choices=("jpg", "jpeg", "png"),
     )
     label_format: str = option(flags.DEFINE_string, "png", "Format of the masks.", choices=("png",))
+    on_bad_item: str = option(
+        flags.DEFINE_string,
+        "fail",
+        "What to do with images, masks and annotations that cannot be used; all are named. fail: "
+        "nothing is converted. skip: they are left out.",
+        choices=("fail", "skip"),
+    )
     task: str | None = option(
         flags.DEFINE_string,
         None,

@@ -15,7 +15,12 @@ from options.conversion import CONVERSION_RECORDS
 
 def convert(format_name, options, **changes):
     """Converts with flags given as a dict."""
-    conversion.convert(format_name, Config.create(CONVERSION_RECORDS, {**options, **changes}))
+    conversion.convert(format_name, config_of({**options, **changes}))
+
+
+def config_of(options):
+    """Returns the options of a conversion, flags given as a dict."""
+    return Config.create(CONVERSION_RECORDS, options)
 
 
 def read_records(folder, split):

@@ -11,7 +11,8 @@ from datasets.convert import processes, writing
 from datasets.convert.output_folder import OutputFolder
 from datasets.convert.plan import Plan, plan
 from datasets.description import Description
-from datasets.files import mask_files
+from datasets.files import bad_items, mask_files
+from datasets.files.bad_items import SKIP
 from options.config import Config
 from options.conversion import ConvertOptions
 from utils.errors import UserError
@@ -35,10 +36,10 @@ def convert(format_name: str, config: Config):
         options.output_dir, planned.description, origin, _other_options(config, origin)
     )
     with output.temporary() as temporary:
-        tally = _write(temporary, planned, options)
+        planned, tally = _write(temporary, planned, options)
         if planned.reads_values:
             _check_binary(tally.pixels, planned.classes.ignore_label)
-        merged = output.put_in_place(temporary)
+        merged = output.put_in_place(temporary, planned.description.splits)
     _describe(options.output_dir, merged, tally, list(planned.listing.splits))
 
 
@@ -58,10 +59,29 @@ def _other_options(config: Config, origin: dict) -> dict:
     return {name: values[name] for name in sorted(names)}
 
 
-def _write(folder: str, planned: Plan, options: ConvertOptions) -> writing.Tally:
+def _write(folder: str, planned: Plan, options: ConvertOptions) -> tuple:
+    """Writes the shards; returns the plan of what was written, and its counts.
+
+    Raises:
+      UserError: If files cannot be used and are not to be skipped, or no image of a split can.
+    """
     num_shards = options.num_shards or planned.format.num_shards
+    skips = options.on_bad_item == SKIP
     shards = writing.shards_of(folder, planned.listing.splits, num_shards)
-    return writing.write(shards, planned.reader(), options.num_workers or processes.cores())
+    workers = options.num_workers or processes.cores()
+    tally = writing.write(shards, planned.reader(), workers, find_all=skips)
+    if not tally.problems:
+        return planned, tally
+    texts = [problem.text for problem in tally.problems]
+    if not skips:
+        raise writing.unusable(texts)
+    left = planned.without({problem.image for problem in tally.problems})
+    empty = [split for split, samples in left.listing.splits.items() if not samples]
+    if empty:
+        raise writing.unusable(texts)
+    logging.warning("%s", bad_items.summary(sorted(texts), "files"))
+    # Written again, since the number of records decides how they are spread over the files.
+    return _write(folder, left, options)
 
 
 def _check_binary(counts: np.ndarray, ignore_label: int):

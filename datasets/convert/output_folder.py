@@ -134,15 +134,17 @@ class OutputFolder:
             if name.startswith(_TEMPORARY) and not _is_running(name[len(_TEMPORARY) :]):
                 shutil.rmtree(os.path.join(self._folder, name), ignore_errors=True)
 
-    def put_in_place(self, temporary: str) -> Description:
+    def put_in_place(self, temporary: str, numbers: dict) -> Description:
         """Moves the shards of the temporary folder here, `dataset.json` last.
+
+        Args:
+          temporary: The folder.
+          numbers: Split -> number of its images.
 
         Returns:
           The description of the folder.
         """
-        merged = dataclasses.replace(
-            self._described, splits={**self._kept, **self._described.splits}
-        )
+        merged = dataclasses.replace(self._described, splits={**self._kept, **numbers})
         origin = {**self._origin, _OPTIONS: self._options}
         origins = {**self._kept_origins, **dict.fromkeys(self._described.splits, origin)}
         replaced = self._unfinished() | set(self._described.splits)

@@ -47,6 +47,14 @@ class Plan:
     by_color: bool
     nonzero: bool
 
+    def without(self, images: set) -> Plan:
+        """Returns the plan without the samples of some images."""
+        splits = {
+            split: [sample for sample in samples if sample.image not in images]
+            for split, samples in self.listing.splits.items()
+        }
+        return dataclasses.replace(self, listing=dataclasses.replace(self.listing, splits=splits))
+
     @property
     def description(self) -> Description:
         """What the records will be."""

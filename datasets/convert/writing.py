@@ -9,6 +9,7 @@ import collections
 import dataclasses
 import functools
 import time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,6 +43,18 @@ class Shard:
     samples: tuple
 
 
+class Problem(NamedTuple):
+    """A sample that cannot be used.
+
+    Attributes:
+      image: Path of its image.
+      text: What is wrong, with the path of the file.
+    """
+
+    image: str
+    text: str
+
+
 @dataclasses.dataclass
 class Tally:
     """Counts of a conversion.
@@ -51,7 +64,7 @@ class Tally:
       area: Pixels of all masks.
       pixels: Pixels of each label, int64 [256].
       changes: Description of a change to images -> number of images.
-      problems: One sentence per file that cannot be used.
+      problems: A `Problem` for each sample that cannot be used.
     """
 
     done: int = 0
@@ -81,11 +94,14 @@ def shards_of(folder: str, splits: dict, num_shards: int) -> list:
     return found
 
 
-def write(shards: list, reader, num_workers: int) -> Tally:
-    """Writes shards, and shows the progress.
+def write(shards: list, reader, num_workers: int, *, find_all: bool = False) -> Tally:
+    """Writes shards, and shows the progress; the shards lack samples that cannot be used.
 
-    Raises:
-      UserError: If files cannot be used; it names up to MOST_PROBLEMS of them.
+    Args:
+      shards: The shards.
+      reader: From `Plan.reader`.
+      num_workers: Processes.
+      find_all: Whether to go on after MOST_PROBLEMS samples that cannot be used.
     """
     total = sum(len(shard.samples) for shard in shards)
     filled = sum(bool(shard.samples) for shard in shards)
@@ -102,23 +118,25 @@ def write(shards: list, reader, num_workers: int) -> Tally:
         for part in parts:
             tally.add(part)
             progress.update(tally.done)
-            if len(tally.problems) >= MOST_PROBLEMS:
+            if len(tally.problems) >= MOST_PROBLEMS and not find_all:
                 break
     finally:
         parts.close()
         progress.close()
-    if tally.problems:
-        raise _unusable(tally.problems)
     return tally
 
 
-def _unusable(problems: list) -> UserError:
+def unusable(problems: list) -> UserError:
+    """Returns the error that names up to MOST_PROBLEMS files."""
     if len(problems) == 1:
         return UserError(f"nothing was converted: {problems[0]}.")
     more = " or more" if len(problems) >= MOST_PROBLEMS else ""
     lines = "".join(f"\n  {problem}" for problem in sorted(problems[:MOST_PROBLEMS]))
     number = min(len(problems), MOST_PROBLEMS)
-    return UserError(f"nothing was converted: {number}{more} files cannot be used:{lines}")
+    return UserError(
+        f"nothing was converted: {number}{more} files cannot be used:{lines}\n"
+        "--on_bad_item=skip leaves such images out."
+    )
 
 
 def _written(shard: Shard, reader):
@@ -147,7 +165,7 @@ def _read(sample: Sample, reader, tally: Tally) -> bytes | None:
     try:
         image, label, pixels = read_sample(sample, reader)
     except BadFileError as problem:
-        tally.problems.append(str(problem))
+        tally.problems.append(Problem(sample.image, str(problem)))
         return None
     tally.pixels += pixels
     tally.area += image.height * image.width if label else 0

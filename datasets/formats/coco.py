@@ -8,18 +8,18 @@ there is no background. Source of the format: cocodataset.org, "Data format".
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import json
+import functools
 import os
 
 from absl import logging
 
 import common
 from datasets import known
-from datasets.files import archives, pairs
+from datasets.files import archives, bad_items, pairs
 from datasets.files.pairs import Sample
-from datasets.formats import Format, Listing, coco_masks
+from datasets.formats import Format, Listing, coco_file, coco_masks
+from datasets.formats.coco_file import Annotations
 from options.config import Config
 from utils.classes import BINARY, MULTICLASS, MULTILABEL, ClassSet
 from utils.errors import OptionError, UserError
@@ -39,17 +39,24 @@ def find(config: Config) -> Listing:
     if not options.annotations:
         raise OptionError("pass --annotations: one JSON file per split.")
     paths = _splits(options.annotations, config.conversion.splits)
-    contents = {split: _read(path) for split, path in paths.items()}
+    contents = {
+        split: coco_file.read(
+            path,
+            functools.partial(_image_folder, config.pairs.image_folder, path),
+            config.conversion.on_bad_item,
+        )
+        for split, path in paths.items()
+    }
     first = next(iter(contents.values()))
-    if any(content["categories"] != first["categories"] for content in contents.values()):
+    if any(content.categories != first.categories for content in contents.values()):
         raise UserError(
             "the files of --annotations have different categories; convert them separately."
         )
-    panoptic = _is_panoptic(first)
+    panoptic = first.is_panoptic
     drawn = _DRAWN[config.conversion.task or MULTICLASS]
     _check_flags(config, drawn, panoptic)
     label_of, classes = _classes(
-        first["categories"], options.coco_classes, drawn.has_background, panoptic
+        first.categories, options.coco_classes, drawn.has_background, panoptic
     )
 
     def mask_of(image: dict, annotations: list):
@@ -60,26 +67,39 @@ def find(config: Config) -> Listing:
 
     splits = {}
     for split, content in contents.items():
-        folder = _image_folder(config.pairs.image_folder, paths[split], content["images"])
-        splits[split] = _samples(content, folder, mask_of, options.skip_empty)
+        splits[split] = _samples(
+            content, mask_of, options.skip_empty, config.conversion.on_bad_item
+        )
         pairs.check_names(splits[split], split)
     return Listing(splits, _origin(config, panoptic), classes)
 
 
-def _samples(content: dict, folder: str, mask_of, skip_empty: bool) -> list:
+def _samples(content: Annotations, mask_of, skip_empty: bool, on_bad_item: str) -> list:
     """Returns the samples of an annotation file."""
-    objects = _by_image(content["annotations"])
-    images = _with_objects(content["images"], objects) if skip_empty else content["images"]
+    objects = content.of_image
+    images = _with_objects(content.images, objects) if skip_empty else content.images
     samples = [
         Sample(
             pairs.stem(image["file_name"]),
-            os.path.join(folder, image["file_name"]),
+            os.path.join(content.folder, image["file_name"]),
             mask_of(image, objects[image["id"]]),
         )
         for image in images
     ]
-    _check_images(samples, folder)
-    return samples
+    missing = [sample for sample in samples if not archives.is_file(sample.image)]
+    if missing and on_bad_item == bad_items.SKIP:
+        logging.warning("%s", _missing(missing, samples, content.folder))
+    elif missing:
+        raise UserError(_missing(missing, samples, content.folder))
+    left_out = {sample.image for sample in missing}
+    return [sample for sample in samples if sample.image not in left_out]
+
+
+def _missing(missing: list, samples: list, folder: str) -> str:
+    return (
+        f"{len(missing)} of {len(samples)} images are not in {folder}; the first is "
+        f"{missing[0].image}."
+    )
 
 
 def _check_flags(config: Config, drawn: type, panoptic: bool):
@@ -118,42 +138,6 @@ def _split_of(path: str) -> str:
     for kind in _KINDS:
         stem = stem[len(kind) :] if stem.startswith(kind) else stem
     return stem
-
-
-def _read(path: str) -> dict:
-    try:
-        content = json.loads(archives.read(path))
-        images, annotations = content["images"], content["annotations"]
-        content["categories"] = sorted(
-            ({"id": c["id"], "name": c["name"]} for c in content["categories"]),
-            key=lambda category: category["id"],
-        )
-    except OSError as error:
-        raise UserError(f"--annotations={path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"--annotations={path} is not a COCO annotation file ({type(error).__name__}: "
-            f"{error}); it must hold images, annotations and categories."
-        ) from error
-    known = {image["id"] for image in images}
-    strange = [a for a in annotations if a["image_id"] not in known]
-    if strange:
-        raise UserError(
-            f"--annotations={path} has {len(strange)} annotations of images that are not listed; "
-            f"the first has image_id {strange[0]['image_id']}."
-        )
-    return content
-
-
-def _is_panoptic(content: dict) -> bool:
-    return any("segments_info" in annotation for annotation in content["annotations"])
-
-
-def _by_image(annotations: list) -> dict:
-    found = collections.defaultdict(list)
-    for annotation in annotations:
-        found[annotation["image_id"]].append(annotation)
-    return found
 
 
 def _with_objects(images: list, objects: dict) -> list:
@@ -215,8 +199,6 @@ def _image_folder(image_folder: str, path: str, images: list) -> str:
     It is --image_folder, or a folder or archive in it that is named like the split (train2017,
     train2017.zip).
     """
-    if not images:
-        raise UserError(f"--annotations={path} lists no images.")
     split = _split_of(path)
     inside = ("", split, os.path.join(f"{split}.zip", split))
     for folder in (os.path.join(image_folder, name) for name in inside):
@@ -227,15 +209,6 @@ def _image_folder(image_folder: str, path: str, images: list) -> str:
         f"{images[0]['file_name']} of {path} is not in --image_folder={image_folder}, nor "
         f"in {split} or {split}.zip there."
     )
-
-
-def _check_images(samples: list, folder: str):
-    missing = [sample.image for sample in samples if not archives.is_file(sample.image)]
-    if missing:
-        raise UserError(
-            f"{len(missing)} of {len(samples)} images are not in {folder}; the first is "
-            f"{missing[0]}."
-        )
 
 
 def _origin(config: Config, panoptic: bool) -> dict:

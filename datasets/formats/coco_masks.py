@@ -9,7 +9,7 @@ import numpy as np
 from datasets.files import image_files
 from datasets.files.defects import BadFileError
 from datasets.files.mask_files import DrawnMask
-from utils.imaging import pillow
+from utils.imaging import pillow, run_lengths
 
 IGNORED = 255
 
@@ -27,15 +27,15 @@ class Objects(DrawnMask):
         """Takes the entries of the annotation file.
 
         Args:
-          image: Its entry: file_name, height, width.
-          annotations: Its objects: category_id, segmentation, iscrowd.
+          image: Its entry, as `coco_file.Annotations` has it.
+          annotations: Its objects, likewise.
           label_of: Category id -> label; that of background, or -1, is not drawn.
           count: The number of classes.
           overlap: "area": the smaller object is on top; "ignore": pixels of two objects, and all of
             crowds, are ignored.
         """
         self.name = f"(drawn from the annotations of {image['file_name']})"
-        self._size = int(image["height"]), int(image["width"])
+        self._size = image["height"], image["width"]
         self._annotations = annotations
         self._label_of = label_of
         self._count = count
@@ -61,10 +61,10 @@ class Objects(DrawnMask):
         """Returns the (pixels, label) of crowds, and of objects, from a label on."""
         crowds, objects = [], []
         for annotation in self._annotations:
-            label = self._label(annotation)
+            label = self._label_of[annotation["category_id"]]
             if label >= lowest:
                 mask = self._pixels(annotation)
-                (crowds if annotation.get("iscrowd") else objects).append((mask, label))
+                (crowds if annotation["iscrowd"] else objects).append((mask, label))
         return crowds, objects
 
     def _paint(self, labels: np.ndarray, crowds: list, objects: list):
@@ -74,43 +74,15 @@ class Objects(DrawnMask):
         for mask, label in sorted(objects, key=lambda entry: -int(entry[0].sum())):
             labels[mask] = label
 
-    def _label(self, annotation: dict) -> int:
-        category = annotation.get("category_id")
-        if category not in self._label_of:
-            raise BadFileError(
-                f"{self.name}: annotation {annotation.get('id')} has category_id {category}, which "
-                "is not among the categories"
-            )
-        return self._label_of[category]
-
     def _pixels(self, annotation: dict) -> np.ndarray:
         """Returns the pixels of an object, bool [h, w]."""
+        if "counts" in annotation:
+            return run_lengths.of_coco_counts(annotation["counts"], *self._size)
         # Needed for COCO only.
-        from pycocotools import mask as run_lengths
+        from pycocotools import mask as coco
 
-        outline = annotation.get("segmentation")
-        try:
-            if isinstance(outline, list):
-                # Two points have no area, but four numbers would be read as a box.
-                parts = [part for part in outline if len(part) >= 6]
-                encoded = run_lengths.merge(run_lengths.frPyObjects(parts, *self._size))
-            elif isinstance(outline["counts"], list):
-                encoded = run_lengths.frPyObjects(outline, *self._size)
-            else:
-                encoded = outline
-            pixels = run_lengths.decode(encoded).astype(bool)
-        # pycocotools raises many kinds of errors.
-        except Exception as error:
-            raise BadFileError(
-                f"{self.name}: annotation {annotation.get('id')} has no segmentation that can be "
-                f"drawn ({type(error).__name__}: {error})"
-            ) from error
-        if pixels.shape != self._size:
-            raise BadFileError(
-                f"{self.name}: annotation {annotation.get('id')} has run lengths for the size "
-                f"{pixels.shape}, but the image is {self._size}"
-            )
-        return pixels
+        parts = coco.frPyObjects(annotation["polygons"], *self._size)
+        return coco.decode(coco.merge(parts)).astype(bool)
 
 
 class ObjectSets(Objects):
@@ -147,7 +119,7 @@ class Panoptic(DrawnMask):
         ids = colors[..., 0] + 256 * colors[..., 1] + 65536 * colors[..., 2]
         labels = np.full(ids.shape, IGNORED, np.uint8)
         for segment in self._segments:
-            if not segment.get("iscrowd"):
+            if not segment["iscrowd"]:
                 labels[ids == segment["id"]] = self._label_of[segment["category_id"]]
         unknown = set(np.unique(ids).tolist()) - {0} - {segment["id"] for segment in self._segments}
         if unknown:
@@ -162,6 +134,6 @@ def panoptic(folder: str, image: dict, annotations: list, label_of: dict) -> Pan
     name = image["file_name"].rsplit(".", 1)[0] + ".png"
     segments = []
     for annotation in annotations:
-        name = annotation.get("file_name", name)
+        name = annotation["file_name"] or name
         segments += annotation["segments_info"]
     return Panoptic(os.path.join(folder, name), segments, label_of)

@@ -148,7 +148,11 @@ def test_training_equals_the_original(name):
     np.testing.assert_array_equal(actual["has_gradient"], expected["has_gradient"])
     np.testing.assert_allclose(actual["logits_before"], expected["logits_before"], atol=5e-4)
     with_moving_statistics = manifest["batch_norm"] == "inference"
-    default = ([1e-3] * 6, _NORMS.get(name, 1e-5)) if with_moving_statistics else ([1e-5, *[1e-2] * 5], 1e-2)
+    default = (
+        ([1e-3] * 6, _NORMS.get(name, 1e-5))
+        if with_moving_statistics
+        else ([1e-5, *[1e-2] * 5], 1e-2)
+    )
     losses, norms = _DIVERGING.get(name, default)
     difference = np.abs(actual["step_loss"] / expected["step_loss"] - 1.0)
     assert np.all(difference[: len(losses)] <= losses), difference

@@ -65,6 +65,7 @@ def test_the_camvid_table_has_its_classes():
         ("a.csv", "name\na\n", "its columns are name, not id and name"),
         ("a.json", "[" * 100_000, "nested too deeply"),
         ("a.txt", "\n", "has 0 classes"),
+        ("a.txt", "sky\nro\u202ead", "has the name 'ro.u202ead'"),
     ],
 )
 def test_a_broken_table_gets_a_sentence(tmp_path, name, text, message):

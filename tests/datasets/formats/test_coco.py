@@ -1,4 +1,7 @@
+import contextlib
+import copy
 import json
+import pathlib
 import shutil
 import zipfile
 
@@ -7,8 +10,9 @@ import pytest
 from PIL import Image
 
 from datasets.files.defects import BadFileError
-from datasets.formats import coco_masks
-from tests import small_trees
+from datasets.formats import coco as coco_format
+from datasets.formats import coco_file, coco_masks
+from tests import converting, small_trees
 from tests.converting import convert, dataset_json, labels_by_name, read_records
 from tests.resources import data_folder
 from tests.small_data import pixels, save_image
@@ -167,19 +171,125 @@ def refused(coco, match, error=UserError, **changes):
         convert("coco", coco, **changes)
 
 
-def test_bad_annotations_are_named(coco, tmp_path):
-    change(tmp_path, lambda c: c["annotations"][0].update(category_id=5))
-    refused(coco, r"annotations of a.jpg\): annotation 1 has category_id 5, which is not among")
-    change(tmp_path, lambda c: c["annotations"][0].update(category_id=1, segmentation=[[1, 2]]))
-    refused(coco, "annotation 1 has no segmentation that can be drawn")
-    change(tmp_path, lambda c: c["annotations"][0].update(image_id=8))
-    refused(coco, "has 1 annotations of images that are not listed; the first has image_id 8")
+def test_files_of_another_form_are_named(coco, tmp_path):
     change(tmp_path, lambda c: c.pop("annotations"))
-    refused(coco, "is not a COCO annotation file .KeyError: 'annotations'")
-    (tmp_path / "instances_train.json").write_text("{")
-    refused(coco, "is not a COCO annotation file .JSONDecodeError")
+    refused(coco, "is not a COCO annotation file: it has no list of annotations")
+    for text in ("{", "[" * 100_000, "[]"):
+        (tmp_path / "instances_train.json").write_text(text)
+        refused(coco, "is not a COCO annotation file")
     refused(coco, "--annotations=nowhere.json cannot be read", annotations=["nowhere.json"])
     refused(coco, "pass --annotations", OptionError, annotations=None)
+
+
+def object_with(**values):
+    return lambda content: content["annotations"][0].update(values)
+
+
+def image_with(**values):
+    return lambda content: content["images"][0].update(values)
+
+
+@pytest.mark.parametrize(
+    ("change_it", "match"),
+    [
+        (object_with(category_id=5), "annotation 1 has category_id 5, which is not among"),
+        (object_with(category_id=[1]), "annotation 1 has the category_id .1., which is neither"),
+        (object_with(image_id=8), "annotation 1 has image_id 8, which is not among"),
+        (object_with(image_id=None), "annotation 1 has no image_id"),
+        (object_with(iscrowd="no"), "annotation 1 has iscrowd 'no', not 0 or 1"),
+        (object_with(segmentation=[[1.0, float("nan")] * 3]), "a point with y = nan"),
+        (object_with(segmentation=[[1e9, 2] * 3]), "a point with x = 1000000000.0, but .* 20x30"),
+        (object_with(segmentation=[[1, None] * 3]), "a point with y = None"),
+        (object_with(segmentation=[[1, "2"] * 3]), "a point with y = 2"),
+        (object_with(segmentation=[[10**400, 2] * 3]), "a point with x = 1000"),
+        (object_with(segmentation=[[1, 2, 3, 4, 5]]), "not pairs of numbers"),
+        (object_with(segmentation="here"), "has the segmentation 'here'"),
+        (object_with(segmentation={"counts": [10**11]}), "run lengths with the sum 100000000000"),
+        (object_with(segmentation={"counts": [-1, 601]}), "run lengths that are not counts"),
+        (object_with(segmentation={"counts": [600], "size": [30, 20]}), "for the size .30, 20."),
+        (object_with(segmentation={"counts": "garbage"}), "run lengths .*garbage"),
+        (object_with(segmentation={"counts": "m"}), "ends within a number"),
+        (object_with(segmentation={}), "annotation 1"),
+        (image_with(id=9), "image 9 has the id of another one"),
+        (image_with(file_name=None), "image 7 has no file_name"),
+        (
+            image_with(file_name=["a.jpg"]),
+            "image 7 has the file_name .*which is not a readable name",
+        ),
+        (image_with(height=-3), "image 7 has the height -3, not a number of pixels"),
+        (image_with(width="30"), "image 7 has the width 30, not a number of pixels"),
+        (lambda c: c["images"][0].pop("id"), "image at place 0 of the list has no id"),
+        (lambda c: c["annotations"].insert(0, "text"), "annotation at place 0 .* is 'text', not"),
+        (lambda c: c.update(images={"7": {}}), "it has no list of images"),
+        (
+            lambda c: c["categories"][0].update(name=3),
+            "has the name '3', which is not",
+        ),
+    ],
+)
+def test_a_bad_entry_is_named_and_may_be_left_out(coco, tmp_path, change_it, match):
+    change(tmp_path, change_it)
+    refused(coco, match)
+
+
+def test_bad_entries_are_all_named_or_all_left_out(coco, tmp_path):
+    change(tmp_path, lambda c: [c["annotations"][number].update(image_id=8) for number in (0, 2)])
+    refused(coco, r"(?s)2 entries cannot be used.*annotation 1 .*annotation 3 .*--on_bad_item=skip")
+    convert("coco", coco, on_bad_item="skip")
+    assert set(np.unique(labels_by_name(tmp_path / "out", "train")["a"])) == {0, 2}
+
+
+@pytest.mark.parametrize(
+    "outline", [[], None, [[1, 2]], [[1, 2, 3, 4]], [[], [1, 1]]], ids=lambda value: str(value)
+)
+def test_an_object_without_area_is_left_out(coco, tmp_path, outline):
+    change(tmp_path, object_with(segmentation=outline))
+    convert("coco", coco)
+    assert (labels_by_name(tmp_path / "out", "train")["a"] == 1).sum() == 0
+
+
+def test_other_spellings_are_read(coco, tmp_path):
+    convert("coco", coco)
+    expected = labels_by_name(tmp_path / "out", "train")["a"]
+    # A flat polygon, numbers as text, sizes that only the images know.
+    flat = small_trees.square(5, 5, 4)[0]
+    change(tmp_path, object_with(segmentation=flat, image_id="7", category_id="1"))
+    change(tmp_path, image_with(height=None, width=None))
+    convert("coco", coco, output_dir=str(tmp_path / "again"))
+    np.testing.assert_array_equal(labels_by_name(tmp_path / "again", "train")["a"], expected)
+
+
+def test_damaged_images_are_left_out(coco, tmp_path):
+    (tmp_path / "train" / "a.jpg").write_bytes(b"no image")
+    refused(coco, "a.jpg is not a readable image")
+    convert("coco", coco, on_bad_item="skip")
+    assert [record.name for record in read_records(tmp_path / "out", "train")] == ["b"]
+    assert dataset_json(tmp_path / "out")["splits"]["train"]["num_images"] == 1
+    (tmp_path / "train" / "b.jpg").write_bytes(b"no image")
+    refused(coco, "2 files cannot be used", on_bad_item="skip")
+
+
+VALUES = [None, True, -1, 0, 7, 1e9, float("nan"), 10**400, "7", "", "\0", [], [1.5, 2], {}, [[]]]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_content_is_read_or_answered_in_a_sentence(coco, tmp_path, seed):
+    random = np.random.RandomState(seed)
+    for number in range(60):
+        content = copy.deepcopy(small_trees.coco_annotations())
+        for _ in range(random.randint(1, 4)):
+            entries = content[random.choice(["images", "annotations", "categories"])]
+            entry = entries[random.randint(len(entries))]
+            value = VALUES[random.randint(len(VALUES))]
+            entry[random.choice([*entry, "segments_info", "size"])] = value
+        write(tmp_path, content)
+        policy = ("fail", "skip")[number % 2]
+        config = converting.config_of({**coco, "on_bad_item": policy})
+        with contextlib.suppress(UserError):
+            for samples in coco_format.find(config).splits.values():
+                for sample in samples:
+                    with contextlib.suppress(BadFileError):
+                        sample.mask.draw()
 
 
 def test_missing_and_resized_images_are_named(coco, tmp_path):
@@ -208,14 +318,16 @@ def real():
 
 
 def test_drawn_areas_are_those_of_the_annotations(real):
-    content = json.loads((real / "annotations" / "instances_train2017.json").read_text())
-    images = {image["id"]: image for image in content["images"]}
-    for entry in content["annotations"]:
-        image = images[entry["image_id"]]
+    path = str(real / "annotations" / "instances_train2017.json")
+    stated = json.loads(pathlib.Path(path).read_text())["annotations"]
+    areas = {entry["id"]: entry["area"] for entry in stated}
+    content = coco_file.read(path, lambda images: str(real / "train2017"), "fail")
+    for image in content.images:
         objects = coco_masks.Objects(image, [], {}, 2, "area")
-        # The area is that of the outline, of crowds that of a finer one: not of whole pixels.
-        tolerance = {"rel": 0.2} if entry["iscrowd"] else {"rel": 0.05, "abs": 22}
-        assert objects._pixels(entry).sum() == pytest.approx(entry["area"], **tolerance)
+        for entry in content.of_image[image["id"]]:
+            # The area is that of the outline, of crowds that of a finer one: not of whole pixels.
+            tolerance = {"rel": 0.2} if entry["iscrowd"] else {"rel": 0.05, "abs": 22}
+            assert objects._pixels(entry).sum() == pytest.approx(areas[entry["id"]], **tolerance)
 
 
 def test_coco_s_photos_with_voc_s_classes_have_the_pixels_of_the_golden_confusion(real, tmp_path):
@@ -248,11 +360,3 @@ def test_labelme_s_export_is_converted(tmp_path):
     assert info["num_classes"] == 21
     assert info["class_names"][:2] == ["background", "aeroplane"]
     assert {15, 5} <= set(np.unique(labels_by_name(tmp_path, "train")["2011_000003"]))
-
-
-def test_an_object_of_another_size_than_its_image_is_refused():
-    image = {"file_name": "a.jpg", "height": 20, "width": 30}
-    outline = {"counts": [600], "size": [30, 20]}
-    objects = coco_masks.Objects(image, [annotation(4, 1, outline)], {1: 1}, 2, "area")
-    with pytest.raises(BadFileError, match="annotation 4 has run lengths for the size"):
-        objects.draw()

@@ -23,6 +23,16 @@ def test_decoding_gives_the_mask_back(seed):
     np.testing.assert_array_equal(run_lengths.decode(run_lengths.encode(mask), 13, 7), mask)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_coco_s_counts_are_those_of_its_library(seed):
+    from pycocotools import mask as coco
+
+    mask = np.random.RandomState(seed).uniform(size=(40, 7)) < 0.02 * 10**seed / 10
+    packed = coco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+    counts = run_lengths.coco_counts(packed)
+    np.testing.assert_array_equal(run_lengths.of_coco_counts(counts, 40, 7), mask)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [("1", "pairs"), ("1 x", "1 x"), ("0 2", "not within"), ("5 3", "2x3 pixels")],
