@@ -8,6 +8,7 @@ import os
 from commands import shared
 from commands.command import TRAINING, Command, only
 from core.checkpoints import named
+from options import optimizer
 from options.command import CommandOptions
 from options.config import Config
 from options.device import DeviceOptions
@@ -20,6 +21,7 @@ from options.training import TRAINING_RECORDS
 
 def _check(config: Config):
     config.check_given()
+    optimizer.check_given(config)
     # A run that continues does not need them again.
     if not glob.glob(os.path.join(glob.escape(config.train.train_logdir), "*.index")):
         named.initial_weights(config.train, config.network.model_variant)

@@ -9,7 +9,8 @@ from absl import flags
 
 from common import Options, option
 from options.loss import LossOptions
-from options.optimization import OptimizerOptions, ScheduleOptions
+from options.optimizer import OptimizerOptions
+from options.schedule import ScheduleOptions
 from utils.errors import OptionError
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from options.optimization import OPTIMIZERS
+from options.optimizer import OPTIMIZERS
 
 GLOBAL_STEP = "global_step"
 # TensorFlow's name of an exponential moving average follows the variable's.

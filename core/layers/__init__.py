@@ -11,6 +11,7 @@ from core.layers.conv import (
     conv2d,
     conv2d_same,
     depthwise_conv2d,
+    l2_regularizer,
     quantized_sigmoid,
     split_separable_conv2d,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "depthwise_conv2d_batch_norm",
     "drop_unused",
     "dropout",
+    "l2_regularizer",
     "max_pool",
     "normalize",
     "quantized_sigmoid",

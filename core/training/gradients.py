@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from options.optimizer import OptimizerOptions
 from utils.compat import add_control_input, tf
 
 
@@ -131,20 +132,28 @@ def global_norm(gradients) -> tf.Tensor:
     return tf.global_norm([gradient for gradient, _ in gradients])
 
 
-def clip(gradients, norm: tf.Tensor, limit: float) -> list:
-    """Returns the pairs scaled by one factor so that their norm is at most the limit.
+def clip(gradients, norm: tf.Tensor, options: OptimizerOptions) -> list:
+    """Returns the pairs with clipped gradients.
 
-    Source: arXiv 1211.5063, section 3.2.
+    By norm all are scaled by one factor, so that their norm is at most the limit (arXiv 1211.5063,
+    section 3.2); by value each element is.
 
     Args:
       gradients: (gradient, variable) pairs; None stays.
       norm: Their `global_norm`, a float32 scalar.
-      limit: The largest norm; 0 does not clip.
+      options: The limits; 0 does not clip.
     """
-    if not limit:
-        return list(gradients)
-    factor = limit / tf.maximum(norm, limit)
+    if options.clip_gradient_norm:
+        factor = options.clip_gradient_norm / tf.maximum(norm, options.clip_gradient_norm)
+        return _each(lambda gradient: gradient * factor, gradients)
+    limit = options.clip_gradient_value
+    if limit:
+        return _each(lambda gradient: tf.maximum(tf.minimum(gradient, limit), -limit), gradients)
+    return list(gradients)
+
+
+def _each(change, gradients) -> list:
     return [
-        (None if gradient is None else gradient * factor, variable)
+        (None if gradient is None else change(gradient), variable)
         for gradient, variable in gradients
     ]

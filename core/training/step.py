@@ -10,7 +10,8 @@ import dataclasses
 from core import layers, network
 from core import task as tasks
 from core.losses import Context, objective
-from core.training import ema, freezing, gradients, nonfinite, optimizers, schedules, stopping
+from core.training import ema, freezing, gradients, groups, nonfinite, rates, stopping, updates
+from core.training.optimizers import Settings
 from deployment.backend import Backend
 from options.config import Config
 from utils.classes import ClassSet
@@ -68,6 +69,7 @@ def build(
     *,
     classes: ClassSet,
     backend: Backend,
+    steps_per_epoch=None,
 ) -> TrainStep:
     """Builds the training graph in the default graph.
 
@@ -77,12 +79,13 @@ def build(
       config: The network and its training.
       classes: The classes of the data, with their task.
       backend: The device; it averages gradients over ranks.
+      steps_per_epoch: For schedules that count epochs, see `rates.learning_rate`.
 
     Raises:
-      OptionError: If a pattern of --freeze matches nothing, or everything is frozen.
+      OptionError: If a pattern of variable names matches nothing, or everything is frozen.
     """
     global_step = tf.train.get_or_create_global_step()
-    learning_rate = schedules.learning_rate(config, global_step)
+    learning_rate = rates.learning_rate(config, global_step, steps_per_epoch)
     spec = config.spec
     architecture = network.architecture(spec)
     frozen = freezing.Frozen(config.train, network.backbone(spec.options).scope, architecture)
@@ -90,17 +93,29 @@ def build(
     variables = frozen.trained(tf.trainable_variables())
     frozen.report(tf.trainable_variables())
     loss = _mean([part.loss for part in parts])
-    decaying = _l2_terms(variables)
-    terms = {} if config.optimizer.row.has_decoupled_decay else decaying
+    names = [variable.op.name for variable in variables]
+    terms = _l2_terms(variables, config.optimizer)
+    decoupled = config.optimizer.has_decoupled_decay
+    settings = Settings(
+        config.optimizer,
+        learning_rate,
+        momentum=rates.momentum(config, global_step, steps_per_epoch),
+        multipliers=groups.rate_multipliers(names, config.optimizer),
+        decaying=frozenset(terms) if decoupled else frozenset(),
+    )
+    terms = {} if decoupled else terms
     reg_loss = tf.add_n(list(terms.values()) or [tf.constant(0.0)])
 
-    optimizer = optimizers.create(config.optimizer, learning_rate, decaying)
+    optimizer = updates.create(settings)
     if len(parts) > 1:
         optimizer = gradients.GradientAccumulation(optimizer, parts)
     optimizer = backend.wrap_optimizer(optimizer)
     pairs = optimizer.compute_gradients(loss, variables)
-    pairs = gradients.with_terms(pairs, terms)
+    decays_after = config.optimizer.weight_decay_after_clipping
+    pairs = pairs if decays_after else gradients.with_terms(pairs, terms)
     loss, gradient_norm, votes = _of_all_ranks(loss, gradients.global_norm(pairs), backend)
+    clipped = gradients.clip(pairs, gradient_norm, config.optimizer)
+    clipped = gradients.with_terms(clipped, terms) if decays_after else clipped
     step = TrainStep(
         train_op=None,
         global_step=global_step,
@@ -116,7 +131,7 @@ def build(
         bad_step=None,
         votes=votes,
     )
-    return _with_update(step, optimizer, config, backend, architecture)
+    return _with_update(step, clipped, optimizer, config, backend, architecture)
 
 
 def _forward(images, labels, config, classes, backend, frozen) -> tuple:
@@ -178,30 +193,35 @@ def _joined(batches):
     return batches[0] if len(batches) == 1 else tf.concat(batches, 0)
 
 
-def _l2_terms(variables) -> dict:
-    """Returns variable name -> its L2 term, for those of the variables that have one."""
-    names = {variable.op.name for variable in variables}
+def _l2_terms(variables, options) -> dict:
+    """Returns variable name -> its L2 term, for those of the variables that decay."""
     # TensorFlow names a regularizer's result after its variable.
-    terms = {
+    kernels = {
         term.op.name.split("/Regularizer/")[0]: term
         for term in tf.losses.get_regularization_losses()
     }
-    return {name: term for name, term in terms.items() if name in names}
+    names = [variable.op.name for variable in variables]
+    decaying = groups.decaying(names, [name for name in names if name in kernels], options)
+    return {
+        variable.op.name: kernels[variable.op.name]
+        if variable.op.name in kernels
+        else layers.l2_regularizer(options.weight_decay)(variable)
+        for variable in variables
+        if variable.op.name in decaying
+    }
 
 
-def _with_update(step, optimizer, config, backend, architecture) -> TrainStep:
+def _with_update(step, clipped, optimizer, config, backend, architecture) -> TrainStep:
     """Returns the step with the operation that updates weights, averages and global step."""
     variables = [variable for _, variable in step.gradients]
     averaged = [*variables, *_moving_averages()] if config.train.ema_decay else []
     averages = ema.create(averaged)
 
     def apply():
-        options = config.optimizer
-        clipped = gradients.clip(step.gradients, step.gradient_norm, options.clip_gradient_norm)
         decay = ema.decay_at(step.global_step, config.train.ema_decay)
         with tf.control_dependencies([decay]):
             applied = optimizer.apply_gradients(
-                optimizers.multiply_gradients(clipped, options, architecture),
+                groups.multiply_gradients(clipped, config.optimizer, architecture),
                 global_step=step.global_step,
             )
         with tf.control_dependencies([applied]):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fractions
 
 from absl import logging
 
@@ -236,6 +237,9 @@ class Trainer:
             self._config.replace(train=options),
             classes=self._dataset.classes,
             backend=self._backend,
+            steps_per_epoch=fractions.Fraction(
+                self._facts["num_images"], self._facts["images_per_step"]
+            ),
         )
         return timer.around(step, batch["image"])
 

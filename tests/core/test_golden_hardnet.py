@@ -5,7 +5,7 @@ import pytest
 
 from tests.golden import __main__ as golden
 from tests.golden import compare
-from tests.golden.hardnet import logits, schedules, train
+from tests.golden.hardnet import logits, train
 from tests.resources import golden_folder, golden_json
 
 _LOGITS = (
@@ -58,25 +58,6 @@ def test_inference_equals_the_original(name):
             np.testing.assert_allclose(actual[array], values, rtol=1e-5, atol=1e-6, err_msg=array)
         elif array != "folded_labels_equal":
             assert compare.largest_difference(actual[array], values) <= 1e-4, array
-
-
-@pytest.mark.once
-def test_schedules_equal_those_of_pytorch():
-    cases = [
-        (item["case"], item["rows"]) for item in golden_json("hardnet/schedules.json")["cases"]
-    ]
-    known = [
-        (case, rows)
-        for case, rows in cases
-        if case["class"].rsplit(".", 1)[-1] in schedules.SCHEDULES
-    ]
-    assert len(known) >= 20
-    for case, rows in known:
-        for steps, *expected in rows:
-            found = schedules.at(case["class"], steps, case["lr"], 0.9, case["params"])
-            np.testing.assert_allclose(
-                found[: len(expected)], expected, rtol=1e-6, atol=1e-12, err_msg=case["name"]
-            )
 
 
 @pytest.mark.parametrize("name", _cases(_TRAININGS))

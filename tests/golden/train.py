@@ -11,7 +11,7 @@ import numpy as np
 
 from core import layers
 from core import network as networks
-from core.training import optimizers
+from core.training import groups
 from core.training import step as train
 from deployment import backend
 from options.config import Config
@@ -122,10 +122,7 @@ def _run(session, step, manifest, options) -> dict:
         "grad_norm": _norms(gradient_values),
         "grad_sample": _samples(gradient_values),
         "grad_multiplier": np.array(
-            [
-                optimizers.gradient_multiplier(name, options, DEEPLAB)
-                for name in manifest["trainable"]
-            ]
+            [groups.gradient_multiplier(name, options, DEEPLAB) for name in manifest["trainable"]]
         ),
         "after1_norm": _norms(after1),
         "after1_sample": _samples(after1),

@@ -10,9 +10,10 @@ from options.evaluation import EvalOptions
 from options.export import ExportOptions
 from options.loss import LossOptions
 from options.network import NETWORK_OPTIONS, NetworkSpec
-from options.optimization import OptimizerOptions, ScheduleOptions
+from options.optimizer import OptimizerOptions
 from options.prediction import PredictOptions, VisOptions
 from options.refused import RefusedOptions
+from options.schedule import ScheduleOptions
 from options.training import TRAINING_RECORDS, TrainOptions
 from tests import resources
 from tests.options.flags_of import accepted_flags

@@ -6,9 +6,9 @@ import pytest
 from core import layers, network
 from core.architectures import MERGED
 from core.checkpoints import restore
-from core.training import optimizers
+from core.training import groups
 from options.network import NetworkSpec
-from options.optimization import OptimizerOptions
+from options.optimizer import OptimizerOptions
 from utils.compat import tf
 
 _ARCHITECTURES = ("fcn", "deeplab_torch")
@@ -61,7 +61,7 @@ def test_the_auxiliary_head_learns_ten_times_as_fast(architecture):
     record = network.architecture(_spec(architecture))
     options = OptimizerOptions(bias_multiplier=2.0, last_layer_gradient_multiplier=3.0)
     factors = {
-        name: optimizers.gradient_multiplier(name, options, record)
+        name: groups.gradient_multiplier(name, options, record)
         for name in (
             "resnet18_torch/conv1/weights",
             "classifier/4/biases",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from core.training import gradients
+from options.optimizer import OptimizerOptions
 from utils.compat import tf
 
 FIRST = np.float32([3.0, 0.0])
@@ -32,7 +33,9 @@ def test_the_norm_is_that_of_all_gradients_together():
 @pytest.mark.parametrize(("limit", "factor"), [(1.0, 0.2), (5.0, 1.0), (9.0, 1.0), (0.0, 1.0)])
 def test_clipping_keeps_the_direction_and_limits_the_norm(limit, factor):
     given = pairs()
-    clipped = gradients.clip(given, gradients.global_norm(given), limit)
+    clipped = gradients.clip(
+        given, gradients.global_norm(given), OptimizerOptions(clip_gradient_norm=limit)
+    )
     assert [variable for _, variable in clipped] == [variable for _, variable in given]
     assert clipped[2][0] is None
     first, second = evaluate([gradient for gradient, _ in clipped[:2]])

@@ -10,9 +10,12 @@ import pytest
 import deployment.backend
 from core import task as tasks
 from core.losses import Context, objective
+from core.training import rates, updates
 from core.training import step as train
+from core.training.optimizers import Settings
 from options.device import DeviceOptions
 from options.loss import LossOptions
+from options.segments import SEGMENT_SHAPES
 from tests import small_losses
 from tests.npu_adapter import importable
 from tests.npu_adapter import session as device
@@ -30,7 +33,8 @@ NETWORK = """
 # Arithmetic of losses, schedules and updates.
 ARITHMETIC = """
     Abs Add All Cast Equal FloorMod GreaterEqual Less LessEqual LogicalAnd LogicalNot LogicalOr
-    Maximum Minimum Mul Neg NotEqual Pow Prod RealDiv Select Sqrt Sub Sum TopKV2 ZerosLike
+    Maximum Minimum Mul Neg NotEqual Pow Prod RealDiv Select Sin Sqrt Square Sub Sum TopKV2
+    ZerosLike
 """.split()  # noqa: SIM905
 # Shapes are static, so TensorFlow folds most of these before it sends the graph to the device.
 SHAPES = """
@@ -58,7 +62,7 @@ SQUEEZE = {"Sigmoid", "SigmoidGrad"}
 # Of losses other than cross entropy: arithmetic, sums along an axis, sorting, one-hot labels.
 LOSSES = """
     BroadcastTo Cumsum Elu EluGrad Exp Greater Log Log1p LogSoftmax Max OneHot Reciprocal Rsqrt
-    RsqrtGrad SelectV2 Sigmoid SigmoidGrad Sign Softmax Softplus SoftplusGrad Square
+    RsqrtGrad SelectV2 Sigmoid SigmoidGrad Sign Softmax Softplus SoftplusGrad
 """.split()  # noqa: SIM905
 # Of a constant, in the gradient of a transposition; folded.
 PERMUTATION = {"InvertPermutation"}
@@ -198,6 +202,36 @@ def test_other_networks_add_depthwise_convolutions_only(adapter, network):
 @pytest.mark.parametrize("adapter", ["npu_bridge"], indirect=True)
 def test_networks_of_the_keras_libraries_have_known_operations_only(adapter, network, added):
     found = operations(network, {}, 1, size=48)
+    device.check_operations(found)
+    assert {operation.type for operation in found} - KNOWN == added
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "added"), [("amsgrad", set()), ("nadam", {"Exp"}), ("ftrl", {"Sign"})]
+)
+@pytest.mark.parametrize("policy", ["segments", "one_cycle"])
+def test_optimizers_and_schedules_have_known_operations_only(optimizer, added, policy):
+    shapes = [f"{shape}::0.1:4" for shape in (*SEGMENT_SHAPES, "2")]
+    config = config_of(
+        optimizer=optimizer,
+        learning_policy=policy,
+        learning_rate_segment=shapes if policy == "segments" else None,
+        learning_rate_unit="epoch",
+        slow_start_step=2,
+        slow_start_shape="linear",
+    )
+    with tf.Graph().as_default() as graph:
+        step = tf.train.get_or_create_global_step()
+        variable = tf.get_variable("weights", [3])
+        settings = Settings(
+            config.optimizer,
+            rates.learning_rate(config, step, 5),
+            rates.momentum(config, step, 5),
+            multipliers={"weights": 2.0},
+            decaying={"weights"},
+        )
+        update = updates.create(settings).apply_gradients([(tf.ones([3]), variable)])
+        found = device._ancestors(graph, update)
     device.check_operations(found)
     assert {operation.type for operation in found} - KNOWN == added
 

@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 
 from core import layers, network
-from core.training import optimizers
+from core.training import groups
 from core.training import step as train
 from deployment import backend
 from options.config import Config
@@ -134,7 +134,7 @@ def _training(step, manifest, options) -> _Training:
         for variable in network.variables()
     }
     factors = {
-        name: optimizers.gradient_multiplier(
+        name: groups.gradient_multiplier(
             variable.op.name, options.optimizer, network.architecture(options.spec)
         )
         for name, variable in variables.items()

@@ -1,69 +1,90 @@
-"""The learning rates of PyTorch's schedules by the number of steps, in closed form."""
+"""The learning rates of PyTorch's schedules, from the product's policies."""
 
 from __future__ import annotations
 
-import bisect
-import math
+import numpy as np
 
+from tests.golden import schedules
 from utils.errors import UserError
 
 
-def at(name: str, steps: int, base: float, momentum: float, params: dict) -> tuple:
-    """Returns (learning rate, momentum) after a number of steps of a schedule.
+def table(name: str | None, steps, base: float, params: dict, **options) -> np.ndarray:
+    """Returns [learning rate, momentum] after each number of steps, float64 [n, 2].
 
     Args:
       name: The schedule's class, with or without its module; None for a constant rate.
       steps: How often the schedule has been stepped.
       base: The optimizer's rate.
-      momentum: The optimizer's momentum, which most schedules leave alone.
       params: The schedule's arguments.
+      **options: Of the product's optimizer.
+    """
+    return schedules.table({**options, **options_of(name, base, params)}, steps)
+
+
+def options_of(name: str | None, base: float, params: dict) -> dict:
+    """Returns the product's options for a schedule.
 
     Raises:
-      UserError: If there is no such schedule here.
+      UserError: If it has no such schedule.
     """
-    schedule = SCHEDULES.get((name or "constant_lr").rsplit(".", 1)[-1])
-    if schedule is None:
-        raise UserError(f"scheduler is {name}, but must be one of {', '.join(SCHEDULES)}.")
+    found = _OPTIONS.get((name or "constant_lr").rsplit(".", 1)[-1])
+    if found is None:
+        raise UserError(f"scheduler is {name}, but must be one of {', '.join(_OPTIONS)}.")
     params = {key: value for key, value in params.items() if key != "last_epoch"}
-    found = schedule(steps, base, **params)
-    return found if isinstance(found, tuple) else (found, momentum)
+    return {"base_learning_rate": base, **found(base, **params)}
 
 
-def _constant(unused_steps, base):
-    return base
+def _constant(unused_base):
+    return {"learning_policy": "constant"}
 
 
-def _poly(steps, base, *, max_iter, gamma=0.9, decay_iter=1):
+def _poly(unused_base, *, max_iter, gamma=0.9, decay_iter=1):
     del decay_iter  # It has no effect in the original.
-    return base * max(1.0 - steps / max_iter, 0.0) ** gamma
+    return {"learning_policy": "poly", "decay_steps": float(max_iter), "learning_power": gamma}
 
 
-def _exponential(steps, base, *, gamma):
-    return base * gamma**steps
+def _exponential(unused_base, *, gamma):
+    return {
+        "learning_policy": "exponential",
+        "learning_rate_decay_factor": gamma,
+        "learning_rate_decay_step": 1,
+    }
 
 
-def _step(steps, base, *, step_size, gamma=0.1):
-    return base * gamma ** (steps // step_size)
+def _step(unused_base, *, step_size, gamma=0.1):
+    return {
+        "learning_policy": "step",
+        "learning_rate_decay_factor": gamma,
+        "learning_rate_decay_step": step_size,
+    }
 
 
-def _multi_step(steps, base, *, milestones, gamma=0.1):
-    return base * gamma ** bisect.bisect_right(sorted(milestones), steps)
+def _multi_step(unused_base, *, milestones, gamma=0.1):
+    return {
+        "learning_policy": "multi_step",
+        "learning_rate_decay_factor": gamma,
+        "multi_step_milestones": tuple(milestones),
+    }
 
 
-def _cosine(steps, base, *, T_max, eta_min=0.0):
-    return _half_wave(base, eta_min, steps / T_max)
+def _cosine(unused_base, *, T_max, eta_min=0.0):
+    return {
+        "learning_policy": "cosine",
+        "cosine_steps": T_max,
+        "cosine_end_learning_rate": float(eta_min),
+    }
 
 
-def _cosine_with_restarts(steps, base, *, T_0, T_mult=1, eta_min=0.0):
-    length = T_0
-    while steps >= length:
-        steps -= length
-        length *= T_mult
-    return _half_wave(base, eta_min, steps / length)
+def _cosine_with_restarts(unused_base, *, T_0, T_mult=1, eta_min=0.0):
+    return {
+        "learning_policy": "cosine_restarts",
+        "cosine_steps": T_0,
+        "cosine_multiplier": T_mult,
+        "cosine_end_learning_rate": float(eta_min),
+    }
 
 
 def _cyclic(
-    steps,
     unused_base,
     *,
     base_lr,
@@ -72,19 +93,19 @@ def _cyclic(
     step_size_down=None,
     mode="triangular",
     gamma=1.0,
-    base_momentum=0.8,
-    max_momentum=0.9,
 ):
-    down = step_size_up if step_size_down is None else step_size_down
-    cycle, place = divmod(steps, step_size_up + down)
-    height = place / step_size_up if place <= step_size_up else 1.0 - (place - step_size_up) / down
-    height *= {"triangular": 1.0, "triangular2": 0.5**cycle, "exp_range": gamma**steps}[mode]
-    rate = base_lr + (max_lr - base_lr) * height
-    return rate, max_momentum - (max_momentum - base_momentum) * height
+    return {
+        "learning_policy": "cyclic",
+        "base_learning_rate": base_lr,
+        "cyclic_maximum_learning_rate": max_lr,
+        "cyclic_steps_up": step_size_up,
+        "cyclic_steps_down": step_size_down,
+        "cyclic_mode": mode,
+        "cyclic_factor": gamma,
+    }
 
 
 def _one_cycle(
-    steps,
     unused_base,
     *,
     max_lr,
@@ -93,34 +114,32 @@ def _one_cycle(
     steps_per_epoch=0,
     pct_start=0.3,
     anneal_strategy="cos",
-    base_momentum=0.85,
-    max_momentum=0.95,
     div_factor=25.0,
     final_div_factor=1e4,
 ):
-    total = total_steps or epochs * steps_per_epoch
-    move = _half_wave if anneal_strategy == "cos" else _line
-    top, last = pct_start * total - 1.0, total - 1.0
-    first_rate = max_lr / div_factor
-    if steps <= top:
-        share = steps / top
-        return move(first_rate, max_lr, share), move(max_momentum, base_momentum, share)
-    share = (steps - top) / (last - top)
-    return (
-        move(max_lr, first_rate / final_div_factor, share),
-        move(base_momentum, max_momentum, share),
-    )
+    return {
+        "learning_policy": "one_cycle",
+        "base_learning_rate": max_lr,
+        "training_number_of_steps": total_steps or epochs * steps_per_epoch,
+        "one_cycle_rising_share": pct_start,
+        "one_cycle_shape": anneal_strategy,
+        "one_cycle_division": float(div_factor),
+        "one_cycle_final_division": float(final_div_factor),
+    }
 
 
-def _half_wave(start, end, share):
-    return end + (start - end) * (1.0 + math.cos(math.pi * share)) / 2.0
+def _warmup(base, *, mode, warmup_iters, gamma, inner, inner_params):
+    # The original never steps the inner schedule, so its rate stays at the base.
+    del inner, inner_params
+    return {
+        "learning_policy": "constant",
+        "slow_start_step": warmup_iters,
+        "slow_start_learning_rate": gamma * base,
+        "slow_start_shape": mode,
+    }
 
 
-def _line(start, end, share):
-    return start + (end - start) * share
-
-
-SCHEDULES = {
+_OPTIONS = {
     "constant_lr": _constant,
     "poly_lr": _poly,
     "ExponentialLR": _exponential,
@@ -130,4 +149,5 @@ SCHEDULES = {
     "CosineAnnealingWarmRestarts": _cosine_with_restarts,
     "CyclicLR": _cyclic,
     "OneCycleLR": _one_cycle,
+    "warmup": _warmup,
 }

@@ -1,7 +1,6 @@
 """Recomputes a manifest of `hardnet/train/`: five steps, then one more forward pass.
 
-Network, loss, gradients and batch norm are the product's; schedule and update are the original's,
-whose optimizers let everything decay.
+All is the product's: network, loss, gradients, batch norm, schedule, clipping and update.
 """
 
 from __future__ import annotations
@@ -12,11 +11,14 @@ import numpy as np
 
 from core import layers, network
 from core.losses import Context, objective
+from core.training import gradients as training_gradients
+from core.training import updates
+from core.training.optimizers import Settings
 from options.loss import LossOptions
+from options.optimizer import OptimizerOptions
 from tests.golden import rules as images_of
 from tests.golden.hardnet import losses, rules, schedules
 from tests.golden.hardnet.rules import STEP
-from tests.golden.hardnet.updates import Optimizer
 from utils.classes import ClassSet, default_names
 from utils.compat import tf
 
@@ -74,6 +76,68 @@ class _Graph:
         trainable = {rules.entry_of(item.op.name): item for item in tf.trainable_variables()}
         self.gradients = dict(zip(trainable, tf.gradients(self.loss, list(trainable.values()))))
         self.updates = tf.group(*tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+        self.update = _Update(params, trainable)
+
+
+class _Update:
+    """The update of the weights from gradients that are fed, with PyTorch's order of things.
+
+    Everything decays, and gradients are clipped before they get their decay.
+    """
+
+    def __init__(self, params: dict, variables: dict):
+        options = OptimizerOptions(**optimizer_options(params))
+        self.rate, self.momentum = tf.placeholder(tf.float32, []), tf.placeholder(tf.float32, [])
+        self.gradients = {
+            name: tf.placeholder(tf.float32, variable.shape) for name, variable in variables.items()
+        }
+        pairs = [(self.gradients[name], variable) for name, variable in variables.items()]
+        self.norm = training_gradients.global_norm(pairs)
+        pairs = training_gradients.clip(pairs, self.norm, options)
+        names = frozenset(variable.op.name for variable in variables.values())
+        decoupled = options.has_decoupled_decay
+        if options.weight_decay and not decoupled:
+            l2 = layers.l2_regularizer(options.weight_decay)
+            terms = {variable.op.name: l2(variable) for variable in variables.values()}
+            pairs = training_gradients.with_terms(pairs, terms)
+        self.has_momentum = bool(options.row.momentum)
+        self.optimizer = updates.create(
+            Settings(
+                options,
+                self.rate,
+                self.momentum if self.has_momentum else None,
+                decaying=names if decoupled else frozenset(),
+            )
+        )
+        self.apply = self.optimizer.apply_gradients(pairs)
+        self.slots = {
+            name: [self.optimizer.get_slot(variable, slot) for slot in self.optimizer.slots()]
+            for name, variable in variables.items()
+        }
+        self.start = tf.variables_initializer(self.optimizer.variables())
+
+
+def optimizer_options(params: dict) -> dict:
+    """Returns the product's options for PyTorch's optimizer and clipping."""
+    given = params["optimizer_params"]
+    is_sgd = params["optimizer"] == "sgd"
+    momentum = given.get("momentum", 0.0)
+    options = {
+        "optimizer": ("momentum" if momentum else "sgd") if is_sgd else params["optimizer"],
+        "weight_decay": given.get("weight_decay", 0.01 if params["optimizer"] == "adamw" else 0.0),
+        "clip_gradient_norm": params.get("clip") or 0.0,
+    }
+    if is_sgd:
+        return {**options, "momentum": momentum, "nesterov": given.get("nesterov", False)}
+    beta1, beta2 = given.get("betas", (0.9, 0.999))
+    return {
+        **options,
+        "adam_learning_rate": 0.0,
+        "adam_beta1": beta1,
+        "adam_beta2": beta2,
+        "adam_epsilon": given.get("eps", 1e-8),
+        "epsilon_placement": "corrected",
+    }
 
 
 class _Run:
@@ -106,10 +170,24 @@ class _Run:
         """Returns all variables by entry, in PyTorch's order."""
         return _by_entry(self._session.run(self._graph.variables))
 
-    def assign(self, values: dict):
-        """Sets variables by entry, from PyTorch's order."""
-        for name, value in values.items():
-            self._graph.variables[name].load(rules.as_variable(value), self._session)
+    def start(self):
+        """Sets the optimizer's variables to their first values."""
+        self._session.run(self._graph.update.start)
+
+    def update(self, gradients: dict, rate: float, momentum: float) -> float:
+        """Updates the weights from gradients by entry, in PyTorch's order; returns their norm."""
+        update = self._graph.update
+        feed = {
+            update.gradients[name]: rules.as_variable(value) for name, value in gradients.items()
+        }
+        feed.update({update.rate: rate, update.momentum: momentum})
+        norm, _ = self._session.run([update.norm, update.apply], feed)
+        return norm
+
+    def slots(self) -> dict:
+        """Returns the slots of each entry, in PyTorch's order."""
+        found = self._session.run(self._graph.update.slots)
+        return {name: [rules.as_entry(value) for value in values] for name, values in found.items()}
 
 
 def _by_entry(values) -> dict:
@@ -119,22 +197,13 @@ def _by_entry(values) -> dict:
 def _train(run: _Run, manifest: dict) -> dict:
     config = manifest["config"]
     params, is_batch = config["params"], config["bn"] == "batch"
-    optimizer = Optimizer(params["optimizer"], **params["optimizer_params"])
+    rates = _rates(params)
+    run.start()
     arrays, rows = {}, []
     for step in range(STEPS):
         part_losses, logits, gradients = run.forward_and_backward()
-        norm = np.linalg.norm(rules.norms(gradients.values()))
-        rate, momentum = _rate(params, optimizer, step + (params.get("step_scheduler") == "before"))
-        rows.append((part_losses, rate, momentum, norm))
-        weights = run.entries()
-        run.assign(
-            optimizer.update(
-                {name: weights[name] for name in gradients},
-                _clipped(gradients, norm, params.get("clip")),
-                rate,
-                momentum,
-            )
-        )
+        rate, momentum = rates[step]
+        rows.append((part_losses, rate, momentum, run.update(gradients, rate, momentum)))
         if step == 0:
             listed_names = manifest.get("gradients", [(name, 0) for name in gradients])
             listed = [gradients[name] for name, _ in listed_names]
@@ -145,26 +214,36 @@ def _train(run: _Run, manifest: dict) -> dict:
             entries = run.entries()
             names = manifest.get("state", entries)
             arrays.update(_state(f"after{step + 1}", entries, names, counted))
+    slots = run.slots()
     arrays["slot_norm"] = np.array(
-        [rules.norms(optimizer.slots[name]) for name in manifest.get("slots", optimizer.slots)]
+        [rules.norms(slots[name]) for name in manifest.get("slots", slots)]
     )
-    last, _ = _rate(params, optimizer, STEPS)
-    return {**arrays, **_readings(rows, run.losses(), last)}
+    return {**arrays, **_readings(rows, run.losses(), _last_rate(params))}
 
 
-def _rate(params, optimizer, steps) -> tuple:
-    return schedules.at(
-        params.get("scheduler"),
-        steps,
-        optimizer.rate,
-        optimizer.momentum,
-        params.get("scheduler_params", {}),
-    )
+def _rates(params) -> np.ndarray:
+    """Returns [rate, momentum] of each update."""
+    first = 1 if params.get("step_scheduler") == "before" else 0
+    found = _table(params, range(first, first + STEPS))
+    momentum = params["optimizer_params"].get("momentum", 0.0)
+    is_cycled = params.get("scheduler", "") in ("CyclicLR", "OneCycleLR")
+    if not is_cycled:
+        found[:, 1] = momentum if params["optimizer"] == "sgd" else _beta1(params)
+    return found
 
 
-def _clipped(gradients, norm, limit) -> dict:
-    factor = np.float32(1.0 if limit is None else min(1.0, limit / (norm + 1e-6)))
-    return {name: gradient * factor for name, gradient in gradients.items()}
+def _last_rate(params) -> float:
+    """Returns the rate after the last update."""
+    return _table(params, [STEPS])[0, 0]
+
+
+def _table(params, steps) -> np.ndarray:
+    name, arguments = params.get("scheduler"), params.get("scheduler_params", {})
+    return schedules.table(name, steps, params["optimizer_params"]["lr"], arguments)
+
+
+def _beta1(params) -> float:
+    return params["optimizer_params"].get("betas", (0.9, 0.999))[0]
 
 
 def _state(prefix, entries, names, counted) -> dict:
