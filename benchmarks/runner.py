@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import time
 
 from absl import flags
@@ -110,6 +111,38 @@ def ratio(of: Row, to: Row, factor: float = 1.0, name: str | None = None) -> Row
 
 def _larger_is_better(unit: str) -> bool:
     return unit == RATIO or unit.endswith("/s")
+
+
+def has_module(python: str, name: str) -> bool:
+    """Whether a Python interpreter is there and can import a module."""
+    try:
+        found = subprocess.run([python, "-c", f"import {name}"], capture_output=True)
+    except OSError:
+        return False
+    return found.returncode == 0
+
+
+def steps(workers: dict, repetitions: int) -> dict:
+    """Makes processes run their steps in turn, each once untimed before.
+
+    Args:
+      workers: Name -> `benchmarks.worker.Worker` or `Group`.
+      repetitions: Timed steps of each.
+
+    Returns:
+      Name -> what the process said of itself, with `steps`, its answers.
+    """
+    answers = {name: [] for name in workers}
+
+    def run(name):
+        answers[name].append(workers[name].run())
+
+    interleaved({name: lambda name=name: run(name) for name in workers}, repetitions)
+    return {
+        # The first answer is the untimed run.
+        name: {**workers[name].description, "steps": answers[name][1:]}
+        for name in workers
+    }
 
 
 def interleaved(functions: dict, repetitions: int) -> dict:

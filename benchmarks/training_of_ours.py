@@ -1,6 +1,7 @@
-"""One training step of this project, run on request of `benchmarks.training_step`.
+"""One step of this project, run on request of `training_step` and `architectures`.
 
-It is the graph that `train_npu.py` trains, with constant random images instead of records.
+It is the graph that `train_npu.py` trains, with constant random images instead of records, or the
+network in inference up to logits in the size of the images.
 """
 
 from __future__ import annotations
@@ -12,24 +13,30 @@ from absl import flags
 import common
 from benchmarks import networks, worker
 from common import Options, option
-from core import network
+from core import layers, network
+from core import task as tasks
 from core.training import step
 from deployment import backend as backends
 from options.config import Config
 from options.device import DeviceOptions
 from options.network import NETWORK_OPTIONS
-from options.training import TRAINING_RECORDS, TrainOptions
-from utils.classes import ClassSet, default_names
+from options.training import TRAINING_RECORDS
+from utils.classes import MULTICLASS, TASKS, ClassSet, default_names
 from utils.compat import tf
-
-NUM_CLASSES = 21
 
 
 @dataclasses.dataclass(frozen=True)
 class StepOptions(Options):
     """What is run."""
 
-    crop: int = option(flags.DEFINE_integer, 257, "Height and width of the images.", minimum=33)
+    image_size: tuple[int, ...] = option(
+        flags.DEFINE_list, (257, 257), "Height,width of the images.", convert=int, length=2
+    )
+    num_classes: int = option(flags.DEFINE_integer, 21, "Classes.", minimum=1, maximum=255)
+    class_task: str = option(
+        flags.DEFINE_string, MULTICLASS, "What the classes mean.", choices=TASKS
+    )
+    inference: bool = option(flags.DEFINE_bool, False, "Run no training step but the network.")
     formulation: str | None = option(
         flags.DEFINE_string, None, "How convolutions are computed; unset: the device's default."
     )
@@ -49,8 +56,9 @@ def main(flag_values):
         if options.matrix_product:
             fetch, gflop = _matrix_product(), 2 * 2048**3 / 1e9
         else:
-            fetch = _training_step(options, flag_values, backend)
-            gflop = _training_gflop(options, flag_values)
+            config = Config.from_flags((*NETWORK_OPTIONS, *TRAINING_RECORDS), flag_values)
+            fetch = (_prediction if options.inference else _training_step)(options, config, backend)
+            gflop = _gflop(options, config)
         backend.start()
         config = backend.session_config(is_training=True)
         with tf.Session(backend.session_target, config=config) as session:
@@ -58,39 +66,63 @@ def main(flag_values):
             session.run(fetch)
             worker.serve(
                 lambda: session.run(fetch),
-                {"gflop": gflop, "versions": f"TensorFlow {tf.__version__}"},
+                {
+                    "gflop": gflop,
+                    "parameters": sum(
+                        variable.shape.num_elements() for variable in tf.trainable_variables()
+                    ),
+                    "versions": f"TensorFlow {tf.__version__}",
+                },
             )
 
 
-def _training_step(options, flag_values, backend):
-    config = Config.from_flags((*NETWORK_OPTIONS, *TRAINING_RECORDS), flag_values)
-    shape = [config.train.train_batch_size, options.crop, options.crop]
+def _training_step(options, config, backend):
     if options.formulation is not None:
         backend.formulation = options.formulation
-    # Variables, since TensorFlow would fold operations on constants.
-    images = tf.Variable(tf.random.uniform([*shape, 3], 0.0, 255.0), trainable=False)
-    labels = tf.random.uniform([*shape, 1], 0, NUM_CLASSES, tf.int32)
+    classes = _classes(options)
+    exclusive = tasks.of(classes).is_exclusive
+    shape = [*_batch(options, config), 1 if exclusive else options.num_classes]
+    labels = tf.random.uniform(shape, 0, options.num_classes if exclusive else 2, tf.int32)
     labels = tf.Variable(labels, trainable=False)
     return step.build(
-        tf.identity(images),
-        tf.identity(labels),
-        config,
-        classes=ClassSet(default_names(NUM_CLASSES)),
-        backend=backend,
+        _images(options, config), tf.identity(labels), config, classes=classes, backend=backend
     ).train_op
 
 
-def _training_gflop(options, flag_values) -> float:
-    """Returns the operations of a step: 3 times the forward pass, 2 times for the first layer."""
-    size = (options.crop, options.crop)
-    batch_size = common.from_flags(TrainOptions, flag_values).train_batch_size
+def _prediction(options, config, unused_backend):
+    logits = network.build(
+        _images(options, config), config.spec, _channels(options), crop_size=options.image_size
+    ).logits
+    align_corners = network.architecture(config.spec).align_corners
+    return layers.resize_bilinear(logits, options.image_size, align_corners).op
+
+
+def _images(options, config):
+    # A variable, since TensorFlow would fold operations on constants.
+    shape = [*_batch(options, config), 3]
+    return tf.identity(tf.Variable(tf.random.uniform(shape, 0.0, 255.0), trainable=False))
+
+
+def _batch(options, config):
+    return (config.train.train_batch_size, *options.image_size)
+
+
+def _classes(options) -> ClassSet:
+    return ClassSet(default_names(options.num_classes), task=options.class_task)
+
+
+def _channels(options) -> int:
+    return tasks.of(_classes(options)).channels(options.num_classes)
+
+
+def _gflop(options, config) -> float:
+    """Returns the operations of a forward pass; for a step 3 times those, 2 for the first layer."""
     with tf.Graph().as_default() as graph:
-        images = tf.zeros([batch_size, *size, 3])
-        spec = Config.from_flags(NETWORK_OPTIONS, flag_values).spec
-        network.build(images, spec, NUM_CLASSES, crop_size=size)
+        images = tf.zeros([*_batch(options, config), 3])
+        network.build(images, config.spec, _channels(options), crop_size=options.image_size)
         counts = [networks.operations_of(operation) for operation in graph.get_operations()]
     counts = [count for count in counts if count]
-    return (3 * sum(counts) - counts[0]) / 1e9
+    return (sum(counts) if options.inference else 3 * sum(counts) - counts[0]) / 1e9
 
 
 def _matrix_product():

@@ -28,7 +28,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import statistics
-import subprocess
 import sys
 
 from absl import flags
@@ -119,7 +118,7 @@ def main(flag_values):
         if not workers:
             reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
             raise OptionError(f"none of --variants could be measured: {reasons}.")
-        found = _measure(workers, options.repetitions)
+        found = runner.steps(workers, options.repetitions)
     finally:
         for worker in workers.values():
             worker.close()
@@ -134,7 +133,7 @@ def _start(options) -> tuple:
     """Returns the running workers by name, and why others could not start."""
     workers, missing = {}, {}
     cores = sorted(os.sched_getaffinity(0))
-    has_torch = _has_torch(options.torch_python or sys.executable)
+    has_torch = runner.has_module(options.torch_python or sys.executable, "torch")
     for name, command in _commands(options):
         if _TORCH in command and not has_torch:
             missing[name] = "PyTorch is not installed; see requirements/benchmarks.txt."
@@ -174,38 +173,16 @@ def _commands(options):
 
 
 def _our_command(python, arguments, options):
-    sizes = [f"--crop={options.crop}", f"--train_batch_size={options.batch_size}"]
+    size = f"--image_size={options.crop},{options.crop}"
+    sizes = [size, f"--train_batch_size={options.batch_size}"]
     return [python, "-m", _OURS, *NETWORK, *sizes, *(options.extra_flags or ()), *arguments]
-
-
-def _has_torch(python) -> bool:
-    try:
-        found = subprocess.run([python, "-c", "import torch"], capture_output=True)
-    except OSError:
-        return False
-    return found.returncode == 0
-
-
-def _measure(workers: dict, steps: int) -> dict:
-    """Returns the description of each variant with the answers of its steps."""
-    answers = {name: [] for name in workers}
-
-    def run(name):
-        answers[name].append(workers[name].run())
-
-    runner.interleaved({name: lambda name=name: run(name) for name in workers}, steps)
-    return {
-        # The first answer is the untimed run.
-        name: {**workers[name].description, "steps": answers[name][1:]}
-        for name in workers
-    }
 
 
 def figures(found: dict, processes: int) -> tuple:
     """Returns the seconds of a step of each variant, and the ratios between variants.
 
     Args:
-      found: Variant -> the result of `_measure`.
+      found: Variant -> the result of `runner.steps`.
       processes: Of the variants with several.
     """
     usual = next((one["gflop"] for one in found.values() if one["gflop"]), None) or 1.0

@@ -56,7 +56,7 @@ MAY_IMPORT_PACKAGES = {
     "utils": {"absl.logging", "numpy", "PIL", "jinja2"},
     "tests": {"absl", "numpy", "PIL", "pytest", "pycocotools", "scipy"},
 }
-# Packages that one file stands for.
+# Packages that one file or folder stands for.
 ONLY_IN = {
     "tensorflow": "utils/compat.py",
     "tf_slim": "utils/compat.py",
@@ -66,7 +66,8 @@ ONLY_IN = {
     "npu_bridge": "deployment/devices/npu.py",
     "npu_device": "deployment/devices/npu.py",
     "zlib_ng": "utils/imaging/masks.py",
-    "torch": "benchmarks/training_of_torch.py",
+    "torch": ("benchmarks/training_of_torch.py", "benchmarks/peers/"),
+    "keras": "benchmarks/peers/",
     "h5py": "core/checkpoints/convert/keras_hdf5.py",
 }
 # What tests may import of them, for what it checks and for the stand-ins of a vendor's packages.
@@ -169,8 +170,8 @@ def _own_is_allowed(name, layer):
 def _other_is_allowed(name, file):
     package = name.split(".")[0]
     if package in ONLY_IN:
-        tests = ONLY_IN_TESTS.get(package)
-        return file == ONLY_IN[package] or (tests is not None and file.startswith(tests))
+        places = [ONLY_IN[package], ONLY_IN_TESTS.get(package)]
+        return any(file.startswith(place) for place in places if place is not None)
     layer = layer_of(module_of(file))
     return is_standard(package) or allowed(name, MAY_IMPORT_PACKAGES[layer])
 

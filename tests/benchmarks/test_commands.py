@@ -66,6 +66,15 @@ def test_training_step(tmp_path):
 
 
 @pytest.mark.slow
+def test_architectures(tmp_path):
+    words = ("--cases=pspnet_resnet50", "--variants=ours,keras", "--repetitions=1")
+    found = measure(tmp_path, "architectures", *words, "--modes=inference")
+    row = "pspnet_resnet50 inference ours"
+    assert names(found["rows"]) == [row, "pspnet_resnet50 inference keras"]
+    assert names(found["ratios"]) == [f"{row} / keras", f"{row} / keras, by processor time"]
+
+
+@pytest.mark.slow
 def test_evaluation(tmp_path):
     words = ("--size=33", "--images=8", "--repetitions=1", "--device=cpu", "--usual")
     found = measure(tmp_path, "evaluation", *words, *SMALL_NETWORK)

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmarks import evaluation, networks, training_step
+from benchmarks import evaluation, networks, runner, training_step
 from benchmarks.training_step import TrainingStepOptions
 from benchmarks.worker import Worker
 from core import layers
@@ -58,7 +58,7 @@ def test_a_worker_describes_itself_and_runs_on_request():
 
 
 def test_what_cannot_be_measured_is_named_and_the_rest_is_measured(monkeypatch):
-    monkeypatch.setattr(training_step, "_has_torch", lambda python: False)
+    monkeypatch.setattr(runner, "has_module", lambda python, name: False)
     monkeypatch.setattr(training_step, "Worker", lambda command: command)
     options = TrainingStepOptions(variants=("ours", "torch", "ours_ranks"), processes=1000)
     workers, missing = training_step._start(options)
