@@ -14,6 +14,7 @@ from options.task import TaskOptions
 
 def _check(config: Config):
     shared.check_checkpoint(config, config.evaluation)
+    shared.check_postprocessing(config.evaluation)
 
 
 VARIANTS = {
@@ -42,7 +43,7 @@ VARIANTS = {
         groups=(
             ("Checkpoint", ("checkpoint_dir", "checkpoint", "checkpoint_path", "use_ema")),
             ("Data", ("dataset_dir", "eval_split", "eval_crop_size")),
-            ("Method", ("eval_scales", "add_flipped_images", "window_size", "boundary_width")),
+            ("Method", ("eval_scales", "add_flipped_images", "window_size", "postprocess")),
             ("Results", ("eval_logdir", "report", "watch")),
             ("Device", ("device", "precision_mode")),
         ),

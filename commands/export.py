@@ -12,6 +12,7 @@ from options.task import TaskOptions
 
 def _check(config: Config):
     shared.check_checkpoint(config, config.export)
+    shared.check_postprocessing(config.export)
     config.export.check_complete()
 
 

@@ -17,6 +17,7 @@ _OF_CHECKPOINTS = {"checkpoint", "use_ema", "change_network", "threshold"}
 
 def _check(config: Config):
     config.prediction.check_complete()
+    shared.check_postprocessing(config.prediction)
     if config.prediction.model:
         network = {*config.spec.to_dict(), *saved.DATA_OF_THE_NETWORK}
         config.refuse(network | _OF_CHECKPOINTS, "with --model, which holds a whole network")
@@ -44,7 +45,16 @@ VARIANTS = {
         groups=(
             ("Photos and results", ("input", "output_dir", "save", "skip_existing", "overwrite")),
             ("Model", ("checkpoint_dir", "checkpoint", "checkpoint_path", "model", "use_ema")),
-            ("Method", ("eval_scales", "add_flipped_images", "eval_crop_size", "window_size")),
+            (
+                "Method",
+                (
+                    "eval_scales",
+                    "add_flipped_images",
+                    "eval_crop_size",
+                    "window_size",
+                    "postprocess",
+                ),
+            ),
             ("Device", ("device", "precision_mode")),
         ),
         engine="commands.engines.predict",

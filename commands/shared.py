@@ -56,6 +56,15 @@ def check_checkpoint(config: Config, options):
     saved.join(config, saved.load(folder), change_network=options.change_network)
 
 
+def check_postprocessing(options):
+    """Raises OptionError for steps after the threshold that are written wrongly."""
+    if options.postprocess:
+        # It loads SciPy, which takes half a second.
+        from core.inference import steps
+
+        steps.parse(options.postprocess)
+
+
 def check_given(record, *names: str):
     """Raises OptionError for the first option that is not set, but has to be."""
     for name in names:

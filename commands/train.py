@@ -21,6 +21,7 @@ from options.training import TRAINING_RECORDS
 
 def _check(config: Config):
     config.check_given()
+    shared.check_postprocessing(config.evaluation)
     optimizer.check_given(config)
     # A run that continues does not need them again.
     if not glob.glob(os.path.join(glob.escape(config.train.train_logdir), "*.index")):
@@ -51,6 +52,7 @@ VARIANTS = {
                 "add_vertically_flipped_images",
                 "add_rotated_images",
                 "average",
+                "postprocess",
                 "use_ema",
                 "boundary_width",
                 "calibration_bins",

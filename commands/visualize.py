@@ -12,6 +12,7 @@ from options.task import TaskOptions
 
 def _check(config: Config):
     shared.check_checkpoint(config, config.visualization)
+    shared.check_postprocessing(config.visualization)
     shared.check_given(config.visualization, "vis_logdir")
     shared.check_given(config.data, "dataset_dir")
 

@@ -9,6 +9,7 @@ from absl import flags
 from common import option
 from options.averaging import ScaleOptions
 from options.inference import CheckpointOptions
+from options.postprocessing import PostprocessOptions
 from utils.errors import OptionError
 
 # What an image without anything of a class counts as; the first is the default.
@@ -16,7 +17,7 @@ EMPTY_IMAGES = ("one", "zero", "skip")
 
 
 @dataclasses.dataclass(frozen=True)
-class EvalOptions(CheckpointOptions, ScaleOptions):
+class EvalOptions(CheckpointOptions, ScaleOptions, PostprocessOptions):
     """What is evaluated, and how."""
 
     SECTION = "evaluation"

@@ -9,11 +9,12 @@ from absl import flags
 from common import option
 from options.averaging import SymmetryOptions
 from options.inference import CheckpointOptions
+from options.postprocessing import PostprocessOptions
 from utils.errors import OptionError
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportOptions(CheckpointOptions, SymmetryOptions):
+class ExportOptions(CheckpointOptions, SymmetryOptions, PostprocessOptions):
     """Formats, files and checks of an export."""
 
     SECTION = "export"

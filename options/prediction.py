@@ -9,6 +9,7 @@ from absl import flags
 from common import option
 from options.averaging import ScaleOptions
 from options.inference import CheckpointOptions
+from options.postprocessing import PostprocessOptions
 from utils.errors import OptionError
 
 # Kind -> the end of its file's name; run lengths of all images share one file.
@@ -26,7 +27,7 @@ KINDS = (*SUFFIXES, RLE)
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictOptions(CheckpointOptions, ScaleOptions):
+class PredictOptions(CheckpointOptions, ScaleOptions, PostprocessOptions):
     """Photos, model and results of a prediction."""
 
     SECTION = "prediction"
@@ -102,7 +103,7 @@ class PredictOptions(CheckpointOptions, ScaleOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class VisOptions(CheckpointOptions, ScaleOptions):
+class VisOptions(CheckpointOptions, ScaleOptions, PostprocessOptions):
     """What vis.py draws; names, types and defaults are the DeepLab family's."""
 
     SECTION = "visualization"

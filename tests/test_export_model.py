@@ -63,6 +63,7 @@ def exported(run, tmp_path_factory):
         representative_images=str(photos) if has_new_tflite_converter() else None,
         num_check_images=2,
         save_inference_graph=True,
+        postprocess=("min_object=9,fill_holes@car",),
         # Random weights give nearly equal probabilities: labels turn at a touch.
         int8_label_agreement=0.0,
     )
@@ -77,6 +78,19 @@ def test_the_network_needs_no_flags_where_options_were_saved(exported):
     assert described["checkpoint"]["step"] == 20
     assert described["versions"]["deeplabv3"] == VERSION
     assert (described["class_names"], described["colors"]) == (NAMES, COLORS)
+
+
+def test_steps_after_the_threshold_travel_in_the_metadata(exported, run, tmp_path):
+    assert exported[1]["inference"]["postprocess"] == ["min_object=9", "fill_holes@car"]
+    with segmenter.load(str(exported[0] / "net.pb")) as network:
+        assert network.description["postprocess"] == ["min_object=9", "fill_holes@car"]
+    for text, message in (
+        ("mine.py:clean", "code of yours"),
+        ("fill_holes@sea", "sea is no class"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            export(run, tmp_path / "net.pb", postprocess=(text,))
+    assert not os.listdir(tmp_path)
 
 
 def test_every_format_gets_its_name_beside_the_frozen_graph(exported):

@@ -12,7 +12,7 @@ from PIL import Image
 
 import common
 from commands import running
-from core.inference import tta
+from core.inference import steps, tta
 from core.inference.predictor import Predictor
 from datasets import description
 from datasets.dataset import Dataset
@@ -155,6 +155,21 @@ def test_scales_flip_and_several_checkpoints_are_used(run, photos, tmp_path, mon
     assert (settings["scales"], settings["flip"]) == ((0.5, 1.0), True)
     assert summary["model"]["eval_scales"] == [0.5, 1.0]
     assert summary["model"]["add_flipped_images"] is True
+
+
+def test_steps_after_the_threshold_change_the_masks(frozen, photos, tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text("def swap(labels, names):\n    return (labels + 1) % len(names)\n")
+    inputs = {"model": frozen, "num_classes": 3, "save": ["index"]}
+    _predict(photos / "a.jpg", tmp_path / "plain", **inputs)
+    texts = (f"largest_object@1,{mine}:swap",)
+    summary = _predict(photos / "a.jpg", tmp_path / "results", postprocess=texts, **inputs)
+    plain, labels = (_labels(tmp_path / name / "a_index.png") for name in ("plain", "results"))
+    classes = ClassSet(("class_0", "class_1", "class_2"))
+    np.testing.assert_array_equal(labels, steps.create(texts, classes)(plain))
+    assert summary["model"]["postprocess"] == ["largest_object@1", f"{mine}:swap"]
+    with pytest.raises(OptionError, match="--postprocess=opening"):
+        _predict(photos / "a.jpg", tmp_path / "none", postprocess=["opening"], **inputs)
 
 
 def test_averages_of_the_weights_are_used_on_request(run, photos, tmp_path):

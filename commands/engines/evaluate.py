@@ -10,7 +10,7 @@ from absl import logging
 from core import network
 from core import task as tasks
 from core.evaluation import evaluator, report_page, results, select
-from core.inference import thresholds, windows
+from core.inference import steps, thresholds, windows
 from core.inference.predictor import Member
 from datasets.dataset import Dataset
 from deployment import backend as backends
@@ -142,6 +142,7 @@ def _facts(config: Config, prefixes, num_images: int, chosen) -> dict:
             f"--{name}": value
             for name, value in averaging.of(options, options.eval_scales).settings().items()
         },
+        "--postprocess": steps.texts_of(options.postprocess),
         "--boundary_width": options.boundary_width,
         "--calibration_bins": options.calibration_bins,
         "--eval_crop_size": list(config.input.eval_crop_size),
@@ -218,6 +219,9 @@ def _settings(config: Config, cut, classes, chosen) -> dict:
     if tasks.of(classes).uses_threshold:
         settings["threshold"] = chosen.describe()["threshold"]
         settings["threshold_source"] = chosen.source
+    postprocess = steps.texts_of(options.postprocess)
+    if postprocess:
+        settings["postprocess"] = postprocess
     if cut is not None:
         settings["window_size"] = list(cut.size)
         settings["window_overlap"] = cut.overlap

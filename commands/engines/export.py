@@ -13,7 +13,7 @@ from core.evaluation import select
 from core.export import exporter
 from core.export.artifact import Network
 from core.inference import classes as class_lists
-from core.inference import thresholds
+from core.inference import steps, thresholds
 from core.inference.predictor import Member
 from datasets import synthetic_scenes
 from datasets.dataset import Dataset
@@ -93,7 +93,17 @@ def _network(config: Config, classes: ClassSet, crop_size, path: str) -> Network
         pad_color=network.pad_color(config.spec),
         resize=_resize(config.input),
         thresholds=thresholds.of_checkpoints(config.task, classes, [member]),
+        postprocess=_postprocess(config, classes),
     )
+
+
+def _postprocess(config: Config, classes: ClassSet) -> tuple:
+    """Returns the texts of the steps after the threshold, which the metadata carry."""
+    texts = config.export.postprocess
+    steps.check_storable(texts)
+    # Refuses classes that are not there.
+    steps.create(texts, classes)
+    return tuple(steps.texts_of(texts))
 
 
 def _crop_size(config: Config, saved) -> tuple:

@@ -73,6 +73,7 @@ def _segmenter(config: Config, backend):
         use_ema=options.use_ema,
         change_network=options.change_network,
         session_config=backend.session_config(),
+        postprocess=options.postprocess,
         **dataclasses.asdict(averaging.of(options, options.eval_scales)),
     )
     if options.label_ids:

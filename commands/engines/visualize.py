@@ -48,6 +48,7 @@ def main(config: Config):
         use_ema=options.use_ema,
         change_network=options.change_network,
         session_config=backend.session_config(),
+        postprocess=options.postprocess,
         **dataclasses.asdict(averaging.of(options, options.eval_scales)),
     )
     backend.start()

@@ -17,7 +17,7 @@ from core import task as tasks
 from core.checkpoints import restore as checkpoint
 from core.evaluation import examples
 from core.evaluation.passes import Pass
-from core.inference import predictor
+from core.inference import predictor, steps
 from core.inference.predictor import Member
 from core.metrics import pixels
 from deployment.backend import Backend
@@ -151,7 +151,7 @@ def run(
         {image, label, name, height, width, valid} that covers this rank's share of the split once.
       checkpoint_path: Prefix of the checkpoint.
       spec: The network.
-      options: Scales, flip and what is measured.
+      options: Scales, flips, steps after the threshold, and what is measured.
       crop_size: (height, width) of the batches' images; None if they have their own sizes.
       classes: The classes and the task.
       backend: The started device.
@@ -185,6 +185,7 @@ def run(
         backend=backend,
         fetches=totals.fetches,
         needs_probabilities=any(measure.needs_probabilities for measure in totals.measures),
+        postprocess=steps.create(options.postprocess, classes),
     )
     progress = Progress(None if num_images is None else -(-num_images // backend.ranks))
     with prepared.opened() as batches:

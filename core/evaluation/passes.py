@@ -1,9 +1,9 @@
 """Two ways to predict a split and fetch the tensors of the measures, with one iterator.
 
-One checkpoint over whole images is predicted and measured in one graph. Windows and several
-checkpoints are predicted by `core.inference.predictor`, image by image, and measured by the same
-operations. Either way the next batch is prepared and computed while the results of the current one
-are accumulated.
+One checkpoint over whole images is predicted and measured in one graph. Windows, several
+checkpoints and what post-processing changes are predicted by `core.inference.predictor`, image by
+image, and measured by the same operations. Either way the next batch is prepared and computed while
+the results of the current one are accumulated.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Pass:
       backend: The started device.
       fetches: Maps a batch and its `Prediction` to the tensors to fetch.
       needs_probabilities: Whether these read probabilities.
+      postprocess: Maps the predicted labels of an image to those that are measured, or None.
     """
 
     make_batches: Callable
@@ -61,6 +62,7 @@ class Pass:
     backend: Backend
     fetches: Callable
     needs_probabilities: bool
+    postprocess: Callable | None = None
 
     @property
     def _network(self) -> dict:
@@ -76,7 +78,7 @@ class Pass:
     @contextlib.contextmanager
     def opened(self):
         """Builds and restores; yields an iterator of the fetched values of the images, in order."""
-        one_graph = self.windows is None and len(self.members) == 1
+        one_graph = self.windows is None and len(self.members) == 1 and self.postprocess is None
         way = self._one_graph if one_graph else self._with_predictor
         with way() as (fetch, measured, at_once):
             batches = _in_order(_ahead(fetch, at_once))
@@ -158,6 +160,8 @@ class Pass:
             probabilities = _padded(probabilities, padded)
         else:
             labels = predicts.labels(image)
+        if self.postprocess is not None:
+            labels = self.postprocess(labels)
         return _padded(labels, padded), probabilities
 
 

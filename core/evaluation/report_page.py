@@ -93,6 +93,8 @@ def _how(settings: dict) -> str:
     text += f" with {' and '.join(added)} images" if added else ""
     text += ", geometric mean" if settings["average"] == GEOMETRIC_MEAN else ""
     text += ", averaged weights" if settings["use_ema"] else ""
+    if "postprocess" in settings:
+        text += f", after {', '.join(settings['postprocess'])}"
     if "window_size" in settings:
         height, width = settings["window_size"]
         text += f", in windows of {height}x{width}"

@@ -11,6 +11,7 @@ import os
 
 from core import task as tasks
 from core.evaluation.evaluator import MEASURES, Result, single_scores
+from core.inference import steps
 from core.runs import folder as run_folder
 from options.averaging import GEOMETRIC_MEAN
 from options.evaluation import EvalOptions
@@ -145,6 +146,7 @@ def tag_of(options: EvalOptions, classes: ClassSet) -> str:
         "vertically_flipped": options.add_vertically_flipped_images,
         "rotated": options.add_rotated_images,
         "gmean": options.average == GEOMETRIC_MEAN,
+        "postprocessed": bool(steps.texts_of(options.postprocess)),
     }
     chosen = [ending for ending, is_set in endings.items() if is_set]
     return "_".join([tasks.of(classes).monitor, *scales, *chosen])

@@ -37,6 +37,8 @@ class Network:
       resize: Arguments of `image_ops.size_in_range` that images are resized by first; None leaves
         them as they are.
       thresholds: What a probability must exceed, in tasks that have a threshold.
+      postprocess: Texts of steps after the threshold (`core.inference.steps`), which no graph
+        holds: `Segmenter` applies those of the metadata.
     """
 
     spec: NetworkSpec
@@ -46,6 +48,7 @@ class Network:
     pad_color: tuple
     resize: dict | None
     thresholds: Thresholds = HALF
+    postprocess: tuple = ()
 
     @property
     def task(self) -> Task:

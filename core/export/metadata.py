@@ -34,6 +34,8 @@ def describe(network: Network, checkpoint_path: str, use_ema: bool = False) -> d
             "scales": list(network.averaging.scales),
             **network.averaging.settings(),
             **(network.thresholds.describe() if network.task.uses_threshold else {}),
+            # Not in the graph: applied to the labels by who uses the model.
+            "postprocess": list(network.postprocess),
         },
         "preprocessing": _preprocessing(network),
         "network": network.spec.to_dict(),

@@ -12,9 +12,10 @@ import os
 
 import numpy as np
 
+from core.inference import steps
 from utils import files, image_ops
 from utils.compat import tf
-from utils.errors import UserError, reason_of
+from utils.errors import OptionError, UserError, reason_of
 
 _INPUT = "ImageTensor"
 _LABELS = "SemanticPredictions"
@@ -79,6 +80,25 @@ class ExportedModel:
         """Returns what a probability must exceed, one number or one per channel."""
         # Exports of version 1.0 have no threshold, because they have no task that needs one.
         return self.metadata.get("inference", {}).get("threshold", 0.5)
+
+    @property
+    def postprocess(self) -> list:
+        """Returns the texts of the steps after the threshold that the export names.
+
+        Raises:
+          UserError: If they are no steps, or code: a model must not choose what runs here.
+        """
+        texts = self.metadata.get("inference", {}).get("postprocess", [])
+        try:
+            if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+                raise OptionError(f"{texts!r} is no list of texts.")
+            steps.check_storable(texts)
+        except OptionError as error:
+            raise UserError(
+                f"the metadata of {self.path} names post-processing that cannot be used: {error} "
+                "Pass --postprocess=STEPS, or --postprocess= for none."
+            ) from error
+        return texts
 
     @property
     def has_probabilities(self) -> bool:

@@ -29,7 +29,7 @@ import numpy as np
 import common
 from core import task as tasks
 from core.inference import classes as class_lists
-from core.inference import exported_model, resize, thresholds, trained_networks, windows
+from core.inference import exported_model, resize, steps, thresholds, trained_networks, windows
 from core.inference.exported_model import ExportedModel
 from core.inference.trained_networks import Checkpoints, Exported
 from options.averaging import Averaging
@@ -74,6 +74,7 @@ class Segmenter:
         description: dict,
         resizer=None,
         threshold=0.5,
+        postprocess=None,
     ):
         """Takes its parts.
 
@@ -84,16 +85,19 @@ class Segmenter:
           resizer: `resize.RangeResizer`, or None.
           threshold: What a probability must exceed, in tasks that have one: one number, or one per
             channel.
+          postprocess: Function from the labels of a photo to those after all steps, or None; see
+            `core.inference.steps`.
         """
         self._networks = networks
         self._resizer = resizer
         self._task = tasks.of(classes)
         self._threshold = threshold
+        self._postprocess = postprocess
         self.classes = classes
         self.description = description
 
     def segment(self, image, *, probabilities: bool = False) -> Segmentation:
-        """Segments a photo.
+        """Segments a photo; steps after the threshold change its labels at the photo's size.
 
         Args:
           image: uint8 [h, w, 3], red, green, blue.
@@ -108,6 +112,12 @@ class Segmenter:
             raise ValueError(
                 f"a photo is uint8 [h, w, 3], this one {image.dtype} {list(image.shape)}."
             )
+        found = self._segment(image, probabilities)
+        if self._postprocess is None:
+            return found
+        return found._replace(labels=self._postprocess(found.labels))
+
+    def _segment(self, image, probabilities) -> Segmentation:
         size = image.shape[:2]
         seen, network = self._prepare(image)
         labels_only = seen.shape[:2] == size or not self._networks.has_probabilities
@@ -157,6 +167,7 @@ def load(
     use_ema: bool = False,
     change_network: bool = False,
     session_config=None,
+    postprocess=None,
     **averaging,
 ) -> Segmenter:
     """Loads a trained network, with the options, sizes and classes that were saved with it.
@@ -171,6 +182,8 @@ def load(
       use_ema: Whether the EMA of the weights is used.
       change_network: Whether given options may contradict the saved network.
       session_config: From the backend.
+      postprocess: Texts of steps after the threshold (`core.inference.steps`). None: those that an
+        exported model stores, and none for checkpoints.
       **averaging: Fields of `options.averaging.Averaging`: scales, flip, vertical_flip, rotate,
         average; probabilities are averaged over all of them.
 
@@ -183,7 +196,12 @@ def load(
     sources = [source] if isinstance(source, str) else list(source)
     if len(sources) == 1 and exported_model.is_exported_model(sources[0]):
         _refuse_for_exported(sources[0], config, averaging, use_ema)
-        return _load_exported(sources[0], (classes, usual_classes), config, session_config)
+        model = ExportedModel(sources[0], session_config)
+        try:
+            return _of_exported(model, (classes, usual_classes), config, postprocess)
+        except UserError:
+            model.close()
+            raise
     found = trained_networks.find(sources, config, change_network, use_ema)
     first = found[0]
     chosen = class_lists.choose(
@@ -197,6 +215,7 @@ def load(
         found,
         chosen,
         averaging=averaging,
+        postprocess=postprocess,
         windows=windows.of(first.config),
         session_config=session_config,
     )
@@ -217,16 +236,8 @@ def _refuse_for_exported(path, config, averaging, use_ema):
     common.refuse_given(given, decided, f"on {path}, which is used as it was exported")
 
 
-def _load_exported(path, classes, config, session_config):
-    model = ExportedModel(path, session_config)
-    try:
-        return _of_exported(model, classes, config)
-    except UserError:
-        model.close()
-        raise
-
-
-def _of_checkpoints(found, classes, averaging, **settings):
+def _of_checkpoints(found, classes, averaging, postprocess, **settings):
+    postprocessing = steps.create(postprocess, classes)
     data, members = found[0].config.input, [item.member for item in found]
     chosen = thresholds.of_checkpoints(_task_options(found[0].config), classes, members)
     networks = Checkpoints(
@@ -254,19 +265,23 @@ def _of_checkpoints(found, classes, averaging, **settings):
         **averaging.settings(),
         "task": classes.task,
         **chosen.describe(),
+        "postprocess": steps.texts_of(postprocess),
         "crop_size": networks.crop_size and list(networks.crop_size),
         "windows": settings["windows"] and dataclasses.asdict(settings["windows"]),
     }
-    return Segmenter(networks, classes, description, resizer, chosen.decides)
+    return Segmenter(networks, classes, description, resizer, chosen.decides, postprocessing)
 
 
-def _of_exported(model, classes, config):
+def _of_exported(model, classes, config, postprocess):
     networks = Exported(model, config.input.eval_size)
     if model.fixed_size or model.metadata:
         where = f"on {model.path}, which resizes images to its own size"
         config.refuse(["eval_crop_size"], where)
+    if postprocess is None:
+        postprocess = model.postprocess
     description = {
         "model": model.path,
+        "postprocess": steps.texts_of(postprocess),
         "metadata": model.metadata,
         "crop_size": networks.crop_size and list(networks.crop_size),
     }
@@ -278,7 +293,13 @@ def _of_exported(model, classes, config):
         usual=usual,
         options=_task_options(config),
     )
-    return Segmenter(networks, chosen, description, threshold=model.threshold)
+    return Segmenter(
+        networks,
+        chosen,
+        description,
+        threshold=model.threshold,
+        postprocess=steps.create(postprocess, chosen),
+    )
 
 
 def _task_options(config: Config) -> TaskOptions:

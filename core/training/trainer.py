@@ -14,7 +14,7 @@ from absl import logging
 from core import network, task
 from core.checkpoints import foreign, named, restore
 from core.evaluation import evaluator
-from core.inference import thresholds
+from core.inference import steps, thresholds
 from core.losses import objective
 from core.runs import folder as run_folder
 from core.runs import lock
@@ -65,6 +65,7 @@ def check_data(config: Config, dataset):
     if config.train.eval_interval_steps:
         classes = dataset.classes
         evaluator.check_monitor(_monitor(config, classes), classes, config.evaluation)
+        steps.create(config.evaluation.postprocess, classes)
         dataset.check_evaluation(config.evaluation.eval_split)
 
 

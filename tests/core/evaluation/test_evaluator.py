@@ -10,7 +10,7 @@ import pytest
 
 from core import network
 from core.evaluation import evaluator, passes, report_page, results
-from core.inference import tta
+from core.inference import steps, tta
 from core.inference.predictor import Member
 from core.inference.windows import Windows
 from core.runs import folder as run_folder
@@ -120,8 +120,8 @@ def sees_sky_only(monkeypatch):
     monkeypatch.setattr(passes.tta, "predict", prediction)
 
 
-def _by_hand(checkpoint, images, **settings):
-    """Predicts image by image and counts in numpy."""
+def _by_hand(checkpoint, images, clean=None, **settings):
+    """Predicts image by image, cleans its labels and counts in numpy."""
     confusion = np.zeros([CLASSES, CLASSES], np.int64)
     with tf.Graph().as_default(), tf.Session() as session:
         image = tf.placeholder(tf.float32, [1, *CROP, 3])
@@ -130,6 +130,7 @@ def _by_hand(checkpoint, images, **settings):
         for index in range(len(images["valid"])):
             size = slice(images["height"][index]), slice(images["width"][index])
             predicted = session.run(labels, {image: images["image"][index : index + 1]})[0][size]
+            predicted = predicted if clean is None else clean(predicted)
             label = images["label"][index, ..., 0][size]
             counted = label != 255
             np.add.at(confusion, (label[counted], predicted[counted]), 1)
@@ -155,6 +156,18 @@ def test_scales_and_flip_reach_the_predictions(checkpoint):
     # Other batch sizes may round otherwise.
     assert np.abs(_confusion(result) - expected).sum() <= 0.002 * expected.sum()
     assert np.any(_confusion(result) != _by_hand(checkpoint, images))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_what_is_measured_is_what_steps_leave_of_the_predictions(checkpoint, batch_size):
+    images = _images(4)
+    texts = ("min_object=40", "closing=1@road,fill_holes")
+    clean = steps.create(texts, CLASS_SET)
+    plain = _by_hand(checkpoint, images)
+    expected = _by_hand(checkpoint, images, clean=clean)
+    assert np.abs(plain - expected).sum() > 20
+    result = _run(checkpoint, images, batch_size, postprocess=texts, num_images=4)
+    np.testing.assert_array_equal(_confusion(result), expected)
 
 
 @pytest.mark.usefixtures("sees_sky_only")
@@ -302,6 +315,7 @@ def test_a_class_without_pixels_is_null_and_nan_and_not_in_the_mean(tmp_path):
             "miou_1.0_vertically_flipped_rotated",
         ),
         ({"average": "gmean"}, "miou_1.0_gmean"),
+        ({"postprocess": ["fill_holes"]}, "miou_1.0_postprocessed"),
     ],
 )
 def test_log_lines_are_named_as_the_reference_names_them(settings, tag):

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from core.inference import segmenter
+from core.inference import segmenter, steps
 from core.inference.exported_model import ExportedModel, is_exported_model
 from utils.classes import ClassSet
 from utils.compat import tf
@@ -93,6 +93,37 @@ def test_a_model_of_a_fixed_size_gets_padded_images(tmp_path, dtype):
     with segmenter.load(path) as network:
         np.testing.assert_array_equal(network.segment(image).labels, image.argmax(2))
         assert network.segment(_image(50, 70)).labels.shape == (50, 70)
+
+
+def test_the_steps_that_the_metadata_name_run_on_the_labels_unless_others_are_given(tmp_path):
+    texts = ["min_object=9", "fill_holes@green"]
+    path = _frozen(tmp_path, {**METADATA, "inference": {"postprocess": texts}})
+    image = _image(20, 25)
+    for given, used in ((None, texts), ([], []), (["largest_object"], ["largest_object"])):
+        with segmenter.load(path, postprocess=given) as network:
+            clean = steps.create(used, network.classes) or (lambda labels: labels)
+            assert network.description["postprocess"] == used
+            expected = clean(image.argmax(2).astype(np.uint8))
+            for result in (network.segment(image), network.segment(image, probabilities=True)):
+                assert result.labels.dtype == np.uint8
+                np.testing.assert_array_equal(result.labels, expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (["min_objects=9"], "min_objects is not a known"),
+        (["evil.py:run"], "evil.py:run is code"),
+        ("fill_holes", "no list of texts"),
+        ([3], "no list of texts"),
+    ],
+)
+def test_steps_of_foreign_metadata_are_checked(tmp_path, content, message):
+    path = _frozen(tmp_path, {**METADATA, "inference": {"postprocess": content}})
+    with pytest.raises(UserError, match=f"network.pb names .*{message}"):
+        segmenter.load(path)
+    with segmenter.load(path, postprocess=[]):
+        pass
 
 
 def test_an_export_of_others_has_no_metadata(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import common
-from core.inference import resize, segmenter, trained_networks
+from core.inference import resize, segmenter, steps, trained_networks
 from core.inference.predictor import Member, Predictor
 from core.inference.windows import Windows
 from core.task import MULTICLASS
@@ -196,6 +196,24 @@ def test_another_network_or_none_is_a_sentence(bare, tmp_path):
         segmenter.load(str(tmp_path / "model.ckpt-7"))
     with pytest.raises(UserError, match="holds no checkpoint"):
         segmenter.load(str(tmp_path))
+
+
+def test_steps_change_the_labels_at_the_size_of_the_photo(run):
+    image = _image(60, 90)
+    with segmenter.load(run) as network:
+        plain = network.segment(image, probabilities=True)
+        clean = steps.create(["min_object=200", "fill_holes"], network.classes)
+    with segmenter.load(run, postprocess=["min_object=200,fill_holes"]) as network:
+        result = network.segment(image, probabilities=True)
+        assert network.description["postprocess"] == ["min_object=200", "fill_holes"]
+    assert np.any(clean(plain.labels) != plain.labels)
+    np.testing.assert_array_equal(result.labels, clean(plain.labels))
+    np.testing.assert_array_equal(result.probabilities, plain.probabilities)
+
+
+def test_a_step_for_a_class_that_is_not_there_is_refused(run):
+    with pytest.raises(OptionError, match="--postprocess=fill_holes@moon"):
+        segmenter.load(run, postprocess=["fill_holes@moon"])
 
 
 @pytest.mark.parametrize(("task", "channels"), [("binary", 1), ("multilabel", 3)])
