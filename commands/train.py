@@ -23,6 +23,9 @@ def _check(config: Config):
     config.check_given()
     shared.check_postprocessing(config.evaluation)
     optimizer.check_given(config)
+    if config.loss.label_weights_from is not None:
+        formula = config.loss.label_weights_from
+        config.refuse(("label_weights",), f"with --label_weights_from={formula}")
     # A run that continues does not need them again.
     if not glob.glob(os.path.join(glob.escape(config.train.train_logdir), "*.index")):
         named.initial_weights(config.train, config.network.model_variant)

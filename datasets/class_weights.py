@@ -6,10 +6,80 @@ has no effect.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+
+from utils.classes import ClassSet
 
 # Cui et al. try 0.9 to 0.9999 on data sets of similar size.
 BETA = 0.999
+
+# The value of --label_weights_from -> the name of the formula in audits.
+NAMES = {
+    "median_frequency": "median frequency",
+    "inverse": "inverse frequency",
+    "effective": "effective number",
+}
+
+
+def _zeros() -> np.ndarray:
+    return np.zeros(256, np.int64)
+
+
+@dataclasses.dataclass
+class ClassCounts:
+    """Sums over the labels of a split.
+
+    Attributes:
+      pixels: Pixels of each value, int64 [256].
+      images_with: Images that contain each value, int64 [256].
+      pixels_of_images: Pixels of those images that count, int64 [256].
+    """
+
+    pixels: np.ndarray = dataclasses.field(default_factory=_zeros)
+    images_with: np.ndarray = dataclasses.field(default_factory=_zeros)
+    pixels_of_images: np.ndarray = dataclasses.field(default_factory=_zeros)
+
+    def add_label(self, values: np.ndarray, pixels: np.ndarray, counted: int):
+        """Adds an image's label.
+
+        Args:
+          values: The values in it.
+          pixels: The pixels of each of them.
+          counted: Pixels that are not ignored.
+        """
+        self.pixels[values] += pixels
+        self.images_with[values] += 1
+        self.pixels_of_images[values] += counted
+
+
+def suggested(classes: ClassSet, counts: ClassCounts) -> dict:
+    """Returns name of the formula -> weights of all classes; classes that never count get 1.
+
+    Args:
+      classes: The classes.
+      counts: Of the split to train on.
+    """
+    counted = list(classes.counted)
+    pixels, images = counts.pixels[counted], counts.images_with[counted]
+    found = {
+        "median frequency": median_frequency(pixels, counts.pixels_of_images[counted]),
+        "inverse frequency": inverse_frequency(pixels),
+        "effective number": effective_number(images),
+    }
+    return {name: _of_all(values, counted, classes.count) for name, values in found.items()}
+
+
+def _of_all(values, labels: list, number: int) -> np.ndarray:
+    weights = np.ones(number)
+    weights[labels] = values
+    return weights
+
+
+def rounded(weights) -> list:
+    """Returns weights as numbers of six digits, as they are written and used."""
+    return [float(f"{value:.6g}") for value in weights]
 
 
 def median_frequency(pixels, pixels_of_images) -> np.ndarray:

@@ -9,10 +9,10 @@ import os
 import numpy as np
 from absl import logging
 
-from datasets import opening, splits
+from datasets import class_weights, opening, splits
 from datasets.description import DATASET_FILE, Description
 from datasets.pipeline import input_fn, preprocess
-from datasets.records import cache, checks, fingerprint, labels, shards
+from datasets.records import cache, checks, fingerprint, label_counts, labels, shards
 from options.config import Config
 from utils.classes import ClassSet
 from utils.compat import tf
@@ -104,6 +104,20 @@ class Dataset:
     def fingerprint(self, split: str) -> str:
         """Returns 16 hexadecimal digits that stand for the records of a split."""
         return fingerprint.of_index(self.index(split))
+
+    def label_weights(self, split: str, formula: str) -> list:
+        """Returns one loss weight per class, from all labels of a split.
+
+        Args:
+          split: The split.
+          formula: A key of `class_weights.NAMES`.
+
+        Raises:
+          UserError: If a label cannot be read.
+        """
+        counts = label_counts.of_split(self._usable_index(split, needs_label=True), self.classes)
+        found = class_weights.suggested(self.classes, counts)
+        return class_weights.rounded(found[class_weights.NAMES[formula]])
 
     def check_training(self, split: str):
         """Looks for what would make training on a split fail later; builds no graph.

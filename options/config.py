@@ -19,11 +19,12 @@ from options.network import NetworkSpec
 from utils.errors import OptionError
 
 # Where a value comes from. Beside these: "file:PATH" for a flag file, "saved:PATH" for the options
-# beside a checkpoint.
+# beside a checkpoint, "counted:SPLIT" for what the data give.
 DEFAULT = "default"
 FLAG = "flag"
 FILE = "file:"
 SAVED = "saved:"
+COUNTED = "counted:"
 
 # The section of `options.json` that says where given options come from.
 ORIGINS = "origins"

@@ -33,6 +33,13 @@ class LossOptions(Options):
         "Loss weight of one class; repeat the flag, one value per class.",
         minimum=0.0,
     )
+    label_weights_from: str | None = option(
+        flags.DEFINE_string,
+        None,
+        "Formula that computes --label_weights from the pixels (effective: images) of each class "
+        "in the training split, once at the start of a run.",
+        choices=("median_frequency", "inverse", "effective"),
+    )
     hard_example_mining_step: int = option(
         flags.DEFINE_integer,
         0,

@@ -226,10 +226,33 @@ def test_a_frozen_graph_by_name_starts_a_training(records, tmp_path):
         _train(records, tmp_path / "run", 6, base_learning_rate=1e-9)
 
 
+@pytest.mark.slow
+def test_a_sum_of_losses_with_weights_from_counts_is_trained_and_continued(
+    records, tmp_path, monkeypatch, caplog
+):
+    settings = {"loss": "cross_entropy + 0.5*dice(over=image)", "label_weights_from": "inverse"}
+    _train(records, tmp_path, 2, **settings)
+    first = json.loads((tmp_path / "options.json").read_text())["loss"]
+    assert first["loss"] == settings["loss"]
+    assert np.mean(first["label_weights"]) == pytest.approx(1.0, rel=1e-5)
+    assert "Loss: cross_entropy + 0.5*dice" in caplog.text
+    assert "Class weights by --label_weights_from=inverse" in caplog.text
+    monkeypatch.setattr(Dataset, "label_weights", None)
+    _train(records, tmp_path, 4, **settings)
+    assert json.loads((tmp_path / "options.json").read_text())["loss"] == first
+    with pytest.raises(UserError, match=r"--label_weights_from was inverse, now None"):
+        _train(records, tmp_path, 6, loss=settings["loss"])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"label_weights": (1.0, 2.0)}, "--label_weights has 2 values"),
+        ({"loss": "cross_entropy+dise"}, "dise is not a known loss"),
+        (
+            {"label_weights": (1.0,) * CLASSES, "label_weights_from": "inverse"},
+            "--label_weights has no effect with --label_weights_from=inverse",
+        ),
         ({"train_split": "val"}, "no records of split val"),
         ({"model": {"model_variant": "resnet_v2_50"}}, "resnet_v2_50 is not a known"),
         ({"tf_initial_checkpoint": "nowhere/model.ckpt"}, "no checkpoint at nowhere/model.ckpt"),

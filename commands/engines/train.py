@@ -5,7 +5,7 @@ from __future__ import annotations
 from absl import logging
 
 from core import task as tasks
-from core.training import trainer
+from core.training import label_weights, trainer
 from datasets.dataset import Dataset
 from deployment import backend as backends
 from options.config import Config
@@ -27,6 +27,7 @@ def main(config: Config, *, extra_hooks=()):
     dataset = Dataset.open(config)
     dataset = dataset.with_classes(tasks.resolve(config.task, dataset.classes))
     trainer.check_data(config, dataset)
+    config = label_weights.settle(config, dataset)
     backend = backends.create(config.device, config.ranks)
     try:
         trainer.train(config, dataset, backend, extra_hooks=extra_hooks)

@@ -18,7 +18,7 @@ from core.inference import steps, thresholds
 from core.losses import objective
 from core.runs import folder as run_folder
 from core.runs import lock
-from core.training import freezing, intervals, loop, nonfinite, startup, timing
+from core.training import freezing, intervals, label_weights, loop, nonfinite, startup, timing
 from core.training import step as train_step
 from core.training.hooks.evaluate_while_training import EvaluateWhileTraining, Evaluation
 from core.training.hooks.log_images import LogImages
@@ -195,7 +195,7 @@ class Trainer:
             tf.set_random_seed(options.seed)
             step = self._graph(first_step + skipped, freezing.at_step(options, first_step))
             startup.describe(spec, options, self._dataset.classes, self._facts, backend)
-            logging.info("Loss: %s.", objective.describe(self._config.loss, self._dataset.classes))
+            self._describe_loss()
             startup.warn_of_batch_norm(spec, options)
             load = None
             if backend.restores and not resume_from:
@@ -210,6 +210,14 @@ class Trainer:
                 resume_from=None if load else resume_from,
                 load=load,
             )
+
+    def _describe_loss(self):
+        """Logs the loss and the class weights that were computed."""
+        classes = self._dataset.classes
+        logging.info("Loss: %s.", objective.describe(self._config.loss, classes))
+        weights = label_weights.describe(self._config, classes)
+        if weights:
+            logging.info("%s", weights)
 
     def _batches(self, first_batch: int):
         """Returns the batches of training from one on, by its number."""

@@ -8,6 +8,7 @@ import hashlib
 import numpy as np
 
 from datasets.audit import near_duplicates, readers
+from datasets.class_weights import ClassCounts
 from datasets.convert import processes
 from datasets.files import defects
 from datasets.files.defects import Defect
@@ -76,7 +77,7 @@ class BadChecksum:
 
 
 @dataclasses.dataclass
-class Split:
+class Split(ClassCounts):
     """Sums over a split.
 
     Attributes:
@@ -84,9 +85,6 @@ class Split:
       labelled: Those with a label that was counted.
       area: Pixels of all labels.
       counted: Pixels that count: those that are not ignored.
-      pixels: Pixels of each value, int64 [256].
-      images_with: Images that contain each value, int64 [256].
-      pixels_of_images: Pixels of those images that count, int64 [256].
       together: Pixels of each pair of classes, int64 [classes, classes]; None where a pixel has one
         class.
       sizes: (height, width) -> number of images.
@@ -96,11 +94,6 @@ class Split:
     labelled: int = 0
     area: int = 0
     counted: int = 0
-    pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))
-    images_with: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(256, np.int64))
-    pixels_of_images: np.ndarray = dataclasses.field(
-        default_factory=lambda: np.zeros(256, np.int64)
-    )
     together: np.ndarray | None = None
     sizes: dict = dataclasses.field(default_factory=dict)
 
@@ -112,9 +105,7 @@ class Split:
         if item.values is None:
             return
         self.labelled += 1
-        self.pixels[item.values] += item.pixels
-        self.images_with[item.values] += 1
-        self.pixels_of_images[item.values] += item.counted
+        self.add_label(item.values, item.pixels, item.counted)
         self.area += item.area
         self.counted += item.counted
         if item.together is not None:

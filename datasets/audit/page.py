@@ -16,7 +16,6 @@ from datasets.audit.report import (
     pairs_of_classes,
     shares,
     size_range,
-    suggested_weights,
 )
 from datasets.records import labels as label_kinds
 from utils import pictures, report
@@ -77,7 +76,7 @@ class Sample:
 def render(data, counts: Counts, findings: list, num_samples: int) -> str:
     """Returns the page as HTML."""
     trained = training_split(counts)
-    weights = suggested_weights(data.classes, counts.splits[trained]) if trained else {}
+    weights = class_weights.suggested(data.classes, counts.splits[trained]) if trained else {}
     return report.page(
         "audit.html.j2",
         data=data,

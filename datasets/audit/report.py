@@ -14,29 +14,6 @@ from utils.classes import ClassSet
 _LONGEST_NAME = 24
 
 
-def suggested_weights(classes: ClassSet, sums: Split) -> dict:
-    """Returns formula -> weights of all classes; classes that never count get 1.
-
-    Args:
-      classes: The classes.
-      sums: Counts of the split to train on.
-    """
-    counted = list(classes.counted)
-    pixels, images = sums.pixels[counted], sums.images_with[counted]
-    found = {
-        "median frequency": class_weights.median_frequency(pixels, sums.pixels_of_images[counted]),
-        "inverse frequency": class_weights.inverse_frequency(pixels),
-        "effective number": class_weights.effective_number(images),
-    }
-    return {name: _of_all(values, counted, classes.count) for name, values in found.items()}
-
-
-def _of_all(values, labels: list, number: int) -> np.ndarray:
-    weights = np.ones(number)
-    weights[labels] = values
-    return weights
-
-
 def size_range(sums: Split) -> tuple | None:
     """Returns the smallest, median and largest (height, width) by side; None without images."""
     if not sums.sizes:
@@ -165,7 +142,7 @@ def _pair_tables(classes: ClassSet, counts: Counts):
 def _weights(classes: ClassSet, counts: Counts) -> str:
     split = training_split(counts)
     lines = [f"Suggested class weights, of split {split}:"]
-    for name, weights in suggested_weights(classes, counts.splits[split]).items():
+    for name, weights in class_weights.suggested(classes, counts.splits[split]).items():
         lines.append(f"  {name}\n    {class_weights.as_flags(weights)}")
     return "\n".join(lines)
 
@@ -217,13 +194,10 @@ def as_json(data, counts: Counts, findings: list) -> dict:
         "problems": sum(finding.level == PROBLEM for finding in findings),
     }
     if trained is not None:
-        weights = suggested_weights(data.classes, counts.splits[trained])
+        weights = class_weights.suggested(data.classes, counts.splits[trained])
         content["label_weights"] = {
             "split": trained,
-            **{
-                name: [float(f"{value:.6g}") for value in values]
-                for name, values in weights.items()
-            },
+            **{name: class_weights.rounded(values) for name, values in weights.items()},
         }
     return content
 

@@ -1,5 +1,6 @@
 """The audit: every defect has its sentence, and counts are exact."""
 
+import dataclasses
 import json
 import os
 
@@ -7,12 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets import class_weights
 from datasets.audit import counts as audit_counts
 from datasets.audit import run as audit
+from datasets.dataset import Dataset
 from datasets.records import shards, tfrecord
 from options.config import Config
 from options.conversion import CONVERSION_RECORDS
+from options.data import DATA_RECORDS
 from options.data_tools import AuditOptions
+from options.loss import LossOptions
 from tests.converting import convert
 from tests.resources import data_folder
 from tests.small_data import labels, make_records, make_voc, pixels, save_image, save_mask
@@ -45,6 +50,22 @@ def voc(tmp_path):
         save_mask(tmp_path / "Masks" / f"{name}.png", labels(50 + number, 24, 30))
     (tmp_path / "Lists" / "val.txt").write_text("val_0\nval_1\nval_2\n")
     return options
+
+
+def check_weights(folder, suggested):
+    """Checks that a training computes the weights that the audit of its records suggests."""
+    dataset = Dataset.open(Config.create(DATA_RECORDS, {"dataset_dir": str(folder)}))
+    for formula, name in class_weights.NAMES.items():
+        assert dataset.label_weights(suggested["split"], formula) == suggested[name]
+
+
+def test_a_training_computes_the_weights_that_the_audit_suggests(tmp_path):
+    folder = make_records(tmp_path, train=4, val=2)
+    suggested = run(folder, output_dir=str(tmp_path))[1]["label_weights"]
+    assert len(set(suggested["median frequency"])) > 1
+    check_weights(folder, suggested)
+    (field,) = (item for item in dataclasses.fields(LossOptions) if "from" in item.name)
+    assert set(field.metadata["choices"]) == set(class_weights.NAMES)
 
 
 def test_good_data_have_no_findings_and_exact_counts(voc):
@@ -385,6 +406,7 @@ def test_classes_that_share_pixels_are_counted(two_folders, capsys):
     convert("binary_masks", two_folders)
     _, of_records = run(two_folders["output_dir"])
     assert of_records["splits"] == content["splits"]
+    check_weights(two_folders["output_dir"], of_records["label_weights"])
 
 
 def test_a_split_without_any_class_is_a_problem(two_folders, tmp_path):
