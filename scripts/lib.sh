@@ -26,11 +26,39 @@ fail() { # fail STATUS MESSAGE
   exit "$1"
 }
 
-run() { # prints a command in copyable form, then runs it
+show() { # prints a command in copyable form
   printf '$'
   printf ' %q' "$@"
   printf '\n'
+}
+
+run() { # prints a command, then runs it
+  show "$@"
   [[ -n "${DRY_RUN:-}" ]] || "$@"
+}
+
+run_and_pass_signals() { # like run; what would end this script ends the command, which may save
+  show "$@"
+  if [[ -n "${DRY_RUN:-}" ]]; then
+    return
+  fi
+  local child passed=1 status=0
+  # A process group of its own: Ctrl-C reaches the command once, through this script.
+  set -m
+  "$@" &
+  child=$!
+  set +m
+  # shellcheck disable=SC2064 # The child is known now.
+  for signal in TERM INT HUP; do
+    trap "passed=1; kill -$signal $child 2>/dev/null" "$signal"
+  done
+  # A signal ends wait, but not the command.
+  while [[ -n "$passed" ]]; do
+    passed='' status=0
+    wait "$child" || status=$?
+  done
+  trap - TERM INT HUP
+  return "$status"
 }
 
 name_of() { # name_of FLAG: its name without dashes and value; the no of a negated flag stays
@@ -87,14 +115,14 @@ start() { # start RESULT PROGRAM FLAG...: runs a program on $devices devices of 
   local result=$1
   shift
   if [[ "$device" != npu && "$devices" == 1 ]]; then
-    run "$PYTHON" "$@"
+    run_and_pass_signals "$PYTHON" "$@"
     return
   fi
   local launcher=(-m deployment.launch --device="$device" --devices="$devices" --rank_logs="$result/logs" --bind_cores="${BIND_CORES:-true}")
   if [[ "$device" == npu && "$devices" != 1 && -z "${CM_CHIEF_IP:-}" ]]; then
     launcher+=(--rank_table="${RANK_TABLE:-${RANK_TABLE_FILE:-scripts/8p.json}}")
   fi
-  run "$PYTHON" "${launcher[@]}" -- "$@"
+  run_and_pass_signals "$PYTHON" "${launcher[@]}" -- "$@"
 }
 
 train() { # train RESULT RECIPES NUMBER FLAG...: trains into results/RESULT/0 on NUMBER devices
@@ -152,5 +180,5 @@ export_graph() { # export_graph VARIANT RECIPE RESULTS FLAG...: exports the newe
   shift 3
   merged "$(network_of "$variant" "$checkpoint") $name" "$@"
   say "Exporting $checkpoint"
-  run "$PYTHON" export_model.py --checkpoint_path="$checkpoint" --device=cpu "${flags[@]}"
+  run_and_pass_signals "$PYTHON" export_model.py --checkpoint_path="$checkpoint" --device=cpu "${flags[@]}"
 }

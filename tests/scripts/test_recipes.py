@@ -317,22 +317,33 @@ def test_every_export_runs(checkout, records, script):
     succeeded(run(script, "--crop_size=33", "--crop_size=33", folder=checkout))
 
 
-def test_a_signal_ends_the_script_before_its_second_round(checkout, records):
+@pytest.mark.parametrize(
+    ("recipe", "send", "status"),
+    [
+        # Ctrl-C reaches all processes of a terminal.
+        ("s16", lambda process: os.killpg(process.pid, signal.SIGINT), 130),
+        # A service manager and `docker stop` reach the script only.
+        ("s16_beta", lambda process: process.send_signal(signal.SIGTERM), 143),
+    ],
+)
+def test_a_signal_saves_and_ends_the_script(checkout, records, recipe, send, status):
     arguments = [records, *SMALL_TRAINING, "--training_number_of_steps=100000"]
     process = subprocess.Popen(
-        [str(checkout / "scripts" / "run_s16.sh"), *arguments],
+        [str(checkout / "scripts" / f"run_{recipe}.sh"), *arguments],
         env={**os.environ, "PYTHON": sys.executable, "DEVICE": "cpu"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
-    metrics = checkout / "results" / "s16" / "r1" / "0" / "metrics.jsonl"
+    metrics = checkout / "results" / recipe / "r1" / "0" / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not metrics.exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
+    send(process)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
-    assert not (checkout / "results" / "s16" / "r2").exists()
+    assert process.returncode == status, output
+    assert not (checkout / "results" / recipe / "r2").exists()
     assert list(metrics.parent.glob("model.ckpt-*.index"))
+    # The training has ended with the script: its folder is free.
+    assert "stopped early" in output
