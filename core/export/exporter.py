@@ -27,6 +27,8 @@ from utils.errors import UserError
 FORMATS = variants.collect(core.export)
 _METADATA_SUFFIX = ".json"
 INFERENCE_GRAPH = "inference_graph.pbtxt"
+# What TensorFlow writes into the folder of a SavedModel.
+_SAVED_MODEL = ("saved_model.pb", "variables", "assets", "assets.extra", "fingerprint.pb")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +82,7 @@ def run(
         or an artefact does not agree with the checkpoint. Then nothing is written.
     """
     base = export.base_of(export_options.export_path)
+    _check_replaceable(export_options.export_path)
     described = metadata.describe(network, checkpoint_path, export_options.use_ema)
     with _staging(base) as folder, _writing(os.path.dirname(base) or "."):
         frozen, cases = _freeze(
@@ -215,15 +218,34 @@ def _line(artifact: Artifact, examined: dict) -> str:
     )
 
 
+def _names(export_path: str) -> list:
+    """Returns the names of all files and folders that an export to a path may write."""
+    name = os.path.basename(export.base_of(export_path))
+    suffixes = [suffix for record in FORMATS.values() for suffix in record.suffixes]
+    return [
+        *(os.path.basename(export_path), INFERENCE_GRAPH),
+        *(name + suffix for suffix in (*suffixes, _METADATA_SUFFIX)),
+    ]
+
+
+def _check_replaceable(export_path: str):
+    """Raises UserError if a folder in the way of an export holds what no export has written."""
+    target = os.path.dirname(export_path) or "."
+    for path in (os.path.join(target, name) for name in _names(export_path)):
+        foreign = os.path.isdir(path) and set(os.listdir(path)).difference(_SAVED_MODEL)
+        if foreign:
+            raise UserError(
+                f"{path} is in the way: it is a folder with {min(foreign)}, which no export has "
+                "written; pass another --export_path, or move it away."
+            )
+
+
 def _publish(job: Job, target: str):
     """Moves the files to the target, the metadata last.
 
     Other files in the temporary folder (converters leave some) are not kept.
     """
-    folder, name = os.path.split(job.base)
-    names = [os.path.basename(job.frozen_path), INFERENCE_GRAPH]
-    suffixes = [suffix for record in FORMATS.values() for suffix in record.suffixes]
-    names += [name + suffix for suffix in (*suffixes, _METADATA_SUFFIX)]
+    folder, names = os.path.dirname(job.base), _names(job.frozen_path)
     written = [name for name in names if os.path.exists(os.path.join(folder, name))]
     older = [
         name for name in names if name not in written and os.path.exists(os.path.join(target, name))

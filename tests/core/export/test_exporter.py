@@ -21,6 +21,7 @@ from tests import small_data
 from tests.small_networks import SMALL, save_checkpoint
 from utils.classes import ClassSet
 from utils.compat import has_new_tflite_converter
+from utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("shallow_mobilenet")
 
@@ -111,3 +112,29 @@ def test_each_format_has_its_own_suffixes():
     suffixes = [suffix for record in exporter.FORMATS.values() for suffix in record.suffixes]
     assert len(set(suffixes)) == len(suffixes)
     assert set(exporter.FORMATS) == {"frozen", "savedmodel", "tflite", "onnx", "om"}
+
+
+@pytest.mark.parametrize(("export_path", "folder"), [("n.pb", "n_savedmodel"), ("n", "n")])
+def test_a_folder_that_no_export_has_written_is_kept(export_path, folder, tmp_path):
+    (tmp_path / folder).mkdir()
+    thesis = tmp_path / folder / "thesis.txt"
+    thesis.touch()
+    (tmp_path / folder / "saved_model.pb").touch()
+    network = Network(
+        spec=SMALL,
+        classes=ClassSet(("a", "b")),
+        crop_size=CROP,
+        averaging=Averaging(),
+        pad_color=(127.5, 127.5, 127.5),
+        resize=None,
+    )
+    with pytest.raises(UserError, match=f"{folder} is in the way.*thesis.txt"):
+        exporter.run(
+            network,
+            checkpoint_path="nowhere",
+            export_options=ExportOptions(export_path=str(tmp_path / export_path)),
+            samples=exporter.Samples([], "none"),
+            representative=None,
+            backend=None,
+        )
+    assert thesis.exists()
