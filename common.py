@@ -313,6 +313,9 @@ def execute(parse, act, argv: list | None = None):
     logging.set_verbosity(logging.INFO)
     logging.use_absl_handler()
     signal.signal(signal.SIGTERM, _raise_interrupted)
+    # Ignored under nohup, and so it stays.
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _raise_interrupted)
 
     def guarded(parsed):
         sys.exit(status_of(lambda: act(parsed)))

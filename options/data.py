@@ -30,6 +30,7 @@ class RecordsOptions(Options):
         "Folder of the TFRecord shards and their dataset.json. Or raw data: a format of "
         'datasets.convert with its flags, in quotes, such as "folders --image_folder=DIR ..."; '
         "they are converted at the start, into a temporary folder.",
+        changeable=True,
     )
     dataset: str = option(
         flags.DEFINE_string,

@@ -8,6 +8,7 @@ from absl import flags
 
 from common import Options, option
 from options import loss_expression
+from utils.errors import OptionError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +57,11 @@ class LossOptions(Options):
     )
 
     def check(self):
-        """Raises OptionError if --loss is no expression."""
+        """Raises OptionError if --loss is no expression, or no class has a weight."""
+        if self.label_weights and not any(self.label_weights):
+            raise OptionError(
+                f"all {len(self.label_weights)} --label_weights are 0, so that nothing would be "
+                "learned; give at least one class a weight."
+            )
         if self.loss:
             loss_expression.parse(self.loss)

@@ -30,7 +30,10 @@ class TrainOptions(Options):
     SECTION = "train"
 
     train_logdir: str = option(
-        flags.DEFINE_string, "resnet_101", "Folder of the run: checkpoints, logs, options.json."
+        flags.DEFINE_string,
+        "resnet_101",
+        "Folder of the run: checkpoints, logs, options.json.",
+        changeable=True,
     )
     train_split: str = option(flags.DEFINE_string, "train", "Split to train on.")
     train_batch_size: int = option(
@@ -103,12 +106,14 @@ class TrainOptions(Options):
         None,
         "Weights to start from: a checkpoint, by its prefix, or a file of weights of another "
         "framework, such as PyTorch's or Keras'.",
+        changeable=True,
     )
     init: str | None = option(
         flags.DEFINE_string,
         None,
         "Weights to start from, by name: NAME.* in weights/ or --weights_dir, where imagenet, "
         "coco_voc and pascal_voc stand for MODEL_VARIANT_imagenet and so on; random: none.",
+        changeable=True,
     )
     weights_dir: str | None = option(
         flags.DEFINE_string,

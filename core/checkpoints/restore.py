@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import glob
 import os
 import re
+import tempfile
 from typing import Callable
 
 from core.checkpoints import names as tensor_names
@@ -189,7 +191,32 @@ def reader(path: str):
             ".data-00000-of-00001."
         )
     with reading(path):
-        return tf.train.load_checkpoint(path)
+        return tf.train.load_checkpoint(_literal(path))
+
+
+def _literal(path: str) -> str:
+    """Returns a prefix of the same checkpoint that TensorFlow does not take for a pattern.
+
+    Raises:
+      UserError: If the checkpoint's own name holds `*`, `?` or `[`.
+    """
+    folder, name = os.path.split(path)
+    if glob.has_magic(name):
+        raise UserError(
+            f"checkpoint {path} has a name that TensorFlow takes for a pattern; rename its files "
+            "without *, ? and [."
+        )
+    if not glob.has_magic(folder):
+        return path
+    return os.path.join(_link(os.path.abspath(folder)).name, "folder", name)
+
+
+@functools.lru_cache(maxsize=None)
+def _link(folder: str) -> tempfile.TemporaryDirectory:
+    """Returns a temporary folder, kept until the process ends, with a link `folder` to another."""
+    kept = tempfile.TemporaryDirectory(prefix="checkpoints-")
+    os.symlink(folder, os.path.join(kept.name, "folder"))
+    return kept
 
 
 @contextlib.contextmanager
@@ -239,7 +266,7 @@ def assign_op(matched: Match) -> tf.Operation:
     names = [variable.op.name + suffixes.get(variable.op.name, "") for variable in matched.loaded]
     with tf.device("/cpu:0"), tf.name_scope("restore"):
         values = tf.raw_ops.RestoreV2(
-            prefix=matched.path,
+            prefix=_literal(matched.path),
             tensor_names=names,
             shape_and_slices=[""] * len(names),
             dtypes=[dtypes[name] for name in names],

@@ -205,7 +205,7 @@ def run(
 
 def _add_up(batches, totals, progress) -> dict:
     """Adds the batches to the totals; returns the times it took."""
-    begin, processor = time.time(), time.process_time()
+    begin, processor = time.monotonic(), time.process_time()
     try:
         for batch in batches:
             totals.add(batch)
@@ -213,7 +213,7 @@ def _add_up(batches, totals, progress) -> dict:
     finally:
         progress.close()
     return {
-        "seconds": time.time() - begin,
+        "seconds": time.monotonic() - begin,
         "processor_seconds": time.process_time() - processor,
     }
 

@@ -25,6 +25,9 @@ from utils.version import VERSION
 # Facts about the data in `run` that a continued run must share.
 _DATA_FACTS = ("num_classes", "class_names", "ignore_label", "task", "num_images", "fingerprint")
 
+# Weights that are only read when a run starts; it may go on without them, or from another place.
+_OF_THE_START = ("tf_initial_checkpoint", "init")
+
 # How a step's images are divided over ranks and batches; the order of the data is the same.
 _DIVISION = ("train_batch_size", "accumulate_batches", "rank")
 
@@ -57,6 +60,8 @@ def prepare(
             "pass another --train_logdir (and these as --tf_initial_checkpoint)."
         )
     different = _differences(existing, config, run) if checkpoints else []
+    if checkpoints and not different:
+        _log_other_start(existing, config)
     if different:
         raise UserError(
             f"{folder} holds a run with other options ({'; '.join(different)}); pass another "
@@ -135,6 +140,15 @@ def _differences(existing: SavedOptions, config: Config, run: dict) -> list:
             f"a step of all ranks had {images} images, now {run.get('images_per_step')}"
         )
     return different
+
+
+def _log_other_start(existing: SavedOptions, config: Config):
+    old, new = existing.values(), config.values()
+    for name in _OF_THE_START:
+        if new.get(name) not in (None, old.get(name)):
+            logging.warning(
+                "--%s=%s is not read: the run goes on from its own checkpoint.", name, new[name]
+            )
 
 
 def describe_run(

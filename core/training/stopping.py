@@ -1,4 +1,4 @@
-"""Stops training early after SIGTERM or SIGINT, all ranks at the same step.
+"""Stops training early after SIGTERM, SIGINT or SIGHUP, all ranks at the same step.
 
 In one process the current step is finished and saved before the command ends. A rank that stopped
 on its own would leave the others waiting in the next step. So a rank that received a signal votes
@@ -18,15 +18,22 @@ from absl import logging
 from utils.compat import tf
 from utils.errors import Interrupted
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @contextlib.contextmanager
 def _handled_by(handler):
-    """Calls `handler(number, frame)` on both signals, if this is the main thread."""
+    """Calls `handler(number, frame)` on the signals, if this is the main thread.
+
+    SIGHUP, the end of a terminal, stays ignored where it is: that is what nohup is for.
+    """
     previous = {}
     if threading.current_thread() is threading.main_thread():
-        previous = {number: signal.signal(number, handler) for number in _SIGNALS}
+        previous = {
+            number: signal.signal(number, handler)
+            for number in _SIGNALS
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+        }
     try:
         yield
     finally:

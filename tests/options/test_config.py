@@ -6,6 +6,7 @@ import pytest
 
 from options.config import Config
 from options.data import DATA_RECORDS
+from options.loss import LossOptions
 from options.network import NETWORK_OPTIONS
 from options.training import TRAINING_RECORDS, TrainOptions
 from utils.errors import OptionError
@@ -71,3 +72,8 @@ def test_what_a_continued_run_is_held_to():
     held = Config.create(RECORDS, {}).held()
     assert {"weight_decay", "output_stride", "train_crop_size"} <= set(held)
     assert not {"log_steps", "training_number_of_steps"} & set(held)
+
+
+def test_weights_of_classes_that_are_all_zero_are_refused():
+    with pytest.raises(OptionError, match="all 2 --label_weights are 0"):
+        Config.create((LossOptions,), {"label_weights": (0.0, 0.0)})

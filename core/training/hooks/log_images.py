@@ -71,7 +71,7 @@ class LogImages(tf.train.SessionRunHook):
 
     def before_run(self, unused_context):
         """Fetches the images of the current batch, if they are due."""
-        return tf.train.SessionRunArgs(self._summary) if time.time() >= self._due else None
+        return tf.train.SessionRunArgs(self._summary) if time.monotonic() >= self._due else None
 
     def after_run(self, run_context, run_values):
         """Writes the images."""
@@ -80,7 +80,7 @@ class LogImages(tf.train.SessionRunHook):
         step = run_context.session.run(self._step.global_step)
         self._writer.add_summary(run_values.results, step)
         self._writer.flush()
-        self._due = time.time() + self._seconds
+        self._due = time.monotonic() + self._seconds
 
     def end(self, unused_session):
         """Closes the file."""

@@ -51,7 +51,7 @@ class LogTraining(tf.train.SessionRunHook):
         self._logged_step = self._displayed_step = int(step)
         # The first loop also prepares the kernels, so rates start after it if there is another.
         self._clock = {"log": None, "display": None}
-        self._begin = (int(step), time.time())
+        self._begin = (int(step), time.monotonic())
 
     def before_run(self, unused_context):
         """Fetches the losses and the learning rate."""
@@ -70,7 +70,7 @@ class LogTraining(tf.train.SessionRunHook):
         values = {name: float(value) for name, value in run_values.results.items()}
         for name in self._clock:
             if self._clock[name] is None:
-                self._clock[name] = (step, time.time())
+                self._clock[name] = (step, time.monotonic())
                 self._times[name].measure(run_context.session, step)
         if self._is_due("log_steps", self._logged_step, step):
             shares = self._times["log"].measure(run_context.session, step)
@@ -87,9 +87,9 @@ class LogTraining(tf.train.SessionRunHook):
     @contextlib.contextmanager
     def pause(self):
         """Excludes the time spent inside from the rates."""
-        begin = time.time()
+        begin = time.monotonic()
         yield
-        waited = time.time() - begin
+        waited = time.monotonic() - begin
         for name, since in self._clock.items():
             if since is not None:
                 self._clock[name] = (since[0], since[1] + waited)
@@ -135,14 +135,14 @@ class LogTraining(tf.train.SessionRunHook):
         since_step, since_time = self._clock[name]
         if step == since_step:
             since_step, since_time = self._begin
-        return (step - since_step) * self._images_per_step / (time.time() - since_time)
+        return (step - since_step) * self._images_per_step / (time.monotonic() - since_time)
 
     def _log_metrics(self, step, values):
         rate = self._rate("log", step)
         record = {**values, "images_per_second": rate}
         records.append(self._folder, {"step": step, **record})
         self._add_scalars(step, {f"train/{name}": value for name, value in record.items()})
-        self._clock["log"] = (step, time.time())
+        self._clock["log"] = (step, time.monotonic())
 
     def _add_scalars(self, step, values: dict):
         summary = tf.Summary()
@@ -161,4 +161,4 @@ class LogTraining(tf.train.SessionRunHook):
             f"total_loss:{values['total_loss']:.4f}  lr:{values['learning_rate']:.7f}"
             + "".join(f"  {column}" for column in timing.log_columns(shares))
         )
-        self._clock["display"] = (step, time.time())
+        self._clock["display"] = (step, time.monotonic())

@@ -27,7 +27,7 @@ class SaveCheckpoints(tf.train.SessionRunHook):
         self._step = step
         self._options = options
         self._last_step = None
-        self._last_time = time.time()
+        self._last_time = time.monotonic()
 
     def begin(self):
         """Creates a saver of all variables; called before the graph is finalized."""
@@ -40,7 +40,7 @@ class SaveCheckpoints(tf.train.SessionRunHook):
     def after_run(self, run_context, unused_values):
         """Saves if an interval has passed."""
         step = run_context.session.run(self._step.global_step)
-        waited = time.time() - self._last_time
+        waited = time.monotonic() - self._last_time
         passed = any(
             intervals.passed(self._options, name, self._last_step, step)
             for name in ("save_checkpoints_steps", "milestone_steps", "eval_interval_steps")
@@ -67,5 +67,5 @@ class SaveCheckpoints(tf.train.SessionRunHook):
                 "checkpoints are intact. Free some space and run the same command again."
             ) from error
         self._last_step = step
-        self._last_time = time.time()
+        self._last_time = time.monotonic()
         logging.info("Saved %s.", prefix)

@@ -234,3 +234,17 @@ def test_a_checkpoint_tells_how_many_outputs_its_classifier_has(tmp_path):
     assert restore.num_outputs(path, "head/logits") == 7
     assert restore.num_outputs(path, "other") == 3
     assert restore.num_outputs(path, "logits/semantic") is None
+
+
+@pytest.mark.parametrize("folder", ["lr=[0.1,0.01]", "what?", "all*"])
+def test_a_folder_whose_name_looks_like_a_pattern_is_read(tmp_path, folder):
+    (tmp_path / folder).mkdir()
+    path = _save(tmp_path / folder, {"weights": [2]}, step=3, value=5.0)
+    assert restore.find_all(str(tmp_path / folder)) == [path]
+    assert _restored(path, {"weights": [2]})["weights"].tolist() == [5.0, 5.0]
+
+
+def test_a_checkpoint_whose_name_looks_like_a_pattern_is_refused(tmp_path):
+    path = _save(tmp_path, {"weights": [2]}, name="a[1]")
+    with pytest.raises(UserError, match=r"a\[1\] has a name that TensorFlow takes for a pattern"):
+        restore.shapes(path)

@@ -72,6 +72,15 @@ def test_a_run_that_is_refused_writes_nothing(tmp_path):
     assert seen == [None, str(tmp_path / "model.ckpt-10")]
 
 
+def test_a_run_and_its_data_may_be_moved(tmp_path, caplog):
+    _prepare(tmp_path / "a", train_logdir="a", dataset_dir="records")
+    _add_checkpoint(tmp_path / "a")
+    os.rename(str(tmp_path / "a"), str(tmp_path / "b"))
+    moved = {"train_logdir": "b/", "dataset_dir": "elsewhere", "tf_initial_checkpoint": "new"}
+    assert _prepare(tmp_path / "b", **moved) == str(tmp_path / "b" / "model.ckpt-10")
+    assert "--tf_initial_checkpoint=new is not read" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

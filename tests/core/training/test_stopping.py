@@ -71,3 +71,14 @@ def test_all_ranks_stop_after_the_step_in_which_one_votes():
     ranks.requests[1].receive(signal.SIGTERM, None)
     assert ranks.step() == [True] * 3
     assert all(request.signal_number == signal.SIGTERM for request in ranks.requests)
+
+
+def test_the_end_of_a_terminal_stops_a_training_unless_it_is_ignored():
+    assert interrupted_in(stopping.deferred(), signal.SIGHUP) == [False, True]
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopping.deferred() as request:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert request.signal_number == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
