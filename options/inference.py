@@ -118,7 +118,25 @@ class WindowOptions(Options):
         minimum=1,
     )
 
+    window_grid: int | None = option(
+        flags.DEFINE_integer,
+        None,
+        "Cut every image into this many rows and columns of cells, each seen on its own, as the "
+        "Keras pipeline's crops do.",
+        minimum=2,
+    )
+
+    def check(self):
+        """Raises OptionError for two ways to cut."""
+        if self.window_grid is not None and (self.window_size or self.max_pixels):
+            raise OptionError(
+                "--window_grid cuts every image into cells, and --window_size or --max_pixels into "
+                "windows; pass one of them."
+            )
+
     @property
     def cuts(self) -> bool:
         """Whether any image is cut."""
-        return self.window_size is not None or self.max_pixels is not None
+        return any(
+            value is not None for value in (self.window_size, self.max_pixels, self.window_grid)
+        )

@@ -223,9 +223,7 @@ def _settings(config: Config, cut, classes, chosen) -> dict:
     if postprocess:
         settings["postprocess"] = postprocess
     if cut is not None:
-        settings["window_size"] = list(cut.size)
-        settings["window_overlap"] = cut.overlap
-        settings["max_pixels"] = cut.max_pixels or cut.size[0] * cut.size[1]
+        settings.update(cut.describe())
     return settings
 
 

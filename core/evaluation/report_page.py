@@ -95,6 +95,8 @@ def _how(settings: dict) -> str:
     text += ", averaged weights" if settings["use_ema"] else ""
     if "postprocess" in settings:
         text += f", after {', '.join(settings['postprocess'])}"
+    if "window_grid" in settings:
+        text += ", in {0}x{0} cells".format(settings["window_grid"])
     if "window_size" in settings:
         height, width = settings["window_size"]
         text += f", in windows of {height}x{width}"

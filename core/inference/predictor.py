@@ -22,7 +22,7 @@ from core import network
 from core.checkpoints import restore as checkpoint
 from core.inference import tta
 from core.inference.merging import merged
-from core.inference.windows import Windows, blended_rows
+from core.inference.windows import Grid, Windows, blended_rows, stitched
 from core.task import MULTICLASS, Task
 from options.averaging import Averaging
 from options.network import NetworkSpec
@@ -54,7 +54,7 @@ class Predictor:
         task: Task = MULTICLASS,
         threshold=0.5,
         crop_size=None,
-        windows: Windows | None = None,
+        windows: Windows | Grid | None = None,
         session_config=None,
         **averaging,
     ):
@@ -67,7 +67,7 @@ class Predictor:
           threshold: What a probability must exceed, in tasks that have one.
           crop_size: (height, width) that images are padded to at the bottom and right, with the
             colour of each network; None takes each image at its own size. See `core.inference.tta`.
-          windows: How images that are too large are cut; None: never.
+          windows: How images that are too large are cut, or all into a grid; None: never.
           session_config: From the backend.
           **averaging: Fields of `options.averaging.Averaging`: scales, flips, turns.
 
@@ -95,7 +95,7 @@ class Predictor:
         window = None
         with tf.Graph().as_default() as graph:
             whole = self._end(member.spec, self._crop_size)
-            if self._windows is not None:
+            if isinstance(self._windows, Windows):
                 window = self._end(member.spec, self._windows.size)
             restore = checkpoint.restore_op(
                 member.checkpoint_path, network.variables(), averaged=member.averaged
@@ -188,13 +188,16 @@ class _Network:
         yield self._run(self.image_end, image[np.newaxis], what)[0, :height, :width]
 
     def in_windows(self, image, windows):
-        """Yields the probabilities of an image from top to bottom."""
+        """Yields the probabilities of an image from top to bottom; of a grid all at once."""
+        if isinstance(windows, Grid):
+            yield stitched(image, windows, lambda cell: next(self.whole(cell, None)))
+            return
 
         def run(parts):
             batches = np.split(parts, range(_WINDOWS_AT_ONCE, len(parts), _WINDOWS_AT_ONCE))
             return np.concatenate([self._run(self.window_end, batch) for batch in batches])
 
-        return blended_rows(image, windows, self.pad_color, run)
+        yield from blended_rows(image, windows, self.pad_color, run)
 
     def _run(self, end, images, what="probabilities"):
         placeholder, prediction = end

@@ -223,13 +223,14 @@ def load(
 
 def _refuse_for_exported(path, config, averaging, use_ema):
     """Raises OptionError for what was decided when a model was exported."""
-    usual = Averaging().settings()
+    usual, cut = Averaging().settings(), windows.of(config)
     changed = {name: value != usual[name] for name, value in averaging.settings().items()}
     decided = {
         "eval_scales": tuple(averaging.scales) != (1.0,),
         **changed,
         "use_ema": use_ema,
-        "window_size": windows.of(config) is not None,
+        "window_size": isinstance(cut, windows.Windows),
+        "window_grid": isinstance(cut, windows.Grid),
         "threshold": _task_options(config).threshold is not None,
     }
     given = [name for name, is_set in decided.items() if is_set]

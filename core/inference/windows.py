@@ -10,11 +10,14 @@ from the edge of the window over the width of the overlap, and is 1 further insi
 edge, with little context, counts less than the same pixel further inside the next window, and no
 seam is left. The weighted sum is divided by the sum of the weights, so probabilities still sum to
 one.
+
+A grid cuts every image, whatever its size, into the same number of cells instead.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -44,8 +47,35 @@ class Windows:
         limit = self.size[0] * self.size[1] if self.max_pixels is None else self.max_pixels
         return height * width > limit
 
+    def describe(self) -> dict:
+        """Returns the entries of settings, plain values for JSON."""
+        return {
+            "window_size": list(self.size),
+            "window_overlap": self.overlap,
+            "max_pixels": self.max_pixels or self.size[0] * self.size[1],
+        }
 
-def of(config: Config) -> Windows | None:
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Every image is cut into rows and columns of cells, each predicted as an image of its own.
+
+    Attributes:
+      cells: How many along each side.
+    """
+
+    cells: int
+
+    def needed_for(self, unused_height: int, unused_width: int) -> bool:
+        """Whether an image of this size is cut: always."""
+        return True
+
+    def describe(self) -> dict:
+        """Returns the entries of settings, plain values for JSON."""
+        return {"window_grid": self.cells}
+
+
+def of(config: Config) -> Windows | Grid | None:
     """Returns how the options cut large images, None if they do not.
 
     The default window size is the training crop.
@@ -58,9 +88,11 @@ def of(config: Config) -> Windows | None:
         return None
     if "eval_crop_size" in config.given and config.input.eval_size is not None:
         raise OptionError(
-            "--window_size and --max_pixels cut images at their own size; pass "
+            "--window_size, --max_pixels and --window_grid cut images at their own size; pass "
             "--eval_crop_size=auto with them, or leave it out."
         )
+    if options.window_grid is not None:
+        return Grid(options.window_grid)
     size = options.window_size or config.input.train_crop_size
     return Windows(tuple(size), options.window_overlap, options.max_pixels)
 
@@ -136,6 +168,46 @@ def blended_rows(image, windows: Windows, pad_color, run):
         done = (tops[number + 1] if number + 1 < len(tops) else height) - first
         yield total[:done] / sums[:done]
         total, sums, first = total[done:], sums[done:], first + done
+
+
+def cells_of(length: int, number: int) -> list:
+    """Returns the slices of a side that is cut into so many cells, none of them empty.
+
+    A cell begins at round(i length / number) and has round(length / number) pixels, as in the Keras
+    pipeline, and more where it would end before the next begins; neighbours overlap by a pixel
+    where the number does not divide the side.
+    """
+    number = min(number, length)
+    starts = [round(index * length / number) for index in range(number + 1)]
+    size = round(length / number)
+    return [
+        slice(start, min(length, max(start + size, following)))
+        for start, following in zip(starts, starts[1:])
+    ]
+
+
+def stitched(image, grid: Grid, run) -> np.ndarray:
+    """Returns the result of a network over the cells of an image, [h, w, channels].
+
+    Where cells overlap their probabilities are averaged; the original adds them, so that these
+    pixels count twice.
+
+    Args:
+      image: [h, w, 3], 0..255.
+      grid: The cells.
+      run: Called with a cell, [cell height, cell width, 3]; returns float32 [cell height, cell
+        width, channels].
+    """
+    height, width = image.shape[:2]
+    rows, columns = (cells_of(side, grid.cells) for side in (height, width))
+    total, counts = 0.0, np.zeros([height, width, 1], np.float32)
+    for place in itertools.product(rows, columns):
+        result = run(image[place])
+        if not np.ndim(total):
+            total = np.zeros([height, width, result.shape[-1]], np.float32)
+        total[place] += result
+        counts[place] += 1
+    return total / counts
 
 
 def _row_of_windows(image, size, top, lefts, pad_color):

@@ -8,6 +8,7 @@ from options.data import DATA_RECORDS, InputOptions, RecordsOptions
 from options.device import DeviceOptions
 from options.evaluation import EvalOptions
 from options.export import ExportOptions
+from options.inference import WindowOptions
 from options.loss import LossOptions
 from options.network import NETWORK_OPTIONS, NetworkSpec
 from options.optimizer import OptimizerOptions
@@ -92,6 +93,7 @@ def test_train_npu_allows_the_values_of_the_reference():
         (LossOptions, {"top_k_percent_pixels": 0.0}, "must be above 0.0"),
         (LossOptions, {"top_k_percent_pixels": 25.0}, "must be at most 1.0"),
         (EvalOptions, {"eval_scales": [1.0, 0.0]}, "--eval_scales is 0.0"),
+        (WindowOptions, {"window_grid": 2, "max_pixels": 9}, "--window_grid"),
         (EvalOptions, {"checkpoint": "last"}, "must be newest, best, all or a step"),
         (PredictOptions, {"checkpoint": "all"}, "must be newest, best or a step"),
         (VisOptions, {"checkpoint_path": ["a"], "checkpoint_dir": "b"}, "both are given"),

@@ -6,7 +6,7 @@ import pytest
 from core import network
 from core.inference import predictor, tta
 from core.inference.predictor import Member, Predictor
-from core.inference.windows import Windows
+from core.inference.windows import Grid, Windows
 from options.network import NetworkSpec
 from tests.small_networks import SMALL, save_checkpoint
 from utils.compat import tf
@@ -99,6 +99,19 @@ def test_several_checkpoints_have_a_geometric_mean(members):
     product = np.exp(np.mean(np.log(views), axis=0))
     expected = product / product.sum(-1, keepdims=True)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+
+
+def test_every_cell_of_a_grid_is_an_image_of_its_own(members):
+    image = _image(40, 50)
+    cells = [image[:20, :25], image[:20, 25:], image[20:, :25], image[20:, 25:]]
+    with Predictor(members[:1], num_classes=CLASSES, windows=Grid(2)) as predicted:
+        found, labels = predicted.probabilities(image), predicted.labels(image)
+    parts = _in_graph(members[0], *cells)
+    expected = np.concatenate(
+        [np.concatenate(parts[:2], axis=1), np.concatenate(parts[2:], axis=1)]
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_array_equal(labels, found.argmax(2))
 
 
 def test_an_image_above_the_budget_is_the_blend_of_its_windows(members):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from core.inference import merging, tta
+from core.inference import merging, tta, windows
 from core.network import Outputs
 from core.task import MULTICLASS, TASKS
 from options.averaging import Averaging
@@ -148,6 +148,22 @@ def test_the_stored_numbers_of_the_keras_pipeline_come_out(standing_in):
             np.testing.assert_allclose(actual, expected, atol=1e-5)
             seen.append((value, is_square))
     assert len(set(seen)) == 8
+
+
+def test_stitched_cells_are_those_of_the_keras_pipeline_but_counted_once():
+    folder = golden_folder() / "musket"
+    described = json.loads((folder / "predict.json").read_text(encoding="utf-8"))
+    arrays = np.load(str(folder / "predict.npz"))
+    for case in described["crops"]:
+        image, stored = rules.noise_image(*case["image"][1:]), arrays[case["array"]][0]
+        counts = np.zeros([*image.shape[:2], 1])
+        for rows in windows.cells_of(image.shape[0], case["crops"]):
+            for columns in windows.cells_of(image.shape[1], case["crops"]):
+                counts[rows, columns] += 1
+        grid = windows.Grid(case["crops"])
+        found = windows.stitched(image, grid, lambda cell: probability(cell)[..., np.newaxis])
+        np.testing.assert_allclose(found * counts, stored, atol=1e-5)
+    assert counts.max() == 4
 
 
 def test_predictions_that_are_not_turned_back_are_refused():

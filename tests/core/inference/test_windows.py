@@ -80,6 +80,27 @@ def test_a_pixel_near_an_edge_counts_less_than_inside_of_the_next_window():
     np.testing.assert_allclose(rows[0, :, 0], [0, 0, 0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1, 1, 1])
 
 
+@pytest.mark.parametrize("length", range(1, 40))
+@pytest.mark.parametrize("number", [2, 3, 7])
+def test_cells_cover_a_side_and_overlap_by_a_pixel_at_most(length, number):
+    cells = windows.cells_of(length, number)
+    assert len(cells) == min(length, number)
+    counts = np.zeros(length, int)
+    for cell in cells:
+        assert cell.stop > cell.start
+        counts[cell] += 1
+    assert counts.min() == 1
+    assert counts.max() <= 2
+    assert [cell.start for cell in cells] == sorted({cell.start for cell in cells})
+
+
+def test_cells_that_show_the_image_itself_give_the_image_back():
+    image = np.random.RandomState(0).randint(0, 256, [17, 26, 3])
+    found = windows.stitched(image, windows.Grid(3), lambda cell: cell / 255.0)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, image / 255.0, atol=1e-6)
+
+
 def test_only_images_above_the_budget_are_cut():
     assert not Windows((10, 20)).needed_for(10, 20)
     assert not Windows((10, 20)).needed_for(20, 10)
