@@ -347,12 +347,8 @@ def check_given(config):
     Raises:
       OptionError: If there is such a flag, or the optimizer needs a learning rate.
     """
+    check_own_flags(config)
     options, rates = config.optimizer, config.schedule
-    own = {name for row in OPTIMIZERS.values() for name in row.flags}
-    where = f"with --optimizer={options.optimizer}"
-    config.refuse(own - set(options.row.flags), where)
-    if options.row.has_decoupled_decay:
-        config.refuse(["decoupled_weight_decay"], f"{where}, whose decay is decoupled anyway")
     if options.has_constant_rate:
         _check_constant_rate(config)
         return
@@ -365,6 +361,23 @@ def check_given(config):
             f"--optimizer={options.optimizer} needs --base_learning_rate: the default of "
             f"{rates.base_learning_rate:g} is far from the usual {options.row.usual_rate:g}."
         )
+
+
+def check_own_flags(config):
+    """Refuses given flags without effect on the chosen optimizer, whatever the schedule.
+
+    Args:
+      config: A `Config` with the record of the optimizer.
+
+    Raises:
+      OptionError: If there is such a flag.
+    """
+    options = config.optimizer
+    own = {name for row in OPTIMIZERS.values() for name in row.flags}
+    where = f"with --optimizer={options.optimizer}"
+    config.refuse(own - set(options.row.flags), where)
+    if options.row.has_decoupled_decay:
+        config.refuse(["decoupled_weight_decay"], f"{where}, whose decay is decoupled anyway")
 
 
 def _check_constant_rate(config):

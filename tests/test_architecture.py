@@ -69,6 +69,7 @@ ONLY_IN = {
     "torch": ("benchmarks/training_of_torch.py", "benchmarks/peers/"),
     "keras": "benchmarks/peers/",
     "h5py": "core/checkpoints/convert/keras_hdf5.py",
+    "matplotlib": "core/training/rate_chart.py",
 }
 # What tests may import of them, for what it checks and for the stand-ins of a vendor's packages.
 ONLY_IN_TESTS = {

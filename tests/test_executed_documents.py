@@ -49,6 +49,10 @@ EXCUSED = {
 SMALLER = {
     r"train_npu\.py .*runs/first": f"{TRAINING} {NETWORK}",
     r"train_npu\.py .*runs/camvid": f"{TRAINING} {NETWORK}",
+    r"seg\.py lr_find": (
+        f"{NETWORK} --find_steps=3 --train_crop_size=65,65 --train_batch_size=2 --device=cpu "
+        "--nopicture"
+    ),
     r"seg\.py train .*runs/(salt|overlap)": (
         f"{TRAINING} --depth_multiplier=0.25 --unet_decoder_filters=8,8,8,8,8 "
         "--tf_initial_checkpoint= --eval_interval_steps=2 --save_checkpoints_steps=2"

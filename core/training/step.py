@@ -6,6 +6,7 @@ Nothing here knows sessions or files; `core/training/loop.py` runs what is built
 from __future__ import annotations
 
 import dataclasses
+from typing import Callable
 
 from core import layers, network
 from core import task as tasks
@@ -70,6 +71,7 @@ def build(
     classes: ClassSet,
     backend: Backend,
     steps_per_epoch=None,
+    learning_rate: Callable | None = None,
 ) -> TrainStep:
     """Builds the training graph in the default graph.
 
@@ -80,12 +82,17 @@ def build(
       classes: The classes of the data, with their task.
       backend: The device; it averages gradients over ranks.
       steps_per_epoch: For schedules that count epochs, see `rates.learning_rate`.
+      learning_rate: Function from the global step to the rate, a float32 scalar; None: the
+        schedule's.
 
     Raises:
       OptionError: If a pattern of variable names matches nothing, or everything is frozen.
     """
     global_step = tf.train.get_or_create_global_step()
-    learning_rate = rates.learning_rate(config, global_step, steps_per_epoch)
+    if learning_rate is None:
+        rate = rates.learning_rate(config, global_step, steps_per_epoch)
+    else:
+        rate = learning_rate(global_step)
     spec = config.spec
     architecture = network.architecture(spec)
     frozen = freezing.Frozen(config.train, network.backbone(spec.options).scope, architecture)
@@ -98,7 +105,7 @@ def build(
     decoupled = config.optimizer.has_decoupled_decay
     settings = Settings(
         config.optimizer,
-        learning_rate,
+        rate,
         momentum=rates.momentum(config, global_step, steps_per_epoch),
         multipliers=groups.rate_multipliers(names, config.optimizer),
         decaying=frozenset(terms) if decoupled else frozenset(),
@@ -119,7 +126,7 @@ def build(
     step = TrainStep(
         train_op=None,
         global_step=global_step,
-        learning_rate=learning_rate,
+        learning_rate=rate,
         loss=loss,
         reg_loss=reg_loss,
         total_loss=loss + reg_loss,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fractions
 
 from absl import logging
 
@@ -18,8 +17,15 @@ from core.inference import steps, thresholds
 from core.losses import objective
 from core.runs import folder as run_folder
 from core.runs import lock
-from core.training import freezing, intervals, label_weights, loop, nonfinite, startup, timing
-from core.training import step as train_step
+from core.training import (
+    feeding,
+    freezing,
+    intervals,
+    label_weights,
+    loop,
+    nonfinite,
+    startup,
+)
 from core.training.hooks.evaluate_while_training import EvaluateWhileTraining, Evaluation
 from core.training.hooks.log_images import LogImages
 from core.training.hooks.log_training import LogTraining
@@ -29,7 +35,6 @@ from core.training.hooks.stop_on_nonfinite import StopOnNonFinite
 from core.training.hooks.watch_loss import WatchLoss
 from deployment.backend import Backend
 from options.config import Config
-from options.training import TrainOptions
 from utils.compat import host_session, tf
 from utils.errors import OptionError, UserError
 
@@ -193,7 +198,8 @@ class Trainer:
         loop.check(backend, first_step, options)
         with tf.Graph().as_default():
             tf.set_random_seed(options.seed)
-            step = self._graph(first_step + skipped, freezing.at_step(options, first_step))
+            config = self._config.replace(train=freezing.at_step(options, first_step))
+            step = feeding.build(config, self._dataset, backend, first_step + skipped)
             startup.describe(spec, options, self._dataset.classes, self._facts, backend)
             self._describe_loss()
             startup.warn_of_batch_norm(spec, options)
@@ -218,39 +224,6 @@ class Trainer:
         weights = label_weights.describe(self._config, classes)
         if weights:
             logging.info("%s", weights)
-
-    def _batches(self, first_batch: int):
-        """Returns the batches of training from one on, by its number."""
-        return self._dataset.train_batches(
-            split=self._options.train_split,
-            batch_size=self._options.images_per_step,
-            pad_color=network.pad_color(self._config.spec),
-            seed=self._options.seed,
-            start_step=first_batch,
-            rank=self._backend.rank,
-            ranks=self._backend.ranks,
-            with_names=not self._backend.runs_loop_on_device(),
-        )
-
-    def _graph(self, first_batch: int, options: TrainOptions) -> train_step.TrainStep:
-        """Builds input and training step in the default graph."""
-        iterator = tf.data.make_initializable_iterator(self._batches(first_batch))
-        # The session runs these initializers; an NPU's loop needs the iterator made this way.
-        tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, iterator.initializer)
-        timer = timing.create_timer(self._backend)
-        with timer.waiting():
-            batch = iterator.get_next()
-        step = train_step.build(
-            batch["image"],
-            batch["label"],
-            self._config.replace(train=options),
-            classes=self._dataset.classes,
-            backend=self._backend,
-            steps_per_epoch=fractions.Fraction(
-                self._facts["num_images"], self._facts["images_per_step"]
-            ),
-        )
-        return timer.around(step, batch["image"])
 
     def _hooks(self, step, skipped: int) -> list:
         """Returns the hooks in the order in which they must be called."""
@@ -304,7 +277,8 @@ class Trainer:
     def _batch(self, number: int) -> dict:
         """Returns the values of one batch of training, read again."""
         with tf.Graph().as_default(), host_session() as session:
-            iterator = tf.data.make_initializable_iterator(self._batches(number))
+            batches = feeding.batches(self._config, self._dataset, self._backend, number)
+            iterator = tf.data.make_initializable_iterator(batches)
             session.run(iterator.initializer)
             return session.run(iterator.get_next())
 
