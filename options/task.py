@@ -8,6 +8,9 @@ from absl import flags
 
 from common import Options, option
 
+# The tasks that decide by a threshold.
+WITH_THRESHOLD = ("binary", "multilabel")
+
 
 @dataclasses.dataclass(frozen=True)
 class TaskOptions(Options):
@@ -21,7 +24,7 @@ class TaskOptions(Options):
         "multiclass: each pixel has one of several classes. binary: object or background. "
         "multilabel: a pixel may have several classes, or none. Unset: as dataset.json or the "
         "run's options.json says.",
-        choices=("multiclass", "binary", "multilabel"),
+        choices=("multiclass", *WITH_THRESHOLD),
     )
     threshold: tuple[float, ...] | None = option(
         flags.DEFINE_list,

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 from typing import Callable
 from unittest import mock
 
@@ -13,10 +14,10 @@ from PIL import Image
 from commands import running
 from core.backbones import mobilenet_v2
 from core.evaluation import results
-from core.inference import segmenter
+from core.inference import segmenter, thresholds
 from tests import small_data
 from tests.converting import convert
-from utils.errors import OptionError
+from utils.errors import OptionError, UserError
 
 pytestmark = pytest.mark.usefixtures("shallow_mobilenet")
 
@@ -230,3 +231,46 @@ def test_a_task_that_labels_cannot_have_is_refused(trained, tmp_path):
             task=other,
             device="cpu",
         )
+
+
+def test_thresholds_found_on_a_split_decide_everywhere(trained, tmp_path):
+    run = str(tmp_path / "run")
+    shutil.copytree(trained.run, run)
+    common = {"checkpoint_dir": run, "device": "cpu"}
+    data = {**common, "dataset_dir": trained.records}
+    found = running.call("threshold", metric="dice", **data)
+    names = ("bright", "right") if trained.task == "multilabel" else ("class_1",)
+    assert tuple(found["classes"]) == names
+    summary = running.call("evaluate", eval_logdir=str(tmp_path / "eval"), **data)
+    values = list(found["classes"].values())
+    used = summary["settings"]["threshold"]
+    assert used == (values if len(set(values)) > 1 else values[0])
+    assert thresholds.FILE in summary["settings"]["threshold_source"]
+    # The pass at the thresholds that were found has the scores that the search saw.
+    rows = summary["classes"][-len(names) :]
+    for row, name in zip(rows, names):
+        assert row["f1"] == pytest.approx(found["scores"][name]["score"], abs=1e-3)
+        assert row["f1"] >= found["scores"][name]["score_at_0.5"] - 1e-3
+    _predicts_and_exports(run, values, tmp_path)
+    running.call("threshold", metric="map10", per_class=False, **data)
+    with open(os.path.join(run, thresholds.FILE)) as file:
+        stored = json.load(file)
+    assert set(stored["classes"].values()) == {stored["for_all"]["threshold"]}
+    assert stored["checkpoint"] == "model.ckpt-60"
+    with pytest.raises(UserError, match=r"thresholds of checkpoint model.ckpt-60"):
+        running.call("evaluate", checkpoint="30", eval_logdir=str(tmp_path / "eval"), **data)
+
+
+def _predicts_and_exports(run, values, tmp_path):
+    """Checks that prediction, pictures and an export decide by the thresholds of a run."""
+    image, _ = _sample(3)
+    exported = str(tmp_path / "net.pb")
+    described = running.call("export", checkpoint_dir=run, export_path=exported, device="cpu")
+    assert described["inference"]["thresholds"]["checkpoint"] == "model.ckpt-60"
+    for source in (run, exported):
+        with segmenter.load(source) as network:
+            result = network.segment(image, probabilities=True)
+            labels = network.segment(image).labels
+        expected = result.probabilities > np.float32(values)
+        assert 0 < expected.mean() < 1
+        np.testing.assert_array_equal(labels, expected.reshape(labels.shape))

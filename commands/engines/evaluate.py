@@ -7,19 +7,15 @@ import os
 
 from absl import logging
 
-from core import network
+from commands.engines.subject import Subject
 from core import task as tasks
-from core.evaluation import evaluator, report_page, results, select
-from core.inference import steps, thresholds, windows
-from core.inference.predictor import Member
-from datasets.dataset import Dataset
+from core.evaluation import report_page, results, select
+from core.inference import steps, thresholds
 from deployment import backend as backends
 from options import averaging
 from options import saved as saved_options
 from options.config import Config
 from utils import log, report
-from utils.classes import task_of
-from utils.compat import tf
 from utils.errors import UserError
 
 
@@ -63,13 +59,6 @@ def _main(config: Config, backend) -> dict:
     return summary
 
 
-def _join(config: Config, folder: str) -> tuple:
-    """Returns the options with those saved in a checkpoint's folder, and the saved ones."""
-    saved = saved_options.load(folder)
-    joined = saved_options.join(config, saved, change_network=config.evaluation.change_network)
-    return windows.with_whole_images(joined), saved
-
-
 def _watch(config: Config, folder: str, logdir: str, backend) -> dict:
     """Evaluates each newest checkpoint while a training writes them; returns the last summary."""
     options = config.evaluation
@@ -96,92 +85,19 @@ def _watch(config: Config, folder: str, logdir: str, backend) -> dict:
 
 def _evaluate(config: Config, prefixes, logdir: str, backend) -> dict:
     """Evaluates the mean of some checkpoints, usually of one, and writes the results."""
-    options = config.evaluation
-    folders = [options.checkpoint_dir or os.path.dirname(path) or "." for path in prefixes]
-    joined = [_join(config, folder) for folder in folders]
-    first, saved = joined[0]
-    if options.report:
+    if config.evaluation.report:
         report.check_available()
-    for one, _ in joined:
-        network.check(one.spec, crop_size=one.input.eval_size)
-    members = [Member(path, one.spec, options.use_ema) for path, (one, _) in zip(prefixes, joined)]
-    dataset = Dataset.open(first)
-    classes = tasks.resolve(first.task, dataset.classes, task_of(saved.run))
-    num_images = dataset.count(options.eval_split, needs_label=False)
-    stated = first.data.num_evaluating_samples
-    config.check_count("num_evaluating_samples", stated, num_images)
-    logging.info(
-        "Evaluating %s on split %s of %s, %s.",
-        " + ".join(prefixes),
-        options.eval_split,
-        dataset.name,
-        first.data.dataset_dir,
-    )
-    cut = windows.of(first)
-    chosen = thresholds.of_checkpoints(first.task, classes, members)
+    subject = Subject.open(config, prefixes)
+    chosen = thresholds.of_checkpoints(subject.config.task, subject.classes, subject.members)
     with results.prepared(logdir) if backend.is_chief else contextlib.nullcontext():
-        backend.agree("checkpoints and data", _facts(first, prefixes, num_images, chosen))
-        data = dataset.with_classes(classes)
-        result = _measure(first, members, data, cut, num_images, chosen, backend)
-    summary = results.summary(result, _settings(first, cut, classes, chosen), backend.name)
+        result = subject.measure(chosen, backend)
+    settings = _settings(subject.config, subject.windows, subject.classes, chosen)
+    summary = results.summary(result, settings, backend.name)
     if backend.is_chief:
-        _publish(first, result, summary, logdir, classes, saved)
+        if tasks.of(subject.classes).uses_threshold:
+            log.message(chosen.sentence)
+        _publish(subject.config, result, summary, logdir, subject.classes, subject.saved)
     return summary
-
-
-def _facts(config: Config, prefixes, num_images: int, chosen) -> dict:
-    """Returns what all ranks must have in common."""
-    options = config.evaluation
-    return {
-        "checkpoint": [os.path.basename(prefix) for prefix in prefixes],
-        "number of images": num_images,
-        "options of the network": config.spec.to_dict(),
-        "--eval_batch_size": options.eval_batch_size,
-        "--eval_scales": list(options.eval_scales),
-        **{
-            f"--{name}": value
-            for name, value in averaging.of(options, options.eval_scales).settings().items()
-        },
-        "--postprocess": steps.texts_of(options.postprocess),
-        "--boundary_width": options.boundary_width,
-        "--calibration_bins": options.calibration_bins,
-        "--eval_crop_size": list(config.input.eval_crop_size),
-        "thresholds": list(chosen.values),
-    }
-
-
-def _measure(config: Config, members, dataset, cut, num_images: int, chosen, backend):
-    """Returns the result of one pass over the split."""
-    options = config.evaluation
-
-    def make_batches():
-        return dataset.eval_batches(
-            split=options.eval_split,
-            batch_size=options.eval_batch_size,
-            pad_color=network.pad_color(members[0].spec),
-            rank=backend.rank,
-            ranks=backend.ranks,
-        )
-
-    try:
-        return evaluator.run(
-            make_batches,
-            checkpoint_path=members[0].checkpoint_path,
-            spec=members[0].spec,
-            options=options,
-            crop_size=config.input.eval_size,
-            classes=dataset.classes,
-            threshold=chosen.decides,
-            backend=backend,
-            num_images=num_images,
-            windows=cut,
-            others=tuple(members[1:]),
-        )
-    except tf.errors.OpError:
-        backend.raise_failure()
-        # TensorFlow names no record; this does, if one is at fault.
-        dataset.explain_failure(options.eval_split, training=False)
-        raise
 
 
 def _publish(config: Config, result, summary, logdir, classes, saved):

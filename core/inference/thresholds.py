@@ -56,12 +56,13 @@ class Thresholds:
             entries["thresholds"] = self.found
         return entries
 
-    def log(self):
-        """Logs the thresholds and their source."""
-        shown = ", ".join(f"{value:g}" for value in dict.fromkeys(self.values))
-        if len(set(self.values)) > 1:
-            shown = ", ".join(f"{value:g}" for value in self.values)
-        logging.info("Threshold of probabilities: %s (%s).", shown, self.source)
+    @property
+    def sentence(self) -> str:
+        """The thresholds and their source, for a log."""
+        decides = self.decides
+        values = decides if isinstance(decides, tuple) else (decides,)
+        shown = ", ".join(f"{value:g}" for value in values)
+        return f"Threshold of probabilities: {shown} ({self.source})."
 
 
 # For all channels.
@@ -110,7 +111,7 @@ def of_checkpoints(options: TaskOptions, classes: ClassSet, members) -> Threshol
     elif stored:
         (member,) = members
         chosen = _stored(member, classes)
-    chosen.log()
+    logging.info("%s", chosen.sentence)
     return chosen
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.metrics import Measure, Score, class_scores, mean_of_known, overlap, planes
+from options.threshold import METRICS
 from utils import charts, report
 from utils.compat import tf
 from utils.errors import OptionError
@@ -26,7 +27,6 @@ from utils.errors import OptionError
 BINS = 1000
 _STEP = 10
 THRESHOLDS = tuple(index / 100 for index in range(100))
-METRICS = ("iou", "dice", "matthews", "iou_per_image", "dice_per_image", "map10")
 _COLORS = ("#2f6fb5", "#d9822b", "#3f8f4f", "#7a4fa3", "#b33c3c", "#5b6770")
 
 
