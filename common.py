@@ -161,7 +161,11 @@ def _check_limits(field, value):
     elements = value if isinstance(value, tuple) else (value,)
     length = limits["length"]
     if isinstance(value, tuple) and length is not None and len(value) != length:
-        raise OptionError(f"--{field.name} has {len(value)} values, but needs {length}.")
+        example = ",".join(map(str, field.default or range(1, length + 1)))
+        raise OptionError(
+            f"--{field.name} has {len(value)} values, but needs {length}, such as "
+            f"--{field.name}={example}."
+        )
     for element in elements:
         rule = _broken_rule(limits, element)
         if rule:
@@ -203,8 +207,59 @@ def define_flag(field, flag_values, home: str):
     default = field.default
     if isinstance(default, tuple):
         default = [str(element) if metadata["convert"] else element for element in default]
-    metadata["define"](field.name, default, help_text, flag_values=flag_values, module_name=home)
+    define = metadata["define"]
+    if define in _NUMBERS or (define is flags.DEFINE_list and metadata["length"]):
+        flag = _SequenceFlag(field.name, default, help_text, define, metadata["length"])
+        flags.DEFINE_flag(flag, flag_values, home)
+    else:
+        define(field.name, default, help_text, flag_values=flag_values, module_name=home)
     flag_values.register_key_flag_for_module(sys.argv[0], flag_values[field.name])
+
+
+# How each element of a flag that repeats is read.
+_NUMBERS = {
+    flags.DEFINE_multi_integer: flags.IntegerParser,
+    flags.DEFINE_multi_float: flags.FloatParser,
+}
+
+
+class _SequenceFlag(flags.Flag):
+    """A flag of several values, in both spellings: `--x=1,2`, and `--x=1 --x=2`.
+
+    An empty value takes back what was given before, such as by a flag file. A list of a known
+    length replaces an earlier one; lists of any length are joined.
+    """
+
+    def __init__(self, name: str, default, help_text: str, define, length: int | None):
+        self._element = _NUMBERS[define]() if define in _NUMBERS else flags.ArgumentParser()
+        self._replaces = define is flags.DEFINE_list
+        self._length = length
+        serializer = flags.CsvListSerializer(",")
+        super().__init__(flags.ArgumentParser(), serializer, name, default, help_text)
+
+    def flag_type(self) -> str:
+        """Returns absl's name of the type."""
+        is_list = self._replaces
+        return flags.ListParser().flag_type() if is_list else f"multi {self._element.flag_type()}"
+
+    def _parse(self, argument):
+        try:
+            if not isinstance(argument, str):
+                return list(argument)
+            parts = [part.strip() for part in argument.split(",")] if argument.strip() else []
+            return [self._element.parse(part) for part in parts]
+        except (TypeError, ValueError) as error:
+            raise flags.IllegalFlagValueError(f"flag --{self.name}={argument}: {error}") from None
+
+    def parse(self, argument):
+        """Adds the values of one occurrence on the command line, or in a flag file."""
+        before = list(self.value or ()) if self.present else []
+        super().parse(argument)
+        is_whole = self._replaces and (len(self.value) > 1 or len(before) == self._length)
+        if not self.value:
+            self.unparse()
+        elif not is_whole:
+            self.value = before + self.value
 
 
 def from_flags(cls, flag_values):

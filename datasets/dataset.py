@@ -126,10 +126,33 @@ class Dataset:
           UserError: If records are missing, damaged, without label or with labels of other classes.
         """
         index = self._usable_index(split, needs_label=True)
-        checks.check_sample(index, self.classes, needs_label=True)
+        self._check_assumed(split, checks.check_sample(index, self.classes, needs_label=True))
         for other in shards.splits(self.folder):
             if other != split and splits.must_be_disjoint(split, other):
                 self._compare(index, split, other)
+
+    def _check_assumed(self, split: str, pixels: np.ndarray):
+        """Refuses records that do not look like the data set they are taken for.
+
+        That is without a `dataset.json` and flags: the known set of --dataset's default. Another
+        number of images alone may be a part of it.
+
+        Args:
+          split: The split.
+          pixels: The pixels of each label in some of its records, int64 [256].
+        """
+        stated = {"dataset", "num_classes", "ignore_label"}.intersection(self.config.given)
+        if stated or os.path.exists(os.path.join(self.folder, DATASET_FILE)):
+            return
+        present = np.flatnonzero(pixels[: self.classes.count])
+        first_classes = np.array_equal(present, np.arange(len(present)))
+        known = self.description.splits.get(split)
+        if known not in (None, len(self.index(split))) and first_classes and len(present) < 6:
+            raise UserError(
+                f"{self.folder} has no {DATASET_FILE}, and the labels of split {split} are 0 to "
+                f"{present.max()} only: pass --num_classes={present.max() + 1} and --ignore_label, "
+                f"or --dataset={self.name} if they are of {self.name}."
+            )
 
     def _compare(self, index: shards.Index, split: str, other: str):
         """Warns of records that are also in another split, which may itself be unusable."""

@@ -98,6 +98,30 @@ def test_flags_default_to_the_fields_defaults():
     assert shape_from() == Shape()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--crop=33", "--crop=65"], {"crop": (33, 65)}),
+        (["--crop=1,2", "--crop=33", "--crop=65"], {"crop": (33, 65)}),
+        (["--crop=1,2", "--crop=33,65"], {"crop": (33, 65)}),
+        (["--crop=1,2", "--crop="], {}),
+        (["--rates=6,12"], {"rates": (6, 12)}),
+        (["--rates=6", "--rates=12,18"], {"rates": (6, 12, 18)}),
+        (["--rates=6", "--rates="], {}),
+        (["--rates=6", "--rates=", "--rates=3"], {"rates": (3,)}),
+    ],
+)
+def test_flags_of_several_values_have_two_spellings(arguments, expected):
+    assert shape_from(*arguments) == Shape(**expected)
+
+
+def test_a_flag_that_was_emptied_counts_as_not_given():
+    flag_values = flags.FlagValues()
+    common.define_flags(Shape, flag_values=flag_values)
+    flag_values(["program", "--rates=6", "--rates=", "--side=4"])
+    assert common.given_flags(flag_values) == {"side"}
+
+
 def test_flags_fill_fields_of_every_kind():
     shape = shape_from(
         "--side=4", "--share=0.25", "--color=blue", "--crop=33,65", "--rates=6", "--rates=12"

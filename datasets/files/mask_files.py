@@ -78,6 +78,9 @@ class MaskReader:
         """Returns the result of `read` for a PNG file."""
         with image_files.bad_images_as_bad_files():
             values, pixels = masks.decode(content, path)
+        if values.ndim == 3 and not self._by_color and _is_grey(values):
+            # Image libraries save masks of numbers as three equal channels.
+            return self._from_values(path, values[..., 0])
         if values.ndim == 3:
             labels = self._labels_of(path, values)
             return masks.encode(labels), labels.shape, masks.count(labels)
@@ -90,12 +93,18 @@ class MaskReader:
         labels = self._label_of_value[values]
         if labels.min() < 0:
             wrong = np.unique(values[labels < 0])
-            raise BadFileError(self._unknown(path, wrong), defects.LABELS, labels)
+            raise BadFileError(self._unknown(path, wrong, values), defects.LABELS, labels)
         labels = labels.astype(np.uint8)
         return masks.encode(labels), labels.shape, masks.count(labels)
 
-    def _unknown(self, path: str, wrong: np.ndarray) -> str:
-        """Returns the message about a mask with values outside of the classes."""
+    def _unknown(self, path: str, wrong: np.ndarray, values: np.ndarray) -> str:
+        """Returns the message about a mask with values outside of the classes.
+
+        Args:
+          path: The mask.
+          wrong: Those values, sorted.
+          values: All of the mask.
+        """
         number = self._classes.count
         shown = (
             f"{', '.join(map(str, wrong[:_SHOWN_VALUES]))}{', ...' * (wrong.size > _SHOWN_VALUES)}"
@@ -110,6 +119,11 @@ class MaskReader:
             )
         elif known is None and wrong.tolist() == [number]:
             hint = "; if ids begin at 1 and 0 marks no data, pass --reduce_zero_label"
+            if (values == 0).any():
+                hint = (
+                    f"; if {number} marks no data, pass --ignore_label={number}; if it is a class, "
+                    f"--num_classes={number + 1}{hint}"
+                )
         return (
             f"{path} holds {shown}, but there are {number} classes ({classes}) and ignore label "
             f"{self._classes.ignore_label}{hint}"
@@ -138,6 +152,10 @@ class MaskReader:
                 labels,
             )
         return labels.astype(np.uint8)
+
+
+def _is_grey(pixels: np.ndarray) -> bool:
+    return bool((pixels == pixels[..., :1]).all())
 
 
 def only_0_and_255(pixels: np.ndarray, ignore_label: int) -> bool:

@@ -23,22 +23,26 @@ _SAME_LENGTH = 4
 _SHOWN_LABELS = 10
 
 
-def check_sample(index: shards.Index, classes: ClassSet, *, needs_label: bool):
+def check_sample(index: shards.Index, classes: ClassSet, *, needs_label: bool) -> np.ndarray:
     """Inspects some records, evenly spread over the split.
 
     `python -m datasets.audit` inspects all of them in the same way.
+
+    Returns:
+      The pixels of each label in them, int64 [256].
 
     Raises:
       UserError: If one cannot be used, or labels are needed and all of their pixels are ignored.
     """
     records = np.unique(np.linspace(0, len(index) - 1, SAMPLE).astype(int))
-    counted = _check(index, classes, records, needs_label)
+    pixels, counted = _check(index, classes, records, needs_label)
     if needs_label and not counted:
         raise UserError(
             f"all pixels of the {len(records)} inspected labels are ignored (label "
             f"{classes.ignore_label}), for example in {index.name(records[0])}; run python -m "
             "datasets.audit, and convert the data with the right ignore label."
         )
+    return pixels
 
 
 def warn_of_shared(index: shards.Index, other: shards.Index, split: str, other_split: str):
@@ -97,9 +101,13 @@ def find_bad(index: shards.Index, classes: ClassSet, *, needs_label: bool, limit
     return bad
 
 
-def _check(index, classes, records, needs_label) -> int:
-    """Returns the number of pixels that count; raises UserError for the first bad record."""
-    counted, stored = 0, labels.of(classes)
+def _check(index, classes, records, needs_label) -> tuple:
+    """Returns the pixels of each label, and how many count.
+
+    Raises:
+      UserError: For the first bad record.
+    """
+    pixels, counted, stored = np.zeros(256, np.int64), 0, labels.of(classes)
     for number in records:
         seen = inspect_record(index, number, classes, needs_label=needs_label)
         if seen.defect:
@@ -108,8 +116,10 @@ def _check(index, classes, records, needs_label) -> int:
                 "or leave such records out with --on_bad_record=skip."
             )
         if seen.label is not None:
-            counted += stored.count(seen.label)[1]
-    return counted
+            of_labels, of_counted = stored.count(seen.label)
+            pixels += of_labels
+            counted += of_counted
+    return pixels, counted
 
 
 @dataclasses.dataclass(frozen=True)

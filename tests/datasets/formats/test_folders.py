@@ -289,3 +289,18 @@ def test_images_above_the_limit_of_decoders_are_refused_by_their_size(tmp_path, 
     monkeypatch.setattr(pillow, "MOST_PIXELS", 5)
     with pytest.raises(UserError, match="is 2x3 .* more than the 5 pixels .* cut it into tiles"):
         converted(tmp_path)
+
+
+def test_equal_channels_are_values_unless_classes_have_colours(tmp_path):
+    save(tmp_path / "images" / "a.png", PHOTO)
+    save(tmp_path / "masks" / "a.png", np.stack([MASK] * 3, axis=-1))
+    converted(tmp_path)
+    np.testing.assert_array_equal(labels_by_name(tmp_path / "out", "train")["a"], MASK)
+
+
+def test_a_value_that_is_one_too_high_has_three_explanations(tmp_path):
+    save(tmp_path / "images" / "a.png", PHOTO)
+    save(tmp_path / "masks" / "a.png", MASK)
+    expected = "--ignore_label=2; .*--num_classes=3; .*--reduce_zero_label"
+    with pytest.raises(UserError, match=expected):
+        converted(tmp_path, num_classes=2)

@@ -96,3 +96,11 @@ def test_what_the_pipeline_reads_otherwise_than_the_check_is_refused(image, labe
     assert problem in checks.inspect(record, classes, needs_label=True).defect.text
     good = tfrecord.Record("a", png(PHOTO), "png", 2, 3, png(LABEL))
     assert checks.inspect(good, classes, needs_label=True).defect is None
+
+
+def test_records_that_do_not_look_like_the_default_data_set_are_refused(tmp_path):
+    folder = make_records(tmp_path, train=3)
+    os.remove(os.path.join(folder, "dataset.json"))
+    with pytest.raises(UserError, match=r"labels of split train are 0 to 3 only: .*num_classes=4"):
+        Dataset.open(data_config(folder)).check_training("train")
+    Dataset.open(data_config(folder, given=["dataset"])).check_training("train")
