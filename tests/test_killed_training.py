@@ -79,10 +79,10 @@ def _learned(folder):
     return tensors, records, best
 
 
-def _assert_equal(folder, whole):
+def _assert_equal(folder, whole, slot="/Momentum"):
     tensors, records, best = _learned(folder)
     assert sorted(tensors) == sorted(whole[0])
-    assert any(name.endswith("/Momentum") for name in tensors)
+    assert any(name.endswith(slot) for name in tensors)
     for name, value in tensors.items():
         np.testing.assert_array_equal(value, whole[0][name], err_msg=name)
     assert records == whole[1]
@@ -109,6 +109,24 @@ def test_a_run_that_is_killed_around_its_unfreezing_ends_as_one_without_a_break(
     assert _run(command, lambda _: (killed / f"model.ckpt-{step}.index").exists()) != 0
     assert _run(command) == 0
     _assert_equal(killed, _learned(whole))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--optimizer=nadam", "--learning_policy=cosine_restarts", "--cosine_steps=5"),
+        ("--optimizer=adam", "--adam_learning_rate=0", "--learning_policy=one_cycle"),
+        ("--optimizer=ftrl", "--learning_rate_unit=epoch", "--weight_decay_on=all"),
+    ],
+)
+def test_a_killed_run_of_another_optimizer_ends_as_one_without_a_break(records, tmp_path, flags):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert _run(_command(records, whole, *flags)) == 0
+    command = _command(records, killed, *flags)
+    assert _run(command, lambda _: (killed / "model.ckpt-8.index").exists()) != 0
+    assert _run(command) == 0
+    _assert_equal(killed, _learned(whole), slot=f"/{flags[0].partition('=')[2].capitalize()}")
 
 
 @pytest.mark.slow

@@ -71,8 +71,8 @@ class Architecture:
       auxiliary_classifiers: Scopes of further layers with one filter for each channel.
       auxiliary_scopes: Those of `head_scopes` that belong to heads which only training has. Weights
         that training starts from may lack them.
-      gradient_multipliers: Regular expression that matches the names of variables at their start ->
-        factor of their gradients, which with SGD and momentum is a factor of the learning rate.
+      rate_multipliers: Regular expression that matches the names of variables at their start ->
+        factor of their learning rate.
       decoder_scopes: Those of `head_scopes` that `--freeze=decoder` stands for.
       strides: Strides of `Features.stages` that it cannot do without.
       check: `check(spec, backbone, *, image_size, channels)` raises OptionError for what it cannot
@@ -94,7 +94,7 @@ class Architecture:
     classifier: str = "logits/semantic"
     auxiliary_classifiers: tuple[str, ...] = ()
     auxiliary_scopes: tuple[str, ...] = ()
-    gradient_multipliers: dict[str, float] = dataclasses.field(default_factory=dict)
+    rate_multipliers: dict[str, float] = dataclasses.field(default_factory=dict)
     decoder_scopes: tuple[str, ...] = ()
     strides: tuple[int, ...] = ()
     check: Callable = _accept

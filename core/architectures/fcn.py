@@ -107,7 +107,7 @@ def record(build) -> Architecture:
         classifier=f"{SCOPE}/{CLASSIFIER}",
         auxiliary_classifiers=(f"{AUXILIARY_SCOPE}/{CLASSIFIER}",),
         auxiliary_scopes=(f"{AUXILIARY_SCOPE}/",),
-        gradient_multipliers={f"{AUXILIARY_SCOPE}/": AUXILIARY_MULTIPLIER},
+        rate_multipliers={f"{AUXILIARY_SCOPE}/": AUXILIARY_MULTIPLIER},
         strides=(AUXILIARY_STRIDE,),
     )
 

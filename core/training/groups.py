@@ -13,13 +13,12 @@ def gradient_multiplier(name: str, options: OptimizerOptions, architecture: Arch
     """Returns the factor of a variable's gradient.
 
     Biases of convolutions have `bias_multiplier` (a batch norm's beta does not), the head has
-    `last_layer_gradient_multiplier`, the architecture may have further factors, and a variable has
-    the product of its own.
+    `last_layer_gradient_multiplier`, and a bias of the head has their product.
 
     Args:
       name: The variable's name, without ":0".
       options: The multipliers.
-      architecture: Defines the head and the further factors.
+      architecture: Defines the head.
     """
     factor = 1.0
     if name.split("/")[-1] == "biases":
@@ -27,9 +26,6 @@ def gradient_multiplier(name: str, options: OptimizerOptions, architecture: Arch
     scopes = architecture.last_layer_scopes(options.last_layers_contain_logits_only)
     if any(re.match(scope, name) for scope in scopes):
         factor *= options.last_layer_gradient_multiplier
-    for scope, multiplier in architecture.gradient_multipliers.items():
-        if re.match(scope, name):
-            factor *= multiplier
     return factor
 
 
@@ -51,21 +47,25 @@ def multiply_gradients(gradients, options: OptimizerOptions, architecture: Archi
     return multiplied
 
 
-def rate_multipliers(names, options: OptimizerOptions) -> dict:
-    """Returns variable name -> factor of its learning rate, for those that a pattern matches.
+def rate_multipliers(names, options: OptimizerOptions, architecture: Architecture) -> dict:
+    """Returns variable name -> factor of its learning rate, for those that have one.
 
-    A variable has the product of the factors of all patterns that match its name. A factor of the
+    A variable has the product of the factors of all patterns that match its name, those of the
+    options and of the architecture. A factor of the
     rate acts with every optimizer; one of the gradient has almost no effect on those that divide
     gradients by their own size, such as Adam.
 
     Args:
-      names: Names of the variables that are trained, without ":0".
+      names: Names of the trainable variables, without ":0", frozen ones among them.
       options: The patterns.
+      architecture: Has further factors.
 
     Raises:
-      OptionError: If a pattern matches none.
+      OptionError: If a pattern of the options matches none.
     """
     factors = {}
+    for scope, factor in architecture.rate_multipliers.items():
+        factors.update({name: factor for name in names if re.match(scope, name)})
     for multiplier in options.multipliers:
         for name in _matched(
             multiplier.pattern, names, "learning_rate_multiplier", multiplier.text
@@ -78,7 +78,7 @@ def decaying(names, kernels, options: OptimizerOptions) -> frozenset:
     """Returns the names of the variables that decay.
 
     Args:
-      names: Names of the variables that are trained, without ":0".
+      names: Names of the trainable variables, without ":0", frozen ones among them.
       kernels: Those that decay by default.
       options: The patterns.
 
@@ -105,7 +105,7 @@ def _matched(pattern: str, names, flag: str, text: str) -> list:
     if not matched:
         scopes = sorted({"/".join(name.split("/")[:2]) for name in names})
         raise OptionError(
-            f"--{flag}={text} matches no variable that is trained; their names start with "
+            f"--{flag}={text} matches no trainable variable; their names start with "
             f"{', '.join(scopes)}."
         )
     return matched

@@ -100,14 +100,13 @@ def build(
     variables = frozen.trained(tf.trainable_variables())
     frozen.report(tf.trainable_variables())
     loss = _mean([part.loss for part in parts])
-    names = [variable.op.name for variable in variables]
     terms = _l2_terms(variables, config.optimizer)
     decoupled = config.optimizer.has_decoupled_decay
     settings = Settings(
         config.optimizer,
         rate,
         momentum=rates.momentum(config, global_step, steps_per_epoch),
-        multipliers=groups.rate_multipliers(names, config.optimizer),
+        multipliers=groups.rate_multipliers(_trainable_names(), config.optimizer, architecture),
         decaying=frozenset(terms) if decoupled else frozenset(),
     )
     terms = {} if decoupled else terms
@@ -207,7 +206,7 @@ def _l2_terms(variables, options) -> dict:
         term.op.name.split("/Regularizer/")[0]: term
         for term in tf.losses.get_regularization_losses()
     }
-    names = [variable.op.name for variable in variables]
+    names = _trainable_names()
     decaying = groups.decaying(names, [name for name in names if name in kernels], options)
     return {
         variable.op.name: kernels[variable.op.name]
@@ -216,6 +215,14 @@ def _l2_terms(variables, options) -> dict:
         for variable in variables
         if variable.op.name in decaying
     }
+
+
+def _trainable_names() -> list:
+    """Returns the names of the trainable variables, frozen ones among them.
+
+    A pattern may mean what --unfreeze_step is going to train.
+    """
+    return [variable.op.name for variable in tf.trainable_variables()]
 
 
 def _with_update(step, clipped, optimizer, config, backend, architecture) -> TrainStep:

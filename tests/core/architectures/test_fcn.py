@@ -59,16 +59,10 @@ def test_with_weight_zero_there_is_no_auxiliary_head(architecture):
 
 def test_the_auxiliary_head_learns_ten_times_as_fast(architecture):
     record = network.architecture(_spec(architecture))
-    options = OptimizerOptions(bias_multiplier=2.0, last_layer_gradient_multiplier=3.0)
-    factors = {
-        name: groups.gradient_multiplier(name, options, record)
-        for name in (
-            "resnet18_torch/conv1/weights",
-            "classifier/4/biases",
-            "aux_classifier/4/biases",
-        )
-    }
-    assert list(factors.values()) == [1.0, 6.0, 60.0]
+    options = OptimizerOptions(learning_rate_multiplier=(".*/biases=2",))
+    names = ("resnet18_torch/conv1/weights", "classifier/4/biases", "aux_classifier/4/biases")
+    factors = groups.rate_multipliers(names, options, record)
+    assert factors == {"classifier/4/biases": 2.0, "aux_classifier/4/biases": 20.0}
 
 
 def test_weights_without_an_auxiliary_head_start_a_training_that_has_one(architecture, monkeypatch):

@@ -1,5 +1,7 @@
 """Factors of gradients and rates, and what decays, by the names of variables."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -84,12 +86,14 @@ def test_a_variable_has_the_product_of_the_multipliers_that_match_its_start():
     options = OptimizerOptions(
         learning_rate_multiplier=("logits/=10", ".*/biases=2", "MobilenetV2/.*gamma$=0.5")
     )
-    assert groups.rate_multipliers(NAMES, options) == {
+    assert groups.rate_multipliers(NAMES, options, DEEPLAB) == {
         NAMES[1]: 0.5,
         NAMES[2]: 10.0,
         NAMES[3]: 20.0,
     }
-    assert groups.rate_multipliers(NAMES, OptimizerOptions()) == {}
+    assert groups.rate_multipliers(NAMES, OptimizerOptions(), DEEPLAB) == {}
+    multiplied = dataclasses.replace(DEEPLAB, rate_multipliers={"logits/semantic/": 3.0})
+    assert groups.rate_multipliers(NAMES, options, multiplied)[NAMES[3]] == 60.0
 
 
 @pytest.mark.parametrize(
@@ -112,7 +116,10 @@ def test_patterns_say_what_decays(options, expected):
 @pytest.mark.parametrize(
     ("function", "options"),
     [
-        (groups.rate_multipliers, {"learning_rate_multiplier": ("semantic=2",)}),
+        (
+            lambda names, made: groups.rate_multipliers(names, made, DEEPLAB),
+            {"learning_rate_multiplier": ("semantic=2",)},
+        ),
         (lambda names, made: groups.decaying(names, (), made), {"weight_decay_on": ("aux",)}),
         (lambda names, made: groups.decaying(names, (), made), {"weight_decay_off": ("aux",)}),
     ],

@@ -10,8 +10,10 @@ from unittest import mock
 import numpy as np
 
 from core import layers, network
-from core.training import groups
+from core.training import gradients as training_gradients
+from core.training import groups, updates
 from core.training import step as train
+from core.training.optimizers import Settings
 from deployment import backend
 from options.config import Config
 from options.device import DeviceOptions
@@ -133,24 +135,26 @@ def _training(step, manifest, options) -> _Training:
         networks.entry_name(variable.op.name, options.spec): variable
         for variable in network.variables()
     }
-    factors = {
-        name: groups.gradient_multiplier(
-            variable.op.name, options.optimizer, network.architecture(options.spec)
-        )
-        for name, variable in variables.items()
-    }
+    multipliers = groups.rate_multipliers(
+        [variable.op.name for variable in variables.values()],
+        options.optimizer,
+        network.architecture(options.spec),
+    )
+    factors = {name: multipliers.get(variable.op.name, 1.0) for name, variable in variables.items()}
     trained = [name for name, group in manifest["gradients"] if group >= 0]
     gradients = _gradients(step, manifest, variables)
-    decay = config["params"]["WEIGHT_DECAY"]
-    optimizer = tf.train.MomentumOptimizer(step.learning_rate, options.optimizer.momentum)
-    pairs = [
-        (factors[name] * (gradients[name] + decay * variables[name].read_value()), variables[name])
-        for name in trained
-    ]
-    updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
-    with tf.control_dependencies([*updates, *(gradient for gradient, _ in pairs)]):
+    l2 = layers.l2_regularizer(config["params"]["WEIGHT_DECAY"])
+    optimizer = updates.create(
+        Settings(options.optimizer, step.learning_rate, multipliers=multipliers)
+    )
+    pairs = training_gradients.with_terms(
+        [(gradients[name], variables[name]) for name in trained],
+        {variables[name].op.name: l2(variables[name]) for name in trained},
+    )
+    moving = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+    with tf.control_dependencies([*moving, *(gradient for gradient, _ in pairs)]):
         update = optimizer.apply_gradients(pairs, global_step=step.global_step)
-    counted = tf.cast(step.global_step, tf.float32) if updates else tf.zeros([])
+    counted = tf.cast(step.global_step, tf.float32) if moving else tf.zeros([])
     return _Training(
         update=update,
         readings={
@@ -165,9 +169,8 @@ def _training(step, manifest, options) -> _Training:
             counted if name.endswith("num_batches_tracked") else variables[name].read_value()
             for name in manifest["state"]
         ],
-        # The factor of the rate is in the gradients, so in the buffers too.
         slots=[
-            optimizer.get_slot(variables[name], "momentum").read_value() / factors[name]
+            optimizer.get_slot(variables[name], "momentum").read_value()
             for name in manifest["slots"]
         ],
     )
