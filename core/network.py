@@ -8,7 +8,7 @@ import core.architectures
 import core.backbones
 from core import layers
 from core.architectures import MERGED, Architecture, Outputs
-from core.backbones import NORMALIZATIONS, OPTIONAL, Backbone, either
+from core.backbones import NORMALIZATIONS, OF_ANY_CHANNELS, OPTIONAL, Backbone, either
 from options.network import NetworkOptions, NetworkSpec
 from utils import variants
 from utils.compat import slim, tf
@@ -17,6 +17,9 @@ from utils.errors import OptionError
 # Name -> record; the folders are the registries.
 ARCHITECTURES = variants.collect(core.architectures)
 BACKBONES = variants.collect(core.backbones)
+
+# Shares of red, green and blue in a grey value (ITU-R BT.601).
+_SHARES_OF_GREY = (0.299, 0.587, 0.114)
 
 
 def architecture(spec: NetworkSpec) -> Architecture:
@@ -102,6 +105,7 @@ def _check_backbone(spec, chosen, record):
             f"--architecture={either(record.architectures)} only, not {options.architecture}."
         )
     _check_output_stride(options, defaults, record)
+    _check_normalization(options, record)
     for name in OPTIONAL:
         is_default = getattr(options, name) == getattr(defaults, name)
         if not is_default and name not in record.takes | chosen.takes:
@@ -115,6 +119,15 @@ def _check_backbone(spec, chosen, record):
         raise OptionError(
             f"--architecture={options.architecture} needs features of stride {either(missing)}, "
             f"which {options.model_variant} does not have."
+        )
+
+
+def _check_normalization(options, record):
+    if options.input_channels != 3 and record.normalize not in OF_ANY_CHANNELS:
+        raise OptionError(
+            f"--normalization={options.normalization} of {options.model_variant} has values for "
+            f"red, green and blue, but --input_channels is {options.input_channels}; pass "
+            "--normalization=tf or none."
         )
 
 
@@ -144,7 +157,8 @@ def build(
     Called again in the same graph it uses the same variables.
 
     Args:
-      images: [N, h, w, 3] float32, 0..255, not normalized.
+      images: [N, h, w, input channels] float32, 0..255, not normalized. A network with one input
+        channel also takes RGB and makes it grey.
       spec: The network.
       channels: Number of logits of a pixel.
       mode: What the graph is for.
@@ -156,10 +170,11 @@ def build(
       under names such as "0.50" and in the size of the merged ones.
 
     Raises:
-      OptionError: If the network cannot be built.
+      OptionError: If the network cannot be built, or not for these images.
     """
     check(spec, crop_size, channels)
     _check_images(images, crop_size)
+    images = _with_input_channels(images, spec.options.input_channels)
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
         return _merged(_at_scales(images, spec, mode, channels, crop_size), spec)
 
@@ -168,6 +183,18 @@ def _check_images(images, crop_size):
     static = images.shape.as_list()[1:3]
     if crop_size is not None and None not in static and tuple(static) != tuple(crop_size):
         raise ValueError(f"Images are {static[0]}x{static[1]}, but crop_size is {crop_size}.")
+
+
+def _with_input_channels(images, wanted: int):
+    """Returns images [N, h, w, wanted]."""
+    found = images.shape.as_list()[3]
+    if found == wanted:
+        return images
+    if wanted == 1 and found == 3:
+        return tf.reduce_sum(images * tf.constant(_SHARES_OF_GREY), axis=3, keepdims=True)
+    raise OptionError(
+        f"the network takes images of {wanted} channels (--input_channels), but these have {found}."
+    )
 
 
 def _at_scales(images, spec, mode, channels, crop_size) -> dict:

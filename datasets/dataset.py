@@ -161,6 +161,14 @@ class Dataset:
         except UserError as error:
             logging.warning("Split %s is not compared with split %s: %s", split, other, error)
 
+    def check_channels(self, split: str, channels: int):
+        """Looks for images that a network with so many input channels does not take.
+
+        Raises:
+          UserError: If there are some, or records are missing or damaged.
+        """
+        checks.check_channels(self.index(split), channels)
+
     def check_evaluation(self, split: str):
         """Looks for what would make evaluation of a split fail later; builds no graph.
 

@@ -69,6 +69,13 @@ class NetworkOptions(Options):
         "bgr_imagenet: as imagenet, in BGR. tf: scale to [-1, 1].",
         choices=("backbone", "imagenet", "none", "caffe", "bgr_imagenet", "tf"),
     )
+    input_channels: int = option(
+        flags.DEFINE_integer,
+        3,
+        "Channels of the network's input. 1: grey images; photos in colour are made grey. Records "
+        "hold images of 1 or 3.",
+        minimum=1,
+    )
     output_stride: int = option(
         flags.DEFINE_integer,
         16,

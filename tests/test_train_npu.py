@@ -33,8 +33,11 @@ CLASSES = 3
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    """A folder of six tiny records: the brightness of each half is its class."""
-    folder = str(tmp_path_factory.mktemp("records"))
+    return _records(str(tmp_path_factory.mktemp("records")))
+
+
+def _records(folder, grey=False):
+    """Writes six tiny records: the brightness of each half is its class; returns the folder."""
     random = np.random.RandomState(0)
     with tf.io.TFRecordWriter(os.path.join(folder, shards.shard_name("train", 0, 1))) as writer:
         for index in range(6):
@@ -42,6 +45,7 @@ def records(tmp_path_factory):
             image = label[..., None] * 100 + random.randint(0, 50, [48, 48, 3])
             label = label.astype(np.uint8)
             label[0] = 255
+            image = image[..., 0] if grey else image
             record = tfrecord.Record(
                 f"image_{index}",
                 small_data.png(image.astype(np.uint8)),
@@ -218,12 +222,10 @@ def test_a_frozen_graph_by_name_starts_a_training(records, tmp_path):
     assert set(found) == set(expected)
     for name in ("MobilenetV2/Conv/weights", "aspp0/weights", "logits/semantic/weights"):
         np.testing.assert_allclose(found[name], expected[name], atol=1e-6, err_msg=name)
-    # A run that continues needs the file no more, but its name.
+    # A run that continues needs the file no more.
     (tmp_path / "frozen.pb").unlink()
     _train(records, tmp_path / "run", 4, **start)
     assert restore.step_of(restore.newest(str(tmp_path / "run"))) == 4
-    with pytest.raises(UserError, match="--init was frozen, now None"):
-        _train(records, tmp_path / "run", 6, base_learning_rate=1e-9)
 
 
 @pytest.mark.slow
@@ -242,6 +244,37 @@ def test_a_sum_of_losses_with_weights_from_counts_is_trained_and_continued(
     assert json.loads((tmp_path / "options.json").read_text())["loss"] == first
     with pytest.raises(UserError, match=r"--label_weights_from was inverse, now None"):
         _train(records, tmp_path, 6, loss=settings["loss"])
+
+
+def test_a_grey_network_is_trained_evaluated_and_used_with_its_channel(records, tmp_path):
+    (tmp_path / "grey").mkdir()
+    grey = _records(str(tmp_path / "grey"), grey=True)
+    _train(grey, tmp_path / "run", 2, input_channels=1)
+    checkpoint = restore.newest(str(tmp_path / "run"))
+    assert restore.shapes(checkpoint)["MobilenetV2/Conv/weights"] == [3, 3, 1, 8]
+    evaluation = {"eval_split": "train", "eval_crop_size": (48, 48), "report": False}
+    summary = running.call(
+        "evaluate", checkpoint_path=[checkpoint], dataset_dir=grey, **evaluation, device="cpu"
+    )
+    assert summary["num_images"] == 6
+    small_data.save_image(tmp_path / "photo.png", small_data.pixels(1, 40, 48))
+    running.call(
+        "predict",
+        input=(str(tmp_path / "photo.png"),),
+        checkpoint_path=[checkpoint],
+        output_dir=str(tmp_path / "out"),
+        eval_crop_size=(48, 48),
+        device="cpu",
+    )
+    assert os.listdir(str(tmp_path / "out"))
+    colored = {"dataset_dir": records, **evaluation, "device": "cpu"}
+    with pytest.raises(UserError, match="--input_channels is 1, but .* has 3 channels"):
+        running.call("evaluate", checkpoint_path=[checkpoint], **colored)
+    with pytest.raises(UserError, match="--input_channels is 1, but .* has 3 channels"):
+        _train(records, tmp_path / "other", 2, input_channels=1)
+    with pytest.raises(UserError, match="--input_channels is 4, but .* has 1 channels"):
+        _train(grey, tmp_path / "other", 2, input_channels=4)
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,8 @@ def _fit(config: Config):
     network.check(config.spec)
     options = config.checkpoint
     with tf.Graph().as_default():
-        network.build(tf.zeros([1, 65, 65, 3]), config.spec, options.num_classes)
+        images = tf.zeros([1, 65, 65, config.network.input_channels])
+        network.build(images, config.spec, options.num_classes)
         matched = restore.match(options.checkpoint_path, network.variables())
     print(matched.report())
     matched.raise_if_unexpected("Pass the options of the checkpoint's network.")

@@ -79,7 +79,7 @@ def _built(spec, channels: int) -> Network:
     """Returns the network with a number of channels and all of its heads."""
     with tf.Graph().as_default():
         mode = layers.Mode(builds_auxiliary=True)
-        images = tf.zeros([1, _SIZE, _SIZE, 3])
+        images = tf.zeros([1, _SIZE, _SIZE, spec.options.input_channels])
         network.build(images, spec, channels, mode, crop_size=(_SIZE, _SIZE))
         return foreign.network_of(spec, network.variables())
 

@@ -66,6 +66,8 @@ class Subject:
             Member(path, one.spec, options.use_ema) for path, (one, _) in zip(prefixes, joined)
         )
         dataset = Dataset.open(first)
+        for one, _ in joined:
+            dataset.check_channels(options.eval_split, one.network.input_channels)
         classes = tasks.resolve(first.task, dataset.classes, task_of(saved.run))
         num_images = dataset.count(options.eval_split, needs_label=False)
         stated = first.data.num_evaluating_samples

@@ -61,9 +61,9 @@ class Backbone:
     Attributes:
       scope: Variable scope of all its variables; checkpoints know it by this name.
       build: `build(images, options, mode) -> Features`. `images` are normalized float32
-        [N, h, w, 3], `options` the `NetworkOptions`, `mode` the `layers.Mode`. Depthwise kernels
-        have no weight decay. The function opens the variable scope itself; whether variables
-        are reused depends on the surrounding scope.
+        [N, h, w, input channels], `options` the `NetworkOptions`, `mode` the `layers.Mode`.
+        Depthwise kernels have no weight decay. The function opens the variable scope itself;
+        whether variables are reused depends on the surrounding scope.
       normalize: Maps float images 0..255 to the values that the variant was trained on.
       pad_color: (red, green, blue) in 0..255 that `normalize` maps to 0.
       batch_norm_decay: Of its moving averages; the head has its own, an option.
@@ -115,7 +115,7 @@ def subtract_mean(images: tf.Tensor) -> tf.Tensor:
 
 
 def scale_to_unit_range(images: tf.Tensor) -> tf.Tensor:
-    """Maps float32 images [..., 3] in 0..255 to [-1, 1]."""
+    """Maps float32 images [..., channels] in 0..255 to [-1, 1]."""
     return images * (2.0 / 255.0) - 1.0
 
 
@@ -169,6 +169,9 @@ NORMALIZATIONS = {
     "bgr_imagenet": Normalization(standardize_bgr, STANDARDIZED_MEAN),
     "tf": Normalization(scale_to_unit_range, MIDDLE_GREY),
 }
+
+# Those that treat all channels alike, so that any number of channels may come in.
+OF_ANY_CHANNELS = (keep_values, scale_to_unit_range)
 
 
 def either(values) -> str:

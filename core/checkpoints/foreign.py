@@ -7,6 +7,7 @@ The converters in `core/checkpoints/convert/` say what they read and which array
 from __future__ import annotations
 
 import os
+import re
 
 import core.checkpoints.convert
 from core import network
@@ -73,6 +74,7 @@ def match_initial(
         record.classifier_scopes,
         initialize_head,
         record.auxiliary_scopes,
+        [re.escape(f"{network.backbone(spec.options).scope}/")],
         arrays=arrays,
         unused=unused,
     )

@@ -27,6 +27,8 @@ PREFIX = "model.ckpt"
 BEST_FOLDER = "best"
 BEST_FILE = "best.json"
 _SHOWN_NAMES = 8
+# Input channels of the networks whose weights can be adapted to another number.
+_COLORS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Match:
       misshapen: (name, shape in the checkpoint, shape in the network) of those that differ.
       averages: Names of the variables that are loaded from their EMA.
       other_classes: As misshapen, of those in `new` that have another number of classes.
+      other_inputs: As misshapen, of those in `loaded` that are adapted to another number of input
+        channels.
       arrays: Name -> value, if they are not in a checkpoint but were converted.
     """
 
@@ -53,6 +57,7 @@ class Match:
     misshapen: tuple
     averages: frozenset = frozenset()
     other_classes: tuple = ()
+    other_inputs: tuple = ()
     arrays: dict | None = None
 
     def report(self) -> str:
@@ -66,6 +71,10 @@ class Match:
         ]
         lines += [
             f"  other number of classes, so new: {_shapes(*row)}" for row in self.other_classes
+        ]
+        lines += [
+            f"  other number of input channels, so adapted: {_shapes(*row)}"
+            for row in self.other_inputs
         ]
         return "\n".join(lines)
 
@@ -273,10 +282,35 @@ def assign_op(matched: Match) -> tf.Operation:
         )
         return tf.group(
             *(
-                tf.assign(variable, tf.cast(value, variable.dtype.base_dtype)).op
+                _assign(variable, value, matched).op
                 for variable, value in zip(matched.loaded, values)
             )
         )
+
+
+def _assign(variable, value, matched):
+    """Returns the assignment of a stored value, in the type and the shape of the variable."""
+    value = tf.cast(value, variable.dtype.base_dtype)
+    if any(name == variable.op.name for name, _, _ in matched.other_inputs):
+        value = _adapted(value, variable.shape.as_list())
+    return tf.assign(variable, value)
+
+
+def _adapted(value, shape):
+    """Returns what stands for three input channels, for another number of them.
+
+    A kernel for grey images gives what the stored one gives for equal red, green and blue. With
+    more channels the three keep their filters and the others begin with zeros. What batch norm has
+    before the first convolution is the mean of the three in the others.
+    """
+    is_kernel = len(shape) == 4
+    more = shape[2 if is_kernel else 0] - _COLORS
+    if is_kernel:
+        if more < 0:
+            return tf.reduce_sum(value, axis=2, keepdims=True)
+        return tf.pad(value, [[0, 0], [0, 0], [0, more], [0, 0]])
+    mean = tf.reduce_mean(value, keepdims=True)
+    return mean if more < 0 else tf.concat([value, tf.tile(mean, [more])], axis=0)
 
 
 def loader(matched: Match) -> Callable:
@@ -307,7 +341,7 @@ def _assign_fed(matched: Match) -> tuple:
             value = matched.arrays[variable.op.name]
             fed = tf.placeholder(value.dtype, value.shape)
             feeds[fed] = value
-            assigned.append(tf.assign(variable, tf.cast(fed, variable.dtype.base_dtype)).op)
+            assigned.append(_assign(variable, fed, matched).op)
     matched.arrays.clear()
     return tf.group(*assigned), feeds
 
@@ -336,6 +370,7 @@ def match_initial(
     classifier_scopes,
     initialize_head: bool,
     auxiliary_scopes=(),
+    input_scopes=(),
     arrays=None,
     unused=(),
 ) -> Match:
@@ -343,7 +378,8 @@ def match_initial(
 
     If the checkpoint has no variable of the head, such as one of ImageNet, the head stays new, and
     so does an auxiliary head. A classifier for another number of classes stays new. Any other part
-    of the head that is missing or has another shape is an error unless the head is excluded.
+    of the head that is missing or has another shape is an error unless the head is excluded. A
+    first convolution for RGB is adapted to another number of input channels.
 
     Args:
       path: Prefix of a checkpoint.
@@ -352,6 +388,7 @@ def match_initial(
       classifier_scopes: Regular expressions of those that depend on the number of classes.
       initialize_head: Whether to load the head if the checkpoint has one.
       auxiliary_scopes: Regular expressions of the heads that the checkpoint may lack, one each.
+      input_scopes: Regular expressions of the variables among which the first convolution is.
       arrays: As in `match`.
       unused: Names of what else the file of converted arrays holds, for the report.
 
@@ -366,6 +403,7 @@ def match_initial(
     matched = match(path, variables, exclude, arrays=arrays)
     matched = dataclasses.replace(matched, skipped=(*matched.skipped, *unused))
     matched = _without_other_classes(matched, classifier_scopes)
+    matched = _with_other_inputs(matched, variables, input_scopes)
     if has_head and initialize_head:
         remedy = (
             "If only the head differs, pass "
@@ -398,6 +436,31 @@ def _without_other_classes(matched: Match, classifier_scopes) -> Match:
         misshapen=tuple(row for row in matched.misshapen if row not in other),
         other_classes=other,
     )
+
+
+def _with_other_inputs(matched: Match, variables, scopes) -> Match:
+    """Returns a match in which what stands for RGB is adapted to other input channels."""
+    rows = tuple(
+        row
+        for row in matched.misshapen
+        if any(re.match(pattern, row[0]) for pattern in scopes) and _differ_in_inputs(*row[1:])
+    )
+    adapted = {name for name, _, _ in rows}
+    return dataclasses.replace(
+        matched,
+        loaded=(*matched.loaded, *(item for item in variables if item.op.name in adapted)),
+        misshapen=tuple(row for row in matched.misshapen if row not in rows),
+        other_inputs=rows,
+    )
+
+
+def _differ_in_inputs(stored, needed) -> bool:
+    """Whether only the input channels differ, three in what is stored; two have no meaning."""
+    axis = 2 if len(stored) == 4 else 0
+    if len(stored) != len(needed) or len(stored) not in (1, 4) or needed[axis] == 2:
+        return False
+    same = [size for place, size in enumerate(needed) if place != axis]
+    return stored[axis] == _COLORS and same == [*stored[:axis], *stored[axis + 1 :]]
 
 
 def _differ_in_classes(stored, needed) -> bool:

@@ -65,12 +65,14 @@ def check_network(config: Config):
 def check_data(config: Config, dataset):
     """Raises OptionError or UserError if the data do not fit the options."""
     objective.check(config.loss, dataset.classes)
+    dataset.check_channels(config.train.train_split, config.network.input_channels)
     num_images = dataset.count(config.train.train_split)
     config.check_count("num_training_samples", config.data.num_training_samples, num_images)
     if config.train.eval_interval_steps:
         classes = dataset.classes
         evaluator.check_monitor(_monitor(config, classes), classes, config.evaluation)
         steps.create(config.evaluation.postprocess, classes)
+        dataset.check_channels(config.evaluation.eval_split, config.network.input_channels)
         dataset.check_evaluation(config.evaluation.eval_split)
 
 

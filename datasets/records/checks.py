@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 
 import numpy as np
 from absl import logging
@@ -21,6 +22,8 @@ SAMPLE = 64
 # Records of one length that are compared with those of another split.
 _SAME_LENGTH = 4
 _SHOWN_LABELS = 10
+# Pillow's names of what has no colours.
+_GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
 
 
 def check_sample(index: shards.Index, classes: ClassSet, *, needs_label: bool) -> np.ndarray:
@@ -43,6 +46,34 @@ def check_sample(index: shards.Index, classes: ClassSet, *, needs_label: bool) -
             "datasets.audit, and convert the data with the right ignore label."
         )
     return pixels
+
+
+def check_channels(index: shards.Index, channels: int):
+    """Inspects the images of the same records for their number of channels.
+
+    Raises:
+      UserError: If a network with so many input channels cannot be fed with them.
+    """
+    if channels == 3:
+        # The pipeline makes RGB of all images.
+        return
+    for number in np.unique(np.linspace(0, len(index) - 1, SAMPLE).astype(int)):
+        found = _channels(index, number)
+        if found not in (None, channels):
+            raise UserError(
+                f"--input_channels is {channels}, but {index.name(number)} has {found} channels; "
+                f"pass --input_channels={1 if found == 1 else 3}."
+            )
+
+
+def _channels(index, number) -> int | None:
+    """Returns 1 for a grey image, 3 for one in colour; None if it is damaged. Alpha is not read."""
+    try:
+        with Image.open(io.BytesIO(tfrecord.deserialize(index.read(number)).image)) as opened:
+            return 1 if opened.mode in _GREY_MODES else 3
+    except (OSError, ValueError):
+        # The check of labels and images says what is wrong with it.
+        return None
 
 
 def warn_of_shared(index: shards.Index, other: shards.Index, split: str, other_split: str):

@@ -31,7 +31,7 @@ _MANIFESTS = (
 _QUICK = (
     *("unet_seresnet18", "linknet_resnet18", "fpn_resnext50", "pspnet_8_duc"),
     *("deeplabv3_mobilenetv2_65x97", "deeplabv3_xception_os8"),
-    *("linknet_vgg16", "unet_densenet121", "fpn_inceptionv3"),
+    *("linknet_vgg16", "unet_densenet121", "fpn_inceptionv3", "unet_4channels"),
 )
 
 # Of the largest logit; the output is a probability. The encoder of VGG has no batch norm.

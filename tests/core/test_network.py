@@ -411,3 +411,28 @@ def test_the_image_level_branch_is_not_bounded_though_the_others_are():
     names = {operation.name for operation in tf.get_default_graph().get_operations()}
     assert {"image_pooling/Relu", "aspp0/Relu6", "concat_projection/Relu6"} <= names
     assert "image_pooling/Relu6" not in names
+
+
+# Input channels.
+
+
+def test_images_of_other_channels_and_their_normalization_are_refused():
+    grey = _options(input_channels=1, normalization="none")
+    with pytest.raises(OptionError, match="takes images of 2 channels .*, but these have 3"):
+        _build(_options(input_channels=2, normalization="none"))
+    with pytest.raises(OptionError, match="--normalization=backbone of resnet_v1_18 .* is 1;"):
+        network.check(_options(input_channels=1))
+    with pytest.raises(OptionError, match="--normalization=caffe"):
+        network.check(_options(input_channels=4, normalization="caffe"))
+    network.check(grey)
+    network.check(NetworkSpec.of(model_variant="mobilenet_v2", input_channels=4))
+
+
+def test_a_grey_network_makes_photos_grey():
+    spec = _options(input_channels=1, normalization="none")
+    photo = _images()
+    grey = tf.tensordot(photo, tf.constant([[0.299], [0.587], [0.114]]), 1)
+    outputs = [network.build(images, spec, 3, crop_size=_SIZE).logits for images in (photo, grey)]
+    found, expected = _run(outputs)
+    assert _shapes()["resnet_v1_18/conv1/weights"] == [7, 7, 1, 64]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)

@@ -46,7 +46,7 @@ def _restore(session, checkpoint):
     [
         ("musket", "deeplabv3_mobilenetv2_65x97"),
         pytest.param("segmentation_models", "unet_seresnet18", marks=pytest.mark.slow),
-        ("keras_applications", "linknet_vgg16"),
+        pytest.param("keras_applications", "linknet_vgg16", marks=pytest.mark.slow),
         pytest.param("musket", "deeplabv3_xception_os8", marks=pytest.mark.slow),
         pytest.param("musket", "fpn_resnext50", marks=pytest.mark.slow),
         pytest.param("musket", "pspnet_8_duc", marks=pytest.mark.slow),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core import layers, network
-from core.checkpoints import foreign, restore
+from core.checkpoints import files, foreign, restore
 from options.network import NetworkSpec
 from tests import small_networks
 from tests.core.checkpoints import keras_writer, torch_writer
@@ -148,3 +148,61 @@ def test_a_file_of_no_known_kind_is_refused_with_its_name(tmp_path):
         foreign.check(str(tmp_path / "notes.txt"))
     with pytest.raises(UserError, match="no checkpoint at"):
         foreign.check(str(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_first_convolution_for_rgb_is_adapted_to_other_input_channels(
+    channels, tmp_path, shallow_mobilenet
+):
+    path = small_networks.save_checkpoint(tmp_path, 3)
+    random = np.random.RandomState(0)
+    images = random.uniform(0, 255, [1, 33, 33, max(3, channels)]).astype(np.float32)
+    if channels == 1:
+        images[:] = images[..., :1]
+    changed = NetworkSpec.of(depth_multiplier=0.25, aspp_convs_filters=8, input_channels=channels)
+    logits = []
+    for spec in (small_networks.SMALL, changed):
+        with tf.Graph().as_default(), tf.Session() as session:
+            seen = tf.constant(images[..., : spec.options.input_channels])
+            outputs = network.build(seen, spec, 3, crop_size=(33, 33))
+            matched = foreign.match_initial(path, network.variables(), spec, True, False)
+            restore.loader(matched)(session)
+            logits.append(session.run(outputs.logits))
+    np.testing.assert_allclose(logits[1], logits[0], rtol=1e-4, atol=1e-4)
+    ((name, stored, needed),) = matched.other_inputs
+    assert (name, stored[2], needed[2]) == ("MobilenetV2/Conv/weights", 3, channels)
+    assert f"so adapted: {name}: 3x3x3x8 in the checkpoint, 3x3x{channels}x8" in matched.report()
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_batch_norm_before_it_has_the_mean_of_the_three_in_a_fourth_channel(in_file, tmp_path):
+    arrays = {"net/bn/beta": np.float32([1, 2, 6]), "net/conv/weights": np.ones((1, 1, 3, 2))}
+    arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
+    shapes = {"net/bn/beta": [4], "net/conv/weights": [1, 1, 4, 2]}
+    given = dict(arrays) if in_file else None
+    if not in_file:
+        files.write_arrays(arrays, str(tmp_path / "model.ckpt"))
+    with tf.Graph().as_default(), tf.Session() as session:
+        variables = [tf.get_variable(name, shape) for name, shape in shapes.items()]
+        matched = restore.match_initial(
+            str(tmp_path / "model.ckpt"),
+            variables,
+            ("head/",),
+            ("head/",),
+            True,
+            input_scopes=("net/",),
+            arrays=given,
+        )
+        restore.loader(matched)(session)
+        beta, weights = session.run(variables)
+    assert list(beta) == [1, 2, 6, 3]
+    assert weights[0, 0].tolist() == [[1, 1], [1, 1], [1, 1], [0, 0]]
+
+
+def test_two_input_channels_cannot_be_adapted(tmp_path, shallow_mobilenet):
+    path = small_networks.save_checkpoint(tmp_path, 3)
+    spec = NetworkSpec.of(depth_multiplier=0.25, aspp_convs_filters=8, input_channels=2)
+    with tf.Graph().as_default():
+        network.build(tf.zeros([1, 33, 33, 2]), spec, 3)
+        with pytest.raises(UserError, match="Conv/weights: 3x3x3x8 in the checkpoint, 3x3x2x8"):
+            foreign.match_initial(path, network.variables(), spec, True, False)

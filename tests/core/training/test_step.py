@@ -36,7 +36,8 @@ def run(images=4, steps=STEPS, start=None, poison=None, device=None, task="multi
       **options: Of the training.
     """
     random = np.random.RandomState(0)
-    batch = random.uniform(0, 255, [images, SIDE, SIDE, 3]).astype(np.float32)
+    channels = options.get("input_channels", 3)
+    batch = random.uniform(0, 255, [images, SIDE, SIDE, channels]).astype(np.float32)
     classes = classes_of(task, 3)
     labels = random_labels(classes, size=(images, SIDE, SIDE))
     backend = backends.create(DeviceOptions(device="cpu"))
@@ -94,6 +95,15 @@ def test_accumulated_batches_learn_what_one_large_batch_learns():
     np.testing.assert_allclose(in_turn[:3], at_once[:3], rtol=1e-5)
     assert_equal(after_in_turn, after)
     assert after["global_step"] == STEPS
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_network_with_other_input_channels_learns_from_all_of_them(channels):
+    _, after, start = run(input_channels=channels)
+    name = "MobilenetV2/Conv/weights"
+    assert after[name].shape[2] == channels
+    moved = np.abs(after[name] - start[name]).max(axis=(0, 1, 3))
+    assert moved.min() > 0
 
 
 def test_each_accumulated_batch_updates_the_moving_averages():

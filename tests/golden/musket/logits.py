@@ -77,6 +77,7 @@ def options_of(manifest: dict) -> NetworkSpec:
         architecture=architecture,
         model_variant=backbone_of(manifest["backbone"]),
         normalization="none",
+        input_channels=manifest["input_shape"][2],
         **options,
     )
 
