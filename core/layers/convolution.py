@@ -9,12 +9,19 @@ All tensors are NHWC.
 
 from __future__ import annotations
 
-from utils.compat import has_native_atrous_gradient, matmul_prefers_wide_results, tf
+from core.layers import doubled
+from utils.compat import (
+    has_native_atrous_gradient,
+    matmul_prefers_wide_results,
+    tf,
+    uses_onednn,
+)
 
 # One operation, with TensorFlow's gradients: inference everywhere, training on NPU and GPU.
 NATIVE = "native"
 # Gradients by matrix products; atrous convolutions as one operation where this TensorFlow can train
-# that, else as a sum of shifted 1x1 convolutions: training on CPU.
+# that, else as a sum of shifted 1x1 convolutions; 3x3 convolutions of repeated pixels as transposed
+# ones where oneDNN has fast kernels for them: training on CPU.
 PRODUCTS = "products"
 # Atrous convolutions through SpaceToBatch, as tf-slim does it; for comparison.
 SPACE_TO_BATCH = "space_to_batch"
@@ -56,6 +63,10 @@ def convolve(
         return _convolution(inputs, weights, stride, rate, padding)
     if formulation == SPACE_TO_BATCH:
         return tf.nn.convolution(inputs, weights, padding, dilation_rate=[rate, rate])
+    if rate == stride == 1 and padding == "SAME" and doubled.fits(weights) and uses_onednn():
+        features = doubled.find(inputs)
+        if features is not None:
+            return doubled.convolve(features, weights, convolve)
     if rate == 1 or has_native_atrous_gradient():
         return _with_products(inputs, weights, stride, rate, padding)
     if padding == "SAME" and None not in inputs.shape.as_list()[1:3]:

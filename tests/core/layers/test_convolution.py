@@ -71,6 +71,61 @@ def test_values_and_gradients_equal_those_of_a_dilated_kernel(case, formulation)
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-4 * max(1, channels / 10))
 
 
+def _doubled(small, beside):
+    enlarged = tf.image.resize_nearest_neighbor(small, [10, 14])
+    return enlarged if beside is None else tf.concat([enlarged, beside], 3)
+
+
+@pytest.mark.parametrize("others", [0, 4])
+def test_repeated_pixels_have_the_same_values_and_gradients(others, monkeypatch):
+    monkeypatch.setattr(convolution, "uses_onednn", lambda: True)
+    small, kernel = tf.constant(_noise(2, 5, 7, 3)), _noise(3, 3, 3 + others, 6, seed=1)
+    beside = tf.constant(_noise(2, 10, 14, others, seed=3)) if others else None
+    weights, kinds, found = tf.constant(kernel), [], []
+    for formulation in (convolution.PRODUCTS, convolution.NATIVE):
+        inputs = _doubled(small, beside)
+        outputs = convolution.convolve(inputs, weights, formulation=formulation)
+        kinds.append(outputs.op.type)
+        target = tf.constant(_noise(2, 10, 14, 6, seed=2))
+        leaves = [small, weights, *([] if beside is None else [beside])]
+        found.append([outputs, *tf.gradients(tf.reduce_sum(outputs * target), leaves)])
+    assert kinds == ["AddV2" if others else "Conv2DBackpropInput", "Conv2D"]
+    with tf.Session() as session:
+        for ours, theirs in zip(*session.run(found)):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_only_repeated_pixels_of_twice_the_size_are_taken_apart(monkeypatch):
+    monkeypatch.setattr(convolution, "uses_onednn", lambda: True)
+    small, beside = tf.zeros([2, 5, 7, 3]), tf.zeros([2, 10, 14, 4])
+    weights = tf.zeros([3, 3, 7, 6])
+    taken = _doubled(small, beside)
+    assert convolution.convolve(taken, weights).op.type != "Conv2D"
+    others = {
+        "4x4": (taken, tf.zeros([4, 4, 7, 6]), {}),
+        "stride": (taken, weights, {"stride": 2}),
+        "rate": (taken, weights, {"rate": 2}),
+        "valid": (taken, weights, {"padding": "VALID"}),
+        "order": (tf.concat([taken[..., 3:], taken[..., :3]], 3), weights, {}),
+        "corners": (
+            tf.image.resize_nearest_neighbor(tf.zeros([2, 5, 7, 7]), [10, 14], align_corners=True),
+            weights,
+            {},
+        ),
+        "size": (tf.image.resize_nearest_neighbor(tf.zeros([2, 5, 7, 7]), [9, 14]), weights, {}),
+        "batch": (
+            tf.concat([tf.image.resize_nearest_neighbor(tf.zeros([1, 5, 7, 7]), [10, 14])] * 2, 0),
+            weights,
+            {},
+        ),
+    }
+    monkeypatch.setattr(convolution, "has_native_atrous_gradient", lambda: True)
+    for name, (inputs, kernel, settings) in others.items():
+        assert convolution.convolve(inputs, kernel, **settings).op.type == "Conv2D", name
+    monkeypatch.setattr(convolution, "uses_onednn", lambda: False)
+    assert convolution.convolve(taken, weights).op.type == "Conv2D"
+
+
 @pytest.mark.parametrize("rate", [1, 3])
 def test_images_of_any_size_have_the_same_values_and_gradients(rate):
     images, kernel = _noise(1, 9, 13, 3), _noise(3, 3, 3, 4, seed=1)
