@@ -207,6 +207,59 @@ def test_the_number_of_what_counts_is_averaged_over_ranks(name, task):
     assert shared == pytest.approx(alone / (1 if name in NOT_AVERAGED else 2), rel=1e-6)
 
 
+def of_ranks(logits, labels, classes, names):
+    """Returns name -> the mean over two ranks of their losses; each has half of the images.
+
+    Every number that they average is fetched first, then shared.
+    """
+    halves = [(logits[place], labels[place]) for place in (slice(0, 2), slice(2, 4))]
+    numbers, losses = {}, {}
+    with tf.Graph().as_default(), tf.Session() as session:
+
+        def build(name, half, average):
+            outputs = {"merged": (tf.constant(half[0]), 1.0)}
+            context = Context(LossOptions(loss=name), average=average)
+            return objective.build(outputs, tf.constant(half[1]), classes, context)
+
+        for name in names:
+            found = [[], []]
+            for own, half in zip(found, halves):
+                build(name, half, lambda values, own=own: own.extend(values) or values)
+            numbers[name] = [(one + other) / 2 for one, other in zip(*found)]
+        shared = session.run(numbers)
+        for name in names:
+            losses[name] = [build(name, half, lambda _, name=name: shared[name]) for half in halves]
+        return {name: np.mean(values) for name, values in session.run(losses).items()}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "task",
+    [
+        "multiclass",
+        *(pytest.param(task, marks=pytest.mark.slow) for task in ("binary", "multilabel")),
+    ],
+)
+def test_the_mean_over_ranks_is_the_loss_of_all_images(task):
+    classes = classes_of(task)
+    size = (4, *SIZE[1:])
+    logits, labels = random_logits(classes, 0, size), blocks(classes, 1, size)
+    labels[0] = IGNORE
+    labels[2, :4] = IGNORE
+    entropy = objective.expression_of(LossOptions(), tasks.of(classes)).text
+    exact = (
+        *(entropy, "focal", "l2", "bootstrapped_cross_entropy(k=5)", "boundary"),
+        *(f"{name}(over=image)" for name in ("dice", "jaccard", "iou", "tversky", "f1", "lovasz")),
+        "musket.iou_loss",
+    )
+    found = of_ranks(logits, labels, classes, (*exact, "dice"))
+    whole = all_losses(logits, labels, classes, (*exact, "dice"))
+    for name in exact:
+        assert found[name] == pytest.approx(whole[name][0], rel=1e-5), name
+    # Over a batch it is the mean of the ranks' losses.
+    assert found["dice"] != pytest.approx(whole["dice"][0], rel=1e-3)
+
+
 @pytest.mark.parametrize("task", tasks.TASKS)
 def test_the_loss_of_a_task_is_there_and_fits(task):
     objective.check(LossOptions(), classes_of(task))

@@ -45,6 +45,15 @@ def test_focal_loss_of_exclusive_classes(gamma):
     assert loss == pytest.approx(((1 - right) ** gamma * -np.log(right)).mean(), rel=1e-5)
 
 
+@pytest.mark.parametrize("task", ["multiclass", "binary"])
+def test_focal_loss_has_a_bounded_slope_where_the_answer_is_right(task):
+    classes, logits, labels, y, _, _ = example(task)
+    logits = np.float32(1e4 * (2 * y - 1))
+    loss, gradient = loss_and_gradient(logits, labels, classes, loss="focal(gamma=0.5)")
+    assert loss == pytest.approx(0.0, abs=1e-6)
+    assert np.isfinite(gradient).all()
+
+
 @pytest.mark.parametrize("task", tasks.TASKS)
 def test_squared_errors(task):
     classes, logits, labels, y, p, counted = example(task)
