@@ -15,7 +15,7 @@ from absl import flags, logging
 
 import commands
 import common
-from commands import help_text, parsing
+from commands import family, help_text, parsing
 from commands.command import PURPOSES, Command
 from deployment import devices
 from options.config import Config
@@ -92,6 +92,16 @@ def start(name: str, *, by_mode: bool = False, by_flag: dict | None = None):
     def parse_here(flag_values, argv):
         chosen = verb_by_flag(name, by_flag or {}, argv)
         return parse(chosen, program, by_mode, flag_values, argv)
+
+    common.execute(parse_here, act)
+
+
+def start_as_family():
+    """Runs `train` as this process, as the DeepLab family's train.py."""
+
+    def parse_here(flag_values, argv):
+        family.check_environment()
+        return parse("train", "python train.py", False, flag_values, family.arguments(argv))
 
     common.execute(parse_here, act)
 
