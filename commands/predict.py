@@ -16,7 +16,9 @@ _OF_CHECKPOINTS = {"checkpoint", "use_ema", "change_network", "threshold"}
 
 
 def _check(config: Config):
-    config.prediction.check_complete()
+    options = config.prediction
+    options.check_complete()
+    shared.check_apart("--output_dir", options.output_dir, "--input", options.input)
     shared.check_postprocessing(config.prediction)
     if config.prediction.model:
         network = {*config.spec.to_dict(), *saved.DATA_OF_THE_NETWORK}

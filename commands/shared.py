@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from commands.command import only, without
 from options import saved
 from options.augmentation import AugmentationOptions
@@ -63,6 +65,22 @@ def check_postprocessing(options):
         from core.inference import steps
 
         steps.parse(options.postprocess)
+
+
+def check_apart(flag: str, folder: str, other: str, paths):
+    """Raises OptionError if the folder of results is one that is read, by any of its paths.
+
+    Args:
+      flag: The flag of the results.
+      folder: Their folder.
+      other: The flag of what is read.
+      paths: Its folders.
+    """
+    if os.path.realpath(folder) in [os.path.realpath(path) for path in paths]:
+        raise OptionError(
+            f"{flag}={folder} is also {other}: the results would be taken for input later; pass a "
+            f"folder of their own, such as {os.path.join(folder, 'results')}."
+        )
 
 
 def check_given(record, *names: str):

@@ -15,6 +15,8 @@ def _check(config: Config):
     shared.check_postprocessing(config.visualization)
     shared.check_given(config.visualization, "vis_logdir")
     shared.check_given(config.data, "dataset_dir")
+    records = [config.data.dataset_dir]
+    shared.check_apart("--vis_logdir", config.visualization.vis_logdir, "--dataset_dir", records)
 
 
 VARIANTS = {

@@ -291,6 +291,12 @@ def test_options_that_cannot_be_meant_are_refused(options, message, photos, tmp_
         running.call("predict", device="cpu", **{**paths, **options})
 
 
+def test_results_among_the_photos_are_refused(photos, tmp_path):
+    for folder in (photos, tmp_path / "none" / ".." / "photos", photos / "."):
+        with pytest.raises(OptionError, match="--output_dir=.*photos is also --input"):
+            _predict(photos, folder, model="network.pb")
+
+
 def test_a_model_that_is_none_is_a_sentence(photos, tmp_path):
     with pytest.raises(UserError, match=r"a.jpg is neither a frozen graph .* nor the folder"):
         _predict(photos, tmp_path / "results", model=str(photos / "a.jpg"))

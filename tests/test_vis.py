@@ -198,3 +198,10 @@ def test_a_full_disk_is_a_sentence_and_leaves_whole_images_only(tiny, tmp_path, 
         _visualize(tiny, tmp_path, also_save_raw_predictions=True)
     written = sorted(path.name for path in tmp_path.rglob("*.*"))
     assert written == ["000000_image.png", "000000_prediction.png", "a.png"]
+
+
+def test_pictures_among_the_records_are_refused(tiny):
+    paths = {"checkpoint_dir": str(tiny), "dataset_dir": str(tiny)}
+    for folder in (tiny, tiny / "x" / ".."):
+        with pytest.raises(OptionError, match="--vis_logdir=.* is also --dataset_dir"):
+            running.call("visualize", vis_logdir=str(folder), device="cpu", **paths)

@@ -38,7 +38,7 @@ def find(inputs, *, leave_out: str | None = None, stream=None) -> list:
 
     An input is an image file, a folder (searched with its sub-folders, which the names keep), a
     text file with one path per line, a pattern with `*`, `?` or `[`, or `-` for paths on standard
-    input. Listed paths are relative to the current folder, or else to that of their list.
+    input. Listed paths are relative to the folder of their list, or else to the current one.
 
     Args:
       inputs: The inputs.
@@ -119,10 +119,7 @@ def _from_lines(lines: list, folder: str, what: str) -> list:
     paths = [line.strip() for line in lines if line.strip()]
     if not paths:
         raise UserError(f"{what} names no images; write one path per line.")
-    paths = [
-        path if os.path.exists(path) else _existing(os.path.join(folder, path), path)
-        for path in paths
-    ]
+    paths = [_existing(os.path.join(folder, path), path) for path in paths]
     # Missing files are reported with the images that cannot be read.
     return [(path, _stem(path)) for path in paths]
 

@@ -46,6 +46,20 @@ def test_an_image_a_pattern_and_a_list_are_inputs(folder):
     assert photos[0].path == str(folder / "a.jpg")
 
 
+def test_paths_of_a_list_count_from_the_list_first(folder, monkeypatch):
+    (folder / "list.txt").write_text("a.jpg\nsub/c.webp\n")
+    other = folder / "other"
+    (other / "sub").mkdir(parents=True)
+    (other / "a.jpg").write_bytes(b"")
+    (other / "here.jpg").write_bytes(b"")
+    monkeypatch.chdir(other)
+    found = photo_listing.find([str(folder / "list.txt")])
+    assert [photo.path for photo in found] == [str(folder / "a.jpg"), str(folder / "sub/c.webp")]
+    (folder / "list.txt").write_text("here.jpg\n")
+    (photo,) = photo_listing.find([str(folder / "list.txt")])
+    assert photo.path == "here.jpg"
+
+
 def test_paths_come_from_standard_input(folder):
     assert _names("-", stream=io.StringIO(f"{folder}/a.jpg\n{folder}/b.PNG\n")) == ["a", "b"]
 
