@@ -17,6 +17,7 @@ from options.network import NetworkSpec
 from tests import in_process, small_data
 from tests.resources import data_folder, pretrained
 from tests.small_networks import save_run
+from utils import report
 from utils.classes import ClassSet
 from utils.compat import tf
 from utils.errors import OptionError, UserError
@@ -78,6 +79,16 @@ def test_the_newest_checkpoint_is_evaluated_with_the_options_saved_beside_it(
     assert json.loads((tmp_path / "metrics.json").read_text()) == json.loads(json.dumps(summary))
     assert "image_2" in (tmp_path / "report.html").read_text()
     assert "mIoU  " in capsys.readouterr().out
+
+
+def test_without_the_package_of_the_report_the_rest_is_written_and_it_says_so(
+    records, run, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(report.importlib.util, "find_spec", lambda name: None)
+    assert _evaluate(records, tmp_path, checkpoint_dir=run)["num_images"] == 3
+    assert "no report.html: the package Jinja2 is missing" in caplog.text
+    assert (tmp_path / "metrics.json").exists()
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_results_lie_beside_the_checkpoint_by_default(records, run):

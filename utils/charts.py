@@ -291,6 +291,15 @@ class HeatMap:
 
 # Largest number of classes -> size of a cell in pixels.
 _CELL_SIZES = ((4, 88.0), (12, 50.0), (24, 36.0), (40, 22.0), (80, 13.0), (256, 7.0))
+# Widths of letters in units of the font size: narrow and wide ones, the usual, and those of scripts
+# with square letters.
+_WIDTHS = {
+    **dict.fromkeys("ijl.,:;'|!", 0.34),
+    **dict.fromkeys("ftr()[]- ", 0.42),
+    **dict.fromkeys("mwMW@%\u2026", 1.0),
+    **dict.fromkeys("ABCDEFGHJKLNOPQRSTUVXYZ&", 0.79),
+}
+_USUAL, _WIDE = 0.65, 1.05
 # Cells below this share of a row stay white, since there could be thousands of them.
 _LEAST_SHARE = 0.001
 
@@ -308,8 +317,8 @@ def heat_map(confusion, names) -> HeatMap:
     # Names fit on cells of 13 pixels; smaller ones get every tenth id.
     named = cell >= 13.0
     font = min(12.0, max(9.0, cell - 3.0))
-    longest = max(len(_short(name)) for name in names) if named else 3
-    margin = round(longest * font * 0.58 + 12.0, 1)
+    longest = max(_width(_short(name)) for name in names) if named else _width("000")
+    margin = round(longest * font + 12.0, 1)
     labels = [
         (round(margin + (index + 0.5) * cell, 1), _short(name) if named else str(index))
         for index, name in enumerate(names)
@@ -341,6 +350,11 @@ def _cells(confusion, totals, names, cell, margin):
         opacity = round(float(np.sqrt(share)), 3)
         x, y = margin + column * cell, margin + row * cell
         yield round(x, 1), round(y, 1), opacity, bool(row == column), percent, hover
+
+
+def _width(text: str) -> float:
+    """Returns the width of a text in units of its font size, that of a wide font (DejaVu Sans)."""
+    return sum(_WIDTHS.get(letter, _WIDE if ord(letter) > 0x2E7F else _USUAL) for letter in text)
 
 
 def _short(name: str) -> str:

@@ -140,9 +140,14 @@ class Report:
     footer: tuple
 
 
+def is_available() -> bool:
+    """Whether reports can be written here."""
+    return importlib.util.find_spec("jinja2") is not None
+
+
 def check_available():
     """Raises UserError if reports cannot be written here, before anything is measured."""
-    if importlib.util.find_spec("jinja2") is None:
+    if not is_available():
         raise UserError("reports need the package Jinja2; install it, or pass --noreport.")
 
 

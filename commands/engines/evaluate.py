@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 
 from absl import logging
 
@@ -37,7 +38,7 @@ def main(config: Config) -> dict:
     backend = backends.create(config.device, config.ranks)
     try:
         backend.start()
-        return _main(config, backend)
+        return _main(_with_possible_report(config), backend)
     finally:
         backend.stop()
 
@@ -57,6 +58,18 @@ def _main(config: Config, backend) -> dict:
         summary = _evaluate(config, [prefix], results.folder_of(logdir, prefix), backend)
         results.append_history(logdir, summary)
     return summary
+
+
+def _with_possible_report(config: Config) -> Config:
+    """Returns the options without a report where none can be written; says so."""
+    if not config.evaluation.report or report.is_available():
+        return config
+    logging.warning(
+        "There will be no report.html: the package Jinja2 is missing; install it with %s -m pip "
+        "install jinja2, or pass --noreport.",
+        sys.executable,
+    )
+    return config.with_values({"report": False}, config.origin("report"))
 
 
 def _watch(config: Config, folder: str, logdir: str, backend) -> dict:
@@ -85,8 +98,6 @@ def _watch(config: Config, folder: str, logdir: str, backend) -> dict:
 
 def _evaluate(config: Config, prefixes, logdir: str, backend) -> dict:
     """Evaluates the mean of some checkpoints, usually of one, and writes the results."""
-    if config.evaluation.report:
-        report.check_available()
     subject = Subject.open(config, prefixes)
     chosen = thresholds.of_checkpoints(subject.config.task, subject.classes, subject.members)
     with results.prepared(logdir) if backend.is_chief else contextlib.nullcontext():

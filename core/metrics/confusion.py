@@ -104,19 +104,23 @@ class Confusion(Measure):
         return {"confusion_matrix.csv": [["label", *self._names], *rows]}
 
     def image_score(self, values, index):
-        """Returns the mean IoU over the classes in an image, and its largest mistakes."""
+        """Returns the share of right pixels of an image, its mean IoU and its largest mistakes.
+
+        A few stray pixels of a class that is not there halve the mean IoU of an image, so images
+        are not ranked by it.
+        """
         own = values[index]
-        miou = mean_iou(own)
-        if miou is None:
+        right = pixel_accuracy(own)
+        if right is None:
             return None
         mistakes = [
             f"{label} \u2192 {predicted} {report.percent(pixels / own.sum())}"
             for label, predicted, pixels, _ in charts.confusions(own, self._names, _MISTAKES)
         ]
-        facts = [f"{report.percent(pixel_accuracy(own))} of pixels right"]
+        facts = [f"mIoU {report.score(mean_iou(own))}"]
         facts += [f"mistakes: {', '.join(mistakes)}"] if mistakes else []
         pixels = own.sum(axis=0) + own.sum(axis=1)
-        return ImageScore("mIoU", miou, tuple(facts), largest_first(pixels))
+        return ImageScore("pixels right", right, tuple(facts), largest_first(pixels))
 
     def progress(self):
         """Returns the mean IoU so far."""

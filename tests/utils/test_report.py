@@ -122,6 +122,17 @@ def test_any_number_of_classes_fits(classes):
     assert len(text) < 6e6
 
 
+def test_names_of_the_confusion_matrix_have_the_room_they_need():
+    # Advance widths of DejaVu Sans, a wide font, in thousandths of its size.
+    widths = {"m": 974, "e": 615, "b": 635, "r": 411, "a": 613, "n": 634, "M": 863, "W": 989}
+    for name in ("membrane", "mmmmmmmm", "MWMWMW"):
+        drawn = charts.heat_map(np.eye(2, dtype=int), (name, "x"))
+        needed = sum(widths[letter] for letter in name) / 1000 * drawn.font
+        assert drawn.margin >= needed + 6
+    narrow = charts.heat_map(np.eye(2, dtype=int), ("illicit", "x"))
+    assert narrow.margin < charts.heat_map(np.eye(2, dtype=int), ("mammoth", "x")).margin
+
+
 def test_with_many_classes_each_image_names_those_that_it_shows():
     for classes, legends in ((40, 1), (41, 2)):
         sample = report.Sample("a", "mIoU", 0.1, (), _panels(), tuple(range(classes)))
@@ -133,6 +144,7 @@ def test_with_many_classes_each_image_names_those_that_it_shows():
 def test_a_missing_package_is_found_before_the_work(monkeypatch):
     report.check_available()
     monkeypatch.setattr(report.importlib.util, "find_spec", lambda name: None)
+    assert not report.is_available()
     with pytest.raises(UserError, match="Jinja2; install it, or pass --noreport"):
         report.check_available()
 

@@ -6,6 +6,7 @@ import pytest
 from core.metrics import confusion as metrics
 from core.metrics import pixels
 from core.task import MULTICLASS
+from options.evaluation import EvalOptions
 from utils.classes import ClassSet, default_names
 from utils.compat import tf
 
@@ -158,3 +159,16 @@ def test_large_sums_stay_exact():
     confusion = np.full([2, 2], 2**53 // 3, np.int64)
     confusion[0, 0] += 1
     assert metrics.class_scores(confusion).labelled == [2 * (2**53 // 3) + 1, 2 * (2**53 // 3)]
+
+
+def test_images_are_ranked_by_the_share_of_right_pixels():
+    classes = ClassSet(("sky", "road", "tree"))
+    measure = metrics.Confusion(MULTICLASS, classes, EvalOptions())
+    # A few pixels of a class that is not there halve the mean IoU, and are hardly wrong.
+    stray = np.array([[[960, 0, 40], [0, 0, 0], [0, 0, 0]]])
+    wrong = np.array([[[600, 100, 0], [200, 100, 0], [0, 0, 0]]])
+    first, second = (measure.image_score(values, 0) for values in (stray, wrong))
+    assert (first.name, first.value) == ("pixels right", 0.96)
+    assert second.value == 0.7
+    assert first.facts[0] == "mIoU 0.4800"
+    assert first.facts[1] == "mistakes: sky \u2192 tree 4.0 %"
