@@ -59,7 +59,7 @@ VARIANTS = {
             without(OptimizerOptions, "adam_learning_rate"),
             only(ScheduleOptions),
             LossOptions,
-            *shared.DATA_OF_TRAINING,
+            *shared.BATCHES_OF_TRAINING,
             DeviceOptions,
         ),
         groups=(

@@ -22,6 +22,12 @@ DATA_OF_TRAINING = (
     InputOptions,
     AugmentationOptions,
 )
+# Of commands that make the batches of a training, but never evaluate.
+BATCHES_OF_TRAINING = (
+    without(RecordsOptions, "num_evaluating_samples"),
+    without(InputOptions, "eval_crop_size"),
+    AugmentationOptions,
+)
 DATA_OF_EVALUATION = (without(RecordsOptions, "num_training_samples"), InputOptions)
 DATA_OF_PREDICTION = (
     only(RecordsOptions, *_CLASSES),

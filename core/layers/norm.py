@@ -61,8 +61,10 @@ def batch_norm(
             )
             count = mode.device.ranks * tf.cast(tf.size(inputs) // channels[0], tf.float32)
             batch_variance *= count / tf.maximum(count - 1.0, 1.0)
-        _update_moving_average(mean, batch_mean, decay)
-        _update_moving_average(variance, batch_variance, decay)
+        for variable, value in ((mean, batch_mean), (variance, batch_variance)):
+            update = _update_moving_average(variable, value, decay)
+            # For those who compute the moving averages in another way.
+            update.statistic, update.normalized = value, inputs
         return outputs
 
 
@@ -78,7 +80,7 @@ def _statistics_of_all(inputs, near, average) -> tuple:
     return near + distance, tf.maximum(square - tf.square(distance), 0.0)
 
 
-def _update_moving_average(variable, value, decay):
+def _update_moving_average(variable, value, decay) -> tf.Operation:
     # With shared weights (an image pyramid) one variable has several updates in a step; they run
     # one after the other, in the order of the graph.
     earlier = [
@@ -90,3 +92,4 @@ def _update_moving_average(variable, value, decay):
         update = tf.assign_sub(variable, (variable.read_value() - value) * (1.0 - decay)).op
     update.updated_variable = variable
     tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, update)
+    return update

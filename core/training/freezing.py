@@ -62,7 +62,13 @@ def at_step(options: TrainOptions, step: int) -> TrainOptions:
 class Frozen:
     """Tells which variables are frozen, by their names."""
 
-    def __init__(self, options: TrainOptions, backbone_scope: str, architecture: Architecture):
+    def __init__(
+        self,
+        options: TrainOptions,
+        backbone_scope: str,
+        architecture: Architecture,
+        flag: str = "freeze",
+    ):
         """Makes the rule.
 
         Args:
@@ -71,6 +77,7 @@ class Frozen:
             matches names at their start; and `frozen_batch_norm`.
           backbone_scope: Scope of the backbone's variables.
           architecture: The architecture, which knows its heads and its decoder.
+          flag: Name of the flag that the patterns come from, for messages.
 
         Raises:
           OptionError: If the architecture has no such part.
@@ -82,7 +89,7 @@ class Frozen:
             parts = named.get(pattern, (pattern,))
             if not parts:
                 raise OptionError(
-                    f"--freeze={pattern}: this architecture has no such part; it has "
+                    f"--{flag}={pattern}: this architecture has no such part; it has "
                     f"{', '.join(name for name, scopes in named.items() if scopes)}."
                 )
             self._expressions[pattern] = [re.compile(part) for part in parts]
