@@ -43,6 +43,16 @@ def test_clipping_keeps_the_direction_and_limits_the_norm(limit, factor):
     np.testing.assert_allclose(second, SECOND * factor, rtol=1e-6)
 
 
+def test_clipping_by_value_limits_each_element_on_both_sides():
+    (first, variable), (second, other), missing = pairs()
+    given = [(first, variable), (-second, other), missing]
+    clipped = gradients.clip(given, tf.constant(5.0), OptimizerOptions(clip_gradient_value=2.0))
+    assert clipped[2][0] is None
+    first, second = evaluate([gradient for gradient, _ in clipped[:2]])
+    np.testing.assert_allclose(first, [2.0, 0.0])
+    np.testing.assert_allclose(second, [[0.0, -2.0]])
+
+
 def test_a_batch_is_split_in_its_order():
     images = tf.reshape(tf.range(6), [6, 1])
     parts = evaluate(gradients.split(images, 3))

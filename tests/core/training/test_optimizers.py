@@ -172,6 +172,18 @@ def test_a_schedule_moves_the_momentum():
     np.testing.assert_allclose(found, [0.8, 0.5], rtol=1e-6)
 
 
+def test_ftrl_with_both_regularizations_equals_that_of_tensorflow():
+    gradients = np.float32([[1.0, -0.2, 0.01], [-0.3, 0.4, 0.02]])
+    numbers = {"l1_regularization_strength": 0.05, "l2_regularization_strength": 0.3}
+    reference = tf.train.FtrlOptimizer(0.5, initial_accumulator_value=0.2, **numbers)
+    expected, _ = steps(reference, [1.0, -1.0, 2.0], gradients)
+    with tf.Graph().as_default():
+        options = {"initial_accumulator": 0.2, "ftrl_l1": 0.05, "ftrl_l2": 0.3}
+        made = create(learning_rate=0.5, optimizer="ftrl", **options)
+        found, _ = steps(made, [1.0, -1.0, 2.0], gradients)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.once
 def test_the_flag_names_every_optimizer():
     assert set(updates.OPTIMIZERS) == set(OPTIMIZERS)

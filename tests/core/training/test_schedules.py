@@ -274,6 +274,28 @@ def test_in_epochs_the_rate_changes_between_epochs_only():
     assert rates_at((2, 3, 7, 8), 2.5, **settings) == pytest.approx([0.5, 1.0, 1.0, 0.1])
 
 
+@pytest.mark.parametrize(
+    ("steps", "steps_per_epoch", "at", "expected"),
+    [
+        # 2.8 epochs are three, at whose first end two thirds are left.
+        (7, 2.5, 3, 2 / 3),
+        # The steps of 20 epochs, the last one completed: 20.1 epochs.
+        (67, fractions.Fraction(10, 3), 34, 0.5),
+        (1, 10, 0, 1.0),
+    ],
+)
+def test_a_part_of_an_epoch_is_rounded(steps, steps_per_epoch, at, expected):
+    found = rates_at(
+        [at],
+        steps_per_epoch,
+        learning_rate_unit="epoch",
+        base_learning_rate=1.0,
+        learning_power=1.0,
+        training_number_of_steps=steps,
+    )
+    assert found == pytest.approx([expected])
+
+
 def test_a_slow_start_of_all_epochs_is_refused():
     with pytest.raises(OptionError, match="--slow_start_step=4 must be below .* 4 epochs"):
         rates_at(
