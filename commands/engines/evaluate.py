@@ -105,8 +105,6 @@ def _evaluate(config: Config, prefixes, logdir: str, backend) -> dict:
     settings = _settings(subject.config, subject.windows, subject.classes, chosen)
     summary = results.summary(result, settings, backend.name)
     if backend.is_chief:
-        if tasks.of(subject.classes).uses_threshold:
-            log.message(chosen.sentence)
         _publish(subject.config, result, summary, logdir, subject.classes, subject.saved)
     return summary
 
