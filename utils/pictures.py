@@ -15,7 +15,11 @@ from utils.colormap import colorize
 
 # Opacity of class colours over an image.
 _OPACITY = 0.65
-_WRONG = (235, 40, 70)
+# Yellow: brighter than every grey of the error view and than the first class, which colour-blind
+# readers see too.
+_WRONG = (255, 220, 0)
+# Stripes over labels that are not a class.
+_NO_CLASS = (235, 40, 70)
 # Of labels [h, w, classes].
 _IGNORED = 255
 _JPEG_QUALITY = 86
@@ -31,7 +35,7 @@ class Panels:
       image: The image.
       truth: Class colours of the labels over the image; ignored pixels are bleached.
       prediction: Class colours of the predictions over the image.
-      error: The image in dark grey with the wrong pixels in red; ignored pixels are bleached.
+      error: The image in dark grey with the wrong pixels in yellow; ignored pixels are bleached.
     """
 
     image: bytes
@@ -109,7 +113,7 @@ def overlay(image, labels, *, colors, ignore_label: int, longest_side: int) -> t
     if np.ndim(labels) == 3:
         return _jpeg(image), _jpeg(_overlay_of_sets(image, labels, colors))
     # The last two are for ignored pixels, and for values that are not a class.
-    palette = np.array([*colors, (255, 255, 255), _WRONG], np.float32)
+    palette = np.array([*colors, (255, 255, 255), _NO_CLASS], np.float32)
     labels = np.asarray(labels)
     classes = len(colors)
     known = (labels >= 0) & (labels < classes)

@@ -293,7 +293,7 @@ def test_wrong_pixels_are_red_and_ignored_ones_are_bleached():
     assert ignored.min() > 150
     assert right.max() < 60
     assert wrong[0] > 200
-    assert wrong[1] < 80
+    assert wrong[2] < 80
     truth, prediction = _decoded(panels.truth), _decoded(panels.prediction)
     assert truth[24, 24].argmax() == truth[40, 24].argmax() == 2
     assert truth[8, 24].min() > 150
