@@ -29,6 +29,14 @@ BEST_FILE = "best.json"
 _SHOWN_NAMES = 8
 # Input channels of the networks whose weights can be adapted to another number.
 _COLORS = 3
+# The files of a checkpoint, whose names begin with its prefix.
+_PART = re.compile(r"(.+)\.(?:index|meta|data-\d+-of-\d+)$", re.DOTALL)
+# How files of other frameworks begin.
+_FOREIGN = {
+    b"\x89HDF": "an HDF5 file, such as Keras writes",
+    b"PK": "a zip file, such as Keras and PyTorch write",
+    b"\x80\x02": "a pickle, such as PyTorch writes",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,8 +207,28 @@ def reader(path: str):
             f"no checkpoint at {path}; pass its prefix, the file names without .index and "
             ".data-00000-of-00001."
         )
+    _check_is_prefix(path)
     with reading(path):
         return tf.train.load_checkpoint(_literal(path))
+
+
+def _check_is_prefix(path: str):
+    """Raises UserError for a file that is a part of a checkpoint, or of another framework."""
+    part = _PART.match(path)
+    if part and os.path.isfile(path):
+        raise UserError(
+            f"{path} is a file of the checkpoint {part.group(1)}; pass the latter, its prefix."
+        )
+    if not os.path.isfile(path):
+        return
+    with open(path, "rb") as file:
+        begin = file.read(8)
+    for magic, kind in _FOREIGN.items():
+        if begin.startswith(magic):
+            raise UserError(
+                f"{path} is {kind}, not a checkpoint; convert it with `python seg.py "
+                "convert_weights`."
+            )
 
 
 def _literal(path: str) -> str:

@@ -248,3 +248,19 @@ def test_a_checkpoint_whose_name_looks_like_a_pattern_is_refused(tmp_path):
     path = _save(tmp_path, {"weights": [2]}, name="a[1]")
     with pytest.raises(UserError, match=r"a\[1\] has a name that TensorFlow takes for a pattern"):
         restore.shapes(path)
+
+
+@pytest.mark.parametrize("part", [".index", ".data-00000-of-00001"])
+def test_a_file_of_a_checkpoint_is_not_its_prefix(tmp_path, part):
+    path = _save(tmp_path, {"weights": [2]})
+    with pytest.raises(UserError, match=f"is a file of the checkpoint {path}; pass the latter"):
+        restore.shapes(path + part)
+
+
+@pytest.mark.parametrize(
+    ("begin", "kind"), [(b"\x89HDF\r\n", "HDF5"), (b"PK\x03\x04", "zip"), (b"\x80\x02}", "pickle")]
+)
+def test_files_of_other_frameworks_are_called_what_they_are(tmp_path, begin, kind):
+    (tmp_path / "net").write_bytes(begin + bytes(100))
+    with pytest.raises(UserError, match=f"net is an? {kind}.* convert_weights"):
+        restore.shapes(str(tmp_path / "net"))
