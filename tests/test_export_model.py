@@ -404,7 +404,15 @@ def test_onnx_without_its_packages_is_refused_before_anything_is_built(run, tmp_
     for package in ("onnx", "tf2onnx"):
         monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(OptionError, match=r"--format=onnx needs onnx, (onnxruntime, )?tf2onnx"):
-        export(run, tmp_path / "net.pb", format=["frozen", "onnx"])
+        export(run, tmp_path / "net.pb", format=["onnx"])
+
+
+def test_a_missing_package_keeps_no_other_format_back(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(UserError, match="exported frozen, but: --format=onnx needs .*tf2onnx"):
+        export(run, tmp_path / "net.pb", format=("frozen", "onnx"), num_check_images=1)
+    assert (tmp_path / "net.pb").exists()
+    assert "net.onnx" not in (tmp_path / "net.json").read_text()
 
 
 @pytest.mark.skipif(has_new_tflite_converter(), reason="TensorFlow 2 can write them")

@@ -52,7 +52,8 @@ def main(config: Config) -> dict:
     has_data = config.data.dataset_dir is not None
     config = saved_options.join(config, saved, change_network=options.change_network)
     crop_size = _crop_size(config, saved)
-    exporter.check_available(options)
+    formats, unavailable = exporter.split_by_available(options)
+    options = options.replace(format=formats)
     network.check(config.spec, crop_size=crop_size)
     path = options.checkpoint_path or select.chosen(folder, options.checkpoint)[0]
     if options.use_ema:
@@ -61,7 +62,7 @@ def main(config: Config) -> dict:
     classes = _classes(path, config, dataset, saved)
     samples, representative = _samples(options, dataset)
     with _started(config) as backend:
-        return exporter.run(
+        described = exporter.run(
             _network(config, classes, crop_size, path),
             checkpoint_path=path,
             export_options=options,
@@ -69,6 +70,9 @@ def main(config: Config) -> dict:
             representative=representative,
             backend=backend,
         )
+    if unavailable:
+        raise UserError(f"exported {', '.join(formats)}, but: {' '.join(unavailable)}")
+    return described
 
 
 @contextlib.contextmanager

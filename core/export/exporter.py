@@ -21,7 +21,7 @@ from deployment.backend import Backend
 from options import export
 from utils import log, variants
 from utils.compat import tf
-from utils.errors import UserError
+from utils.errors import OptionError, UserError
 
 # Name -> record of every format; the folder is the registry.
 FORMATS = variants.collect(core.export)
@@ -44,15 +44,25 @@ class Samples:
     source: str
 
 
-def check_available(export_options: export.ExportOptions):
-    """Refuses formats that cannot be written here, before anything is built.
+def split_by_available(export_options: export.ExportOptions) -> tuple:
+    """Returns the formats that can be written here, and why each of the others cannot.
 
     Raises:
-      OptionError: If a format is unknown, a package is missing, or this TensorFlow is too old or
-        too new.
+      OptionError: If a format is unknown, or none can be written, because a package is missing, or
+        this TensorFlow is too old or too new.
     """
-    for name in export_options.format:
-        variants.lookup(FORMATS, name, "--format").check_available(export_options)
+    available, reasons = [], []
+    records = {name: variants.lookup(FORMATS, name, "--format") for name in export_options.format}
+    for name, record in records.items():
+        try:
+            record.check_available(export_options)
+        except OptionError as error:
+            reasons.append(str(error))
+        else:
+            available.append(name)
+    if not available:
+        raise OptionError(" ".join(reasons))
+    return tuple(available), reasons
 
 
 def run(
