@@ -12,6 +12,8 @@ from utils.compat import tf
 
 CLASSES = 3
 SIZE = (14, 19)
+# Of two images that are padded to it.
+SIZES = (SIZE, (9, 13))
 
 
 def _maps(seed):
@@ -129,7 +131,7 @@ def test_independent_labels_are_objects_before_a_background():
     scores = _of_labels(truth, np.int32(found), classes)
     for index in range(len(kinds)):
         one = truth[..., index]
-        expected = _run(one, np.stack(found)[..., index].astype(np.int32), 0.08)
+        expected = _run(one, np.stack(found)[..., index].astype(np.int32), 0.08, *zip(*SIZES))
         for name in ("boundary_iou_per_class", "boundary_f1_per_class"):
             assert scores[name][index] == pytest.approx(expected[name][1])
     assert len(set(scores["boundary_iou_per_class"])) == len(kinds)
@@ -140,8 +142,8 @@ def _of_labels(truth, found, classes):
     number = len(truth)
     batch = {
         "label": tf.constant(truth),
-        "height": tf.constant(np.int32([SIZE[0]] * number)),
-        "width": tf.constant(np.int32([SIZE[1]] * number)),
+        "height": tf.constant(np.int32([height for height, _ in SIZES])),
+        "width": tf.constant(np.int32([width for _, width in SIZES])),
         "valid": tf.ones([number]),
     }
     task = TASKS["multilabel"]
