@@ -8,7 +8,7 @@ import os
 from commands import shared
 from commands.command import TRAINING, Command, only
 from core.checkpoints import named
-from options import optimizer
+from options import optimizer, training
 from options.command import CommandOptions
 from options.config import Config
 from options.device import DeviceOptions
@@ -23,6 +23,7 @@ def _check(config: Config):
     config.check_given()
     shared.check_postprocessing(config.evaluation)
     optimizer.check_given(config)
+    training.check_given(config)
     if config.loss.label_weights_from is not None:
         formula = config.loss.label_weights_from
         config.refuse(("label_weights",), f"with --label_weights_from={formula}")
@@ -71,6 +72,7 @@ VARIANTS = {
                 (
                     "train_logdir",
                     "training_number_of_steps",
+                    "epochs",
                     "tf_initial_checkpoint",
                     "init",
                     "seed",

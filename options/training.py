@@ -9,6 +9,7 @@ from absl import flags
 
 from common import Options, option
 from options.loss import LossOptions
+from options.monitor import MonitorOptions
 from options.optimizer import OptimizerOptions
 from options.schedule import ScheduleOptions
 from utils.errors import OptionError
@@ -41,6 +42,14 @@ class TrainOptions(Options):
     )
     training_number_of_steps: int = option(
         flags.DEFINE_integer, 30000, "Step at which training ends.", minimum=1, changeable=True
+    )
+    epochs: float = option(
+        flags.DEFINE_float,
+        0.0,
+        "Passes over the training images after which training ends, instead of "
+        "--training_number_of_steps; the last step is completed. 0: not used.",
+        minimum=0.0,
+        changeable=True,
     )
     iterations_per_loop: int = option(
         flags.DEFINE_integer,
@@ -165,19 +174,12 @@ class TrainOptions(Options):
         minimum=0,
         changeable=True,
     )
-    early_stopping_patience: int = option(
-        flags.DEFINE_integer,
-        0,
-        "Evaluations without an improvement after which training stops; 0: no early stopping.",
-        minimum=0,
-        changeable=True,
-    )
-    monitor: str | None = option(
-        flags.DEFINE_string,
-        None,
-        "Score that selects the best checkpoint and stops early: miou, pixel_accuracy, "
-        "boundary_iou (with --boundary_width) ...; unset: miou, in binary tasks iou, in "
-        "multi-label ones mean_iou_of_labels.",
+    eval_interval_epochs: float = option(
+        flags.DEFINE_float,
+        0.0,
+        "Passes over the training images between evaluations, instead of "
+        "--eval_interval_steps. 0: not used.",
+        minimum=0.0,
         changeable=True,
     )
     save_summaries_secs: int = option(
@@ -228,6 +230,11 @@ class TrainOptions(Options):
         return self.train_batch_size * self.accumulate_batches
 
     @property
+    def evaluates(self) -> bool:
+        """Whether checkpoints are evaluated during training."""
+        return bool(self.eval_interval_steps or self.eval_interval_epochs)
+
+    @property
     def uses_batch_statistics(self) -> bool:
         """Whether any batch norm may use batch statistics."""
         return self.fine_tune_batch_norm or self.frozen_batch_norm == "statistics"
@@ -268,20 +275,37 @@ class TrainOptions(Options):
             )
         if self.recover_from_nan and not self.do_checkpoint:
             raise OptionError("--recover_from_nan needs checkpoints; leave out --nodo_checkpoint.")
-        if self.early_stopping_patience and not self.eval_interval_steps:
-            raise OptionError(
-                f"--early_stopping_patience={self.early_stopping_patience} counts evaluations; "
-                "pass --eval_interval_steps too."
-            )
-        if self.monitor and not self.eval_interval_steps:
-            raise OptionError(
-                f"--monitor={self.monitor} is a score of evaluations during training; pass "
-                "--eval_interval_steps too."
-            )
-        for name in ("eval_interval_steps", "milestone_steps", "unfreeze_step"):
+        for name in (
+            "eval_interval_steps",
+            "eval_interval_epochs",
+            "milestone_steps",
+            "unfreeze_step",
+        ):
             if getattr(self, name) and not self.do_checkpoint:
                 raise OptionError(f"--{name} needs checkpoints; leave out --nodo_checkpoint.")
 
 
+# What may be said in epochs -> the same in steps.
+IN_EPOCHS = {
+    "epochs": "training_number_of_steps",
+    "eval_interval_epochs": "eval_interval_steps",
+}
+
+
+def check_given(config):
+    """Raises OptionError if a number was given in epochs and in steps.
+
+    Args:
+      config: All options of a training.
+    """
+    for epochs, steps in IN_EPOCHS.items():
+        if getattr(config.train, epochs) and steps in config.given:
+            raise OptionError(
+                f"--{epochs}={getattr(config.train, epochs):g} and "
+                f"--{steps}={getattr(config.train, steps)} say the same; leave one of them out (or "
+                f"take the first back with --{epochs}=0)."
+            )
+
+
 # The records whose fields are the flags of a training.
-TRAINING_RECORDS = (TrainOptions, OptimizerOptions, ScheduleOptions, LossOptions)
+TRAINING_RECORDS = (TrainOptions, MonitorOptions, OptimizerOptions, ScheduleOptions, LossOptions)

@@ -98,6 +98,27 @@ def test_a_killed_run_ends_as_one_without_a_break(records, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["model.ckpt-6.index", "monitor.json", "top/model.ckpt-8.index"])
+def test_a_run_whose_rate_was_lowered_ends_as_one_without_a_break(records, tmp_path, name):
+    """The first also evaluates some batches before its first step."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    # A loss that falls is taken for a plateau.
+    follows = (
+        *("--monitor=training_loss", "--monitor_mode=max", "--plateau_patience=1"),
+        *("--plateau_factor=0.5", "--early_stopping_patience=9", "--save_top_k=2"),
+        *("--eval_interval_steps=4", "--save_checkpoints_steps=2", "--max_to_save=9"),
+    )
+    assert _run(_command(records, whole, *follows, "--sanity_eval_batches=1")) == 0
+    assert _run(_command(records, killed, *follows), lambda _: (killed / name).exists()) != 0
+    assert _run(_command(records, killed, *follows)) == 0
+    _assert_equal(killed, _learned(whole))
+    state = json.loads((whole / "monitor.json").read_text())
+    assert json.loads((killed / "monitor.json").read_text()) == state
+    assert state["states"]["12"]["multiplier"] < 1
+    assert "sanity evaluation of 1 batches" in (whole / "training.log").read_text()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [4, 7, 8])
 def test_a_run_that_is_killed_around_its_unfreezing_ends_as_one_without_a_break(
     records, tmp_path, step

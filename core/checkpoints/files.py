@@ -222,21 +222,64 @@ def keep_best(folder: str, scores: dict):
       UserError: If it cannot be written; the best checkpoint so far is intact.
     """
     best = os.path.join(folder, restore.BEST_FOLDER)
-    try:
+    with _keeping(best):
         kept = copy_to(prefix_of(folder, scores["step"]), best)
-        with open(os.path.join(folder, common.OPTIONS_FILE), encoding="utf-8") as file:
-            write_text(os.path.join(best, common.OPTIONS_FILE), file.read())
         content = {"checkpoint": os.path.basename(kept), **scores}
-        write_text(os.path.join(best, restore.BEST_FILE), json.dumps(content, indent=1) + "\n")
+        _describe(folder, os.path.join(best, restore.BEST_FILE), content)
+    _keep_only(best, {kept})
+
+
+def keep_top(folder: str, ranking, key: str):
+    """Makes `top/` hold the best checkpoints of a run, those that still exist.
+
+    That folder is complete on its own: checkpoints, `options.json`, and `top.json`, a list of the
+    checkpoints with their scores, the best first.
+
+    Args:
+      folder: The run's folder.
+      ranking: (step, score) of each, the best first.
+      key: The name of the score.
+
+    Raises:
+      UserError: If it cannot be written; the checkpoints of the run are intact.
+    """
+    top = os.path.join(folder, restore.TOP_FOLDER)
+    kept = []
+    with _keeping(top):
+        for step, value in ranking:
+            path, source = prefix_of(top, step), prefix_of(folder, step)
+            if not restore.is_complete(path) and restore.is_complete(source):
+                copy_to(source, top)
+            if restore.is_complete(path):
+                kept.append({"checkpoint": os.path.basename(path), "step": step, key: value})
+        _describe(folder, os.path.join(top, restore.TOP_FILE), kept)
+    _keep_only(top, {prefix_of(top, entry["step"]) for entry in kept})
+
+
+@contextlib.contextmanager
+def _keeping(folder: str):
+    """Raises UserError if a checkpoint cannot be kept in a folder."""
+    try:
+        yield
     except OSError as error:
         raise UserError(
-            f"cannot write the best checkpoint to {best} ({error.strerror}); the checkpoints of "
+            f"cannot write the best checkpoint to {folder} ({error.strerror}); the checkpoints of "
             "the run are intact. Free some space and run the same command again."
         ) from error
-    for path in restore.find_all(best):
-        if path != kept:
+
+
+def _describe(run: str, path: str, content):
+    """Writes what a folder of best checkpoints holds, after the options of the run."""
+    with open(os.path.join(run, common.OPTIONS_FILE), encoding="utf-8") as file:
+        write_text(os.path.join(os.path.dirname(path), common.OPTIONS_FILE), file.read())
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def _keep_only(folder: str, kept: set):
+    for path in restore.find_all(folder):
+        if path not in kept:
             delete(path)
-    clean(best)
+    clean(folder)
 
 
 def write_compact(source: str, target: str) -> int:

@@ -26,6 +26,9 @@ PREFIX = "model.ckpt"
 # Folder in a run's folder with the checkpoint of the best evaluation, and its scores.
 BEST_FOLDER = "best"
 BEST_FILE = "best.json"
+# The best several.
+TOP_FOLDER = "top"
+TOP_FILE = "top.json"
 _SHOWN_NAMES = 8
 # Input channels of the networks whose weights can be adapted to another number.
 _COLORS = 3
@@ -544,10 +547,11 @@ def best(folder: str) -> str:
 
 
 def run_of(path: str) -> str:
-    """Returns the folder of the run that a checkpoint, or its best one, belongs to."""
+    """Returns the folder of the run that a checkpoint, or one of its best, belongs to."""
     folder = os.path.dirname(path)
-    if os.path.basename(folder) == BEST_FOLDER and os.path.exists(os.path.join(folder, BEST_FILE)):
-        return os.path.dirname(folder)
+    for name, file in ((BEST_FOLDER, BEST_FILE), (TOP_FOLDER, TOP_FILE)):
+        if os.path.basename(folder) == name and os.path.exists(os.path.join(folder, file)):
+            return os.path.dirname(folder)
     return folder
 
 

@@ -31,6 +31,8 @@ from utils.log import Progress
 
 # Name -> class of every measure; the folder is the registry.
 MEASURES = variants.collect(core.metrics)
+# What the monitor of one class begins with.
+OF_A_CLASS = "iou/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,32 +81,41 @@ class Result:
         return tuple(sorted(found, key=lambda column: column.is_share))
 
     def score(self, name: str) -> float | None:
-        """Returns a score by its key."""
+        """Returns a score by its key; `iou/CLASS` is the IoU of one class."""
+        if name.startswith(OF_A_CLASS):
+            classes = {entry["name"]: entry["iou"] for entry in self.scores()["classes"]}
+            return classes[name[len(OF_A_CLASS) :]]
         return {score.key: score.value for score in self.headlines()}[name]
 
-    def record(self, monitor: str) -> dict:
-        """Returns the scores of an evaluation during training, as `metrics.jsonl` names them.
-
-        Args:
-          monitor: The score that selects checkpoints.
-        """
+    def record(self) -> dict:
+        """Returns the scores of an evaluation during training, as `metrics.jsonl` names them."""
         scores = self.scores()
         names = [*single_scores(scores), "iou_per_class"]
-        record = {f"eval_{name}": scores[name] for name in names}
-        return {f"eval_{monitor}": self.score(monitor), **record}
+        return {f"eval_{name}": scores[name] for name in names}
 
     def problem(self) -> str | None:
         """Returns an obvious problem of the predictions, None if there is none."""
         return next(filter(None, (measure.problem() for measure in self.measures)), None)
 
 
-def check_monitor(name: str, classes: ClassSet, options: EvalOptions):
-    """Raises OptionError unless an evaluation has the score that training is to monitor."""
-    scores = [
-        score for measure in create_measures(classes, options) for score in measure.headlines()
-    ]
-    known = [score.key for score in scores if score.larger_is_better]
-    variants.lookup(dict.fromkeys(known), name, "--monitor of this evaluation")
+def larger_is_better(name: str, classes: ClassSet, options: EvalOptions, others: dict) -> bool:
+    """Returns whether a larger value of a score is better, of those that training may monitor.
+
+    Args:
+      name: The key of the score; `iou/CLASS` is the IoU of one class.
+      classes: The classes and the task.
+      options: What is measured.
+      others: Name -> the same, of what is no score of an evaluation.
+
+    Raises:
+      OptionError: If an evaluation has no such score.
+    """
+    known = dict(others)
+    for measure in create_measures(classes, options):
+        known.update({score.key: score.larger_is_better for score in measure.headlines()})
+        for entry in measure.scores().get("classes", ()):
+            known[OF_A_CLASS + entry["name"]] = True
+    return variants.lookup(known, name, "--monitor of this evaluation")
 
 
 def single_scores(scores) -> list:
@@ -143,6 +154,7 @@ def run(
     num_images: int | None = None,
     windows=None,
     others: tuple = (),
+    is_part: bool = False,
 ) -> Result:
     """Evaluates a checkpoint.
 
@@ -161,6 +173,7 @@ def run(
       windows: `Windows` of `core.inference` for images too large to be seen whole, or None.
       others: Further `Member`s of `core.inference.predictor` whose probabilities are averaged
         with this one's.
+      is_part: Whether the batches are a part of the split, in which no pixel need have a label.
 
     Raises:
       OptionError: If the task has no such measure.
@@ -191,7 +204,8 @@ def run(
     with prepared.opened() as batches:
         times = _add_up(batches, totals, progress)
     totals.sum_over_ranks(backend)
-    totals.check(num_images, options.eval_split)
+    if not is_part:
+        totals.check(num_images, options.eval_split)
     return Result(
         measures=totals.measures,
         num_images=totals.num_images,

@@ -41,7 +41,7 @@ class Score(NamedTuple):
       name: Its name for people.
       value: The score; None where it is not defined.
       note: A short explanation.
-      larger_is_better: Whether a larger score is better; only such a score can be monitored.
+      larger_is_better: Whether a larger score is better.
     """
 
     key: str
@@ -49,6 +49,10 @@ class Score(NamedTuple):
     value: float | None
     note: str
     larger_is_better: bool = True
+
+    def as_text(self) -> str:
+        """Returns name and value for a line of a log."""
+        return f"{self.name} " + ("-" if self.value is None else f"{self.value:.4f}")
 
 
 class Column(NamedTuple):

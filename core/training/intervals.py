@@ -7,7 +7,13 @@ on a multiple of that.
 
 from __future__ import annotations
 
-from options.training import TrainOptions
+import fractions
+import math
+
+from absl import logging
+
+from options.config import Config
+from options.training import IN_EPOCHS, TrainOptions
 
 
 def _given(options: TrainOptions) -> dict:
@@ -19,6 +25,31 @@ def _given(options: TrainOptions) -> dict:
         "milestone_steps": options.milestone_steps,
         "eval_interval_steps": options.eval_interval_steps,
     }
+
+
+def in_steps(config: Config, num_images: int, images_per_step: int) -> Config:
+    """Returns the config with the number of steps in place of each number of epochs; logs it.
+
+    Args:
+      config: The options of a training.
+      num_images: Images of its split.
+      images_per_step: Images of a step over all ranks.
+    """
+    found = {}
+    for name, steps_name in IN_EPOCHS.items():
+        # As it was written: 0.1 is a tenth.
+        epochs = fractions.Fraction(str(getattr(config.train, name)))
+        if epochs:
+            found[steps_name] = math.ceil(epochs * num_images / images_per_step)
+            logging.info(
+                "--%s=%s of %d images in steps of %d: %d steps.",
+                name,
+                getattr(config.train, name),
+                num_images,
+                images_per_step,
+                found[steps_name],
+            )
+    return config.replace(train=config.train.replace(**found)) if found else config
 
 
 def steps(options: TrainOptions, name: str) -> int:

@@ -48,9 +48,10 @@ def start_step(resume_from: str | None, options: TrainOptions) -> int:
     start = restore.step_of(resume_from)
     if start >= options.training_number_of_steps:
         logging.info(
-            "%s is at step %d already; pass a larger --training_number_of_steps to continue.",
+            "%s is at step %d already; pass a larger --%s to continue.",
             resume_from,
             start,
+            "epochs" if options.epochs else "training_number_of_steps",
         )
     else:
         logging.info("Continuing from %s at step %d.", resume_from, start)

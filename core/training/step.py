@@ -11,7 +11,17 @@ from typing import Callable
 from core import layers, network
 from core import task as tasks
 from core.losses import Context, objective
-from core.training import ema, freezing, gradients, groups, nonfinite, rates, stopping, updates
+from core.training import (
+    ema,
+    freezing,
+    gradients,
+    groups,
+    nonfinite,
+    plateau,
+    rates,
+    stopping,
+    updates,
+)
 from core.training.optimizers import Settings
 from deployment.backend import Backend
 from options.config import Config
@@ -38,6 +48,7 @@ class TrainStep:
       bad_step: The first step that was not finite.
       seconds: "input", "device" -> float64 scalar, seconds that steps took since the session was
         created; empty if they are not measured.
+      plateau: Lowers the learning rate; None if nothing asks for it.
       votes: To stop early; None with a single rank, or if the device runs the loop.
     """
 
@@ -54,6 +65,7 @@ class TrainStep:
     gradient_norm: tf.Tensor | None = None
     bad_step: nonfinite.BadStep | None = None
     seconds: dict = dataclasses.field(default_factory=dict)
+    plateau: plateau.Plateau | None = None
     votes: stopping.Votes | None = None
 
     @property
@@ -89,8 +101,10 @@ def build(
       OptionError: If a pattern of variable names matches nothing, or everything is frozen.
     """
     global_step = tf.train.get_or_create_global_step()
+    on_plateau = None
     if learning_rate is None:
         rate = rates.learning_rate(config, global_step, steps_per_epoch)
+        rate, on_plateau = plateau.lowered(rate, config.monitor)
     else:
         rate = learning_rate(global_step)
     spec = config.spec
@@ -135,6 +149,7 @@ def build(
         gradients=pairs,
         gradient_norm=gradient_norm,
         bad_step=None,
+        plateau=on_plateau,
         votes=votes,
     )
     return _with_update(step, clipped, optimizer, config, backend, architecture)

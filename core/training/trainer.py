@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 
 from absl import logging
 
@@ -23,10 +24,12 @@ from core.training import (
     intervals,
     label_weights,
     loop,
+    monitor,
     nonfinite,
     startup,
 )
 from core.training.hooks.evaluate_while_training import EvaluateWhileTraining, Evaluation
+from core.training.hooks.follow_score import FollowScore
 from core.training.hooks.log_images import LogImages
 from core.training.hooks.log_training import LogTraining
 from core.training.hooks.profile_steps import ProfileSteps
@@ -56,7 +59,7 @@ _OF_A_HOST = frozenset(
 def check_network(config: Config):
     """Raises OptionError if the network cannot be built, or not be evaluated during training."""
     network.check(config.spec, crop_size=config.input.train_crop_size)
-    if config.train.eval_interval_steps:
+    if config.train.evaluates:
         if config.evaluation.use_ema and not config.train.ema_decay:
             raise OptionError("--use_ema needs averages to evaluate; pass --ema_decay too.")
         network.check(config.spec, crop_size=config.input.eval_size)
@@ -68,17 +71,22 @@ def check_data(config: Config, dataset):
     dataset.check_channels(config.train.train_split, config.network.input_channels)
     num_images = dataset.count(config.train.train_split)
     config.check_count("num_training_samples", config.data.num_training_samples, num_images)
-    if config.train.eval_interval_steps:
+    if config.train.evaluates:
         classes = dataset.classes
-        evaluator.check_monitor(_monitor(config, classes), classes, config.evaluation)
+        _monitored(config, classes)
         steps.create(config.evaluation.postprocess, classes)
         dataset.check_channels(config.evaluation.eval_split, config.network.input_channels)
         dataset.check_evaluation(config.evaluation.eval_split)
 
 
-def _monitor(config: Config, classes) -> str:
-    """Returns the name of the score that selects the best checkpoint."""
-    return config.train.monitor or task.of(classes).monitor
+def _monitored(config: Config, classes) -> monitor.Score:
+    """Returns the score that training monitors; raises OptionError if there is no such one."""
+    name = config.monitor.monitor or task.of(classes).monitor
+    others = {monitor.TRAINING_LOSS: False}
+    is_larger = evaluator.larger_is_better(name, classes, config.evaluation, others)
+    if config.monitor.monitor_mode != "auto":
+        is_larger = config.monitor.monitor_mode == "max"
+    return monitor.Score(name, is_larger, config.evaluation.eval_split)
 
 
 def train(config: Config, dataset, backend: Backend, *, extra_hooks=()):
@@ -94,12 +102,15 @@ def train(config: Config, dataset, backend: Backend, *, extra_hooks=()):
       OptionError: If an option cannot be used with this data or device.
       UserError: If a checkpoint or the folder cannot be used, or training fails.
     """
-    folder = config.train.train_logdir
+    folder, split = config.train.train_logdir, config.train.train_split
     startup.check_backend(config.train, backend)
+    config = intervals.in_steps(
+        config, dataset.count(split), config.train.images_per_step * backend.ranks
+    )
     with lock.hold(folder) if backend.is_chief else contextlib.nullcontext():
         Trainer(config, dataset, backend, extra_hooks).run()
     # Repeats the warning at the end of the log.
-    dataset.warn_of_skipped(config.train.train_split)
+    dataset.warn_of_skipped(split)
     logging.info("Training ended; results are in %s.", folder)
 
 
@@ -229,17 +240,27 @@ class Trainer:
 
     def _hooks(self, step, skipped: int) -> list:
         """Returns the hooks in the order in which they must be called."""
-        hooks, log = self._watching_hooks(step, skipped), None
-        if self._backend.is_chief:
-            log, *others = self._writing_hooks(step)
+        hooks, log, follow = self._watching_hooks(step, skipped), None, None
+        options, backend, monitors = self._options, self._backend, self._config.monitor
+        if backend.is_chief:
+            log, *others = self._logging_hooks(step)
             hooks += [log, *others]
-        if self._options.eval_interval_steps:
-            evaluation = self._evaluation()
-            hooks.append(EvaluateWhileTraining(step, self._options, evaluation, self._backend, log))
+        if options.eval_interval_steps:
+            score = _monitored(self._config, self._dataset.classes)
+            follow = FollowScore(step, options, monitors, score, backend)
+            hooks.append(follow)
+        if backend.is_chief and options.do_checkpoint:
+            before = follow.save if follow else None
+            hooks.append(SaveCheckpoints(options.train_logdir, step, options, before))
+        if follow:
+            how = {"evaluation": self._evaluation(), "follow": follow}
+            hooks.append(
+                EvaluateWhileTraining(step, options, monitors, backend=backend, log=log, **how)
+            )
         return hooks
 
-    def _writing_hooks(self, step) -> list:
-        """Returns the hooks that write to the run's folder, the one of the log first."""
+    def _logging_hooks(self, step) -> list:
+        """Returns the hooks that write logs to the run's folder, the one of training.log first."""
         folder, options = self._options.train_logdir, self._options
         hooks = [
             LogTraining(
@@ -253,8 +274,6 @@ class Trainer:
         if options.save_summaries_images:
             classes = self._dataset.classes
             hooks.append(LogImages(folder, step, options.save_summaries_secs, classes))
-        if options.do_checkpoint:
-            hooks.append(SaveCheckpoints(folder, step, options))
         return hooks
 
     def _watching_hooks(self, step, skipped: int) -> list:
@@ -292,18 +311,19 @@ class Trainer:
         if self._config.data.on_bad_record != "skip":
             num_images = self._dataset.count(options.eval_split)
 
-        def make_batches():
-            return self._dataset.eval_batches(
+        def make_batches(number=None):
+            batches = self._dataset.eval_batches(
                 split=options.eval_split,
                 batch_size=options.eval_batch_size,
                 pad_color=network.pad_color(self._config.spec),
                 rank=self._backend.rank,
                 ranks=self._backend.ranks,
             )
+            return batches if number is None else batches.take(number)
 
-        def run(path):
+        def run(path, make=make_batches, **more):
             return evaluator.run(
-                make_batches,
+                make,
                 checkpoint_path=path,
                 spec=self._config.spec,
                 options=options,
@@ -311,9 +331,11 @@ class Trainer:
                 classes=self._dataset.classes,
                 threshold=thresholds.by_hand(self._config.task, self._dataset.classes).decides,
                 backend=self._backend,
-                num_images=num_images,
+                **{"num_images": num_images, **more},
             )
 
-        classes = self._dataset.classes
-        monitor = _monitor(self._config, classes)
-        return Evaluation(run, options.eval_split, classes.names, monitor)
+        def sample(path):
+            make = functools.partial(make_batches, self._config.monitor.sanity_eval_batches)
+            return run(path, make, num_images=None, is_part=True)
+
+        return Evaluation(run, self._dataset.classes.names, sample)

@@ -1,22 +1,24 @@
-"""Evaluates during training: keeps the best checkpoint, stops when it no longer improves.
+"""Evaluates during training: keeps the best checkpoints, and asks for what follows from scores.
 
-Decisions depend only on the evaluations in `metrics.jsonl`, so a run that was interrupted anywhere
-decides as an uninterrupted one does.
+What follows is decided in `core/training/monitor.py`, from the state in `monitor.json` and the
+evaluations in `metrics.jsonl`: a run that was interrupted anywhere decides as one without a break.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
+import shutil
+import tempfile
 
 import numpy as np
 from absl import logging
 
 from core.checkpoints import files
-from core.runs import records as run_records
 from core.training import intervals, stopping
+from core.training.hooks.follow_score import FollowScore
 from core.training.step import TrainStep
 from deployment.backend import Backend
+from options.monitor import MonitorOptions
 from options.training import TrainOptions
 from utils.compat import tf
 
@@ -30,20 +32,13 @@ class Evaluation:
 
     Attributes:
       run: Function from a checkpoint's prefix to a `core.evaluation.evaluator.Result`.
-      split: The split to evaluate on.
       class_names: Names of the classes.
-      monitor: The score that selects the best checkpoint; larger is better.
+      sample: The same, of the first --sanity_eval_batches batches.
     """
 
     run: object
-    split: str
     class_names: tuple
-    monitor: str = "miou"
-
-    @property
-    def key(self) -> str:
-        """The name of the score in `metrics.jsonl`."""
-        return f"eval_{self.monitor}"
+    sample: object = None
 
 
 class EvaluateWhileTraining(tf.train.SessionRunHook):
@@ -56,8 +51,11 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
     def __init__(
         self,
         step: TrainStep,
-        options: TrainOptions,
+        train: TrainOptions,
+        options: MonitorOptions,
+        *,
         evaluation: Evaluation,
+        follow: FollowScore,
         backend: Backend,
         log=None,
     ):
@@ -65,30 +63,33 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
 
         Args:
           step: The training step.
-          options: The training.
+          train: The training.
+          options: What follows from scores.
           evaluation: How to evaluate.
+          follow: The hook that holds the state, called before the one that saves.
           backend: The device.
           log: The `LogTraining` hook of the chief, which records results and excludes their time.
         """
         self._step = step
+        self._train = train
         self._options = options
         self._evaluation = evaluation
+        self._follow = follow
         self._backend = backend
         self._log = log
 
+    def begin(self):
+        """Creates a saver for the sanity evaluation; called before the graph is finalized."""
+        if self._options.sanity_eval_batches:
+            self._saver = tf.train.Saver()
+
     def after_create_session(self, session, coordinator):
-        """Reads earlier evaluations, and repeats one that was interrupted."""
+        """Evaluates some batches before the first step, or repeats what was interrupted."""
         step = int(session.run(self._step.global_step))
-        records = run_records.read(self._options.train_logdir, step)
-        history = [
-            (record["step"], _known(record[self._evaluation.key]))
-            for record in records
-            if record.get("eval_split") == self._evaluation.split and self._evaluation.key in record
-        ]
-        # Ranks with other records would stop at other steps.
-        self._history = self._backend.share("earlier evaluations", history)
+        if not step and self._options.sanity_eval_batches:
+            self._timed(self._try_out, session)
         if step and self._is_due(step):
-            self._evaluate(step)
+            self._timed(self._measure, session, step)
         if self._is_enough():
             coordinator.request_stop()
 
@@ -96,73 +97,81 @@ class EvaluateWhileTraining(tf.train.SessionRunHook):
         """Evaluates if it is due, and requests a stop if the patience is exhausted."""
         step = int(run_context.session.run(self._step.global_step))
         if self._is_due(step):
-            self._evaluate(step)
+            self._timed(self._measure, run_context.session, step)
             if self._is_enough():
                 run_context.request_stop()
 
     def _is_due(self, step: int) -> bool:
-        last = self._history[-1][0] if self._history else 0
-        if step >= self._options.training_number_of_steps:
+        last = self._follow.state.evaluated
+        if step >= self._train.training_number_of_steps:
             return step > last
-        return intervals.passed(self._options, "eval_interval_steps", last, step)
+        return intervals.passed(self._train, "eval_interval_steps", last, step)
 
-    def _evaluate(self, step: int):
+    def _is_enough(self) -> bool:
+        if self._follow.is_enough:
+            self._follow.log_end()
+        return self._follow.is_enough
+
+    def _timed(self, function, *arguments):
+        """Calls a function without counting its time."""
         # The checkpoint is saved, so a signal may end the process at once.
         with stopping.immediate():
             if self._log is None:
-                self._measure(step)
+                function(*arguments)
                 return
             with self._log.pause():
-                self._measure(step)
+                function(*arguments)
 
-    def _measure(self, step: int):
-        folder = self._options.train_logdir
+    def _try_out(self, session):
+        """Evaluates some batches with the initial weights, in a graph and a folder of their own."""
+        folder = tempfile.mkdtemp(prefix="sanity-evaluation-")
+        try:
+            result = self._evaluation.sample(files.write(self._saver, session, folder, 0))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        if self._log is not None:
+            batches = self._options.sanity_eval_batches
+            what = f"sanity evaluation of {batches} batches ({result.num_images} images)"
+            self._log.line("  ".join([what, *_columns(result)]))
+
+    def _measure(self, session, step: int):
+        folder, follow = self._train.train_logdir, self._follow
         # The other ranks wait until the chief has saved.
         self._backend.sum_over_ranks(np.zeros([1], np.int64))
         result = self._evaluation.run(files.prefix_of(folder, step))
-        scores = result.record(self._evaluation.monitor)
-        record = {"step": step, "eval_split": self._evaluation.split, **scores}
-        score = _known(scores[self._evaluation.key])
-        if not self._history:
+        if not follow.state.evaluated:
             self._warn_of_problem(result)
-        is_best = not self._history or score > max(past for _, past in self._history)
+        value = follow.value(result)
+        record = {
+            "step": step,
+            "eval_split": follow.score.split,
+            follow.score.key: value,
+            **result.record(),
+        }
+        effect = follow.add(session, step, value)
         if self._log is not None:
-            # The record comes last: if it is missing, all of this is repeated.
-            if is_best:
-                files.keep_best(folder, record)
-            shown = result.headlines()[:_SHOWN]
-            self._log.add_evaluation(record, shown, self._evaluation.class_names, is_best)
-        self._history.append((step, score))
+            self._keep(record, result)
+            if effect:
+                self._log.line(effect)
+
+    def _keep(self, record: dict, result):
+        """Keeps the checkpoint if it is one of the best, and writes the record and the state."""
+        folder, state = self._train.train_logdir, self._follow.state
+        is_best = state.best_step == record["step"]
+        # The record comes after them: if it is missing, all of this is repeated.
+        if is_best:
+            files.keep_best(folder, record)
+        if self._options.save_top_k > 1:
+            files.keep_top(folder, state.kept, self._follow.score.key)
+        shown = result.headlines()[:_SHOWN]
+        self._log.add_evaluation(record, shown, self._evaluation.class_names, is_best)
+        self._follow.save(record["step"])
 
     def _warn_of_problem(self, result):
         problem = result.problem()
         if problem and self._backend.is_chief:
             logging.warning("First evaluation: %s", problem)
 
-    def _is_enough(self) -> bool:
-        """Whether the patience is exhausted; logs it."""
-        patience = self._options.early_stopping_patience
-        if not patience or not self._history:
-            return False
-        scores = [score for _, score in self._history]
-        best_at = scores.index(max(scores))
-        since = len(self._history) - 1 - best_at
-        if since < patience:
-            return False
-        logging.info(
-            "%s on split %s has not improved on %.4f of step %d for %d evaluations "
-            "(--early_stopping_patience=%d): stopping early at step %d.",
-            self._evaluation.monitor,
-            self._evaluation.split,
-            scores[best_at],
-            self._history[best_at][0],
-            since,
-            patience,
-            self._history[-1][0],
-        )
-        return True
 
-
-def _known(score: float | None) -> float:
-    """Returns a score; an undefined one (no pixel to measure it on) is the worst."""
-    return -math.inf if score is None else score
+def _columns(result) -> list:
+    return [score.as_text() for score in result.headlines()[:_SHOWN]]

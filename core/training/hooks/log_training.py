@@ -95,6 +95,10 @@ class LogTraining(tf.train.SessionRunHook):
                 self._clock[name] = (since[0], since[1] + waited)
             self._times[name].exclude(waited)
 
+    def line(self, text: str):
+        """Writes a line to training.log."""
+        self._log.line(text)
+
     def add_evaluation(self, record: dict, shown, class_names, is_best: bool):
         """Writes the scores of an evaluation.
 
@@ -114,10 +118,7 @@ class LogTraining(tf.train.SessionRunHook):
                 scores[f"eval/iou/{name}"] = iou
         self._add_scalars(record["step"], scores)
         columns = [f"evaluation at step {record['step']} on {record['eval_split']}"]
-        columns += [
-            f"{score.name} " + ("-" if score.value is None else f"{score.value:.4f}")
-            for score in shown
-        ]
+        columns += [score.as_text() for score in shown]
         self._log.line("  ".join([*columns, *["best"] * is_best]))
         records.append(self._folder, record)
 

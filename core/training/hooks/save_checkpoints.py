@@ -22,10 +22,19 @@ class SaveCheckpoints(tf.train.SessionRunHook):
     step and before the one that evaluates.
     """
 
-    def __init__(self, folder: str, step: TrainStep, options: TrainOptions):
+    def __init__(self, folder: str, step: TrainStep, options: TrainOptions, before=None):
+        """Makes the hook.
+
+        Args:
+          folder: The run's folder.
+          step: The training step.
+          options: The training.
+          before: Function of the step that writes what a checkpoint needs beside it; called first.
+        """
         self._folder = folder
         self._step = step
         self._options = options
+        self._before = before
         self._last_step = None
         self._last_time = time.monotonic()
 
@@ -56,6 +65,8 @@ class SaveCheckpoints(tf.train.SessionRunHook):
             self._save(session, step)
 
     def _save(self, session, step):
+        if self._before is not None:
+            self._before(int(step))
         try:
             if intervals.passed(self._options, "milestone_steps", self._last_step, step):
                 files.add_milestone(self._folder, int(step))

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from core.evaluation.evaluator import MEASURES, check_monitor, create_measures
+from core.evaluation.evaluator import MEASURES, Result, create_measures, larger_is_better
 from core.inference import tta
 from core.metrics import class_scores, pixels
 from core.task import IGNORED, TASKS
@@ -188,10 +188,25 @@ def test_what_needs_a_threshold_is_refused_for_classes_of_a_pixel(option):
     create_measures(class_set("binary"), options)
 
 
-def test_a_score_that_is_not_measured_or_falls_cannot_be_monitored():
+def test_only_a_score_that_is_measured_can_be_monitored():
     classes = class_set("multiclass")
     measured_too = options_for(TASKS["multiclass"])
-    check_monitor("boundary_iou", classes, measured_too)
-    for name, options in (("boundary_iou", PLAIN), ("ece", measured_too), ("iou", PLAIN)):
-        with pytest.raises(OptionError, match=f"{name} .*--monitor.*miou"):
-            check_monitor(name, classes, options)
+    others = {"training_loss": False}
+    for name, expected in (("boundary_iou", True), ("ece", False), ("training_loss", False)):
+        assert larger_is_better(name, classes, measured_too, others) is expected
+    for name in ("boundary_iou", "ece", "iou", "val_loss"):
+        with pytest.raises(OptionError, match=f"{name} .*--monitor.*miou.*training_loss"):
+            larger_is_better(name, classes, PLAIN, others)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_the_iou_of_each_class_can_be_monitored(task):
+    classes = class_set(task.name)
+    found, _ = measured(task)
+    result = Result(tuple(found), 1, (), "a", 1, 1.0)
+    entries = result.scores()["classes"]
+    for entry, iou in zip(entries, result.record()["eval_iou_per_class"]):
+        assert larger_is_better(f"iou/{entry['name']}", classes, EvalOptions(), {})
+        assert result.score(f"iou/{entry['name']}") == iou == entry["iou"]
+    with pytest.raises(OptionError, match=f"iou/none .* iou/{entries[0]['name']}"):
+        larger_is_better("iou/none", classes, EvalOptions(), {})
