@@ -134,8 +134,12 @@ class Optimizer(tf.train.Optimizer):
 
     def _finish(self, update_ops, name_scope):
         with tf.control_dependencies(update_ops):
+            values = self.next_scalars()
+        # What is read of a variable is not copied: all is computed before the first is overwritten.
+        with tf.control_dependencies(list(values.values())):
+            graph = tf.get_default_graph()
             updates = [
-                tf.assign(self._get_non_slot_variable(name, graph=tf.get_default_graph()), value).op
-                for name, value in self.next_scalars().items()
+                tf.assign(self._get_non_slot_variable(name, graph=graph), value).op
+                for name, value in values.items()
             ]
         return tf.group(*update_ops, *updates, name=name_scope)

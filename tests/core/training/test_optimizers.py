@@ -184,6 +184,25 @@ def test_ftrl_with_both_regularizations_equals_that_of_tensorflow():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "nadam", "adamax"])
+def test_no_scalar_is_overwritten_before_all_new_ones_are_known(optimizer):
+    variable = tf.get_variable("weights", [2])
+    create(optimizer=optimizer).apply_gradients([(tf.ones([2]), variable)])
+    scalars = OPTIMIZERS[optimizer].scalars
+    graph = tf.get_default_graph()
+    assigned = [
+        operation
+        for operation in graph.get_operations()
+        if operation.type == "Assign"
+        and operation.inputs[0].op.name in scalars
+        and "initial_value" not in operation.inputs[1].name
+    ]
+    assert len(assigned) == len(scalars)
+    values = {operation.inputs[1].op for operation in assigned}
+    for operation in assigned:
+        assert values <= {operation.inputs[1].op, *operation.control_inputs}
+
+
 @pytest.mark.once
 def test_the_flag_names_every_optimizer():
     assert set(updates.OPTIMIZERS) == set(OPTIMIZERS)
