@@ -27,6 +27,7 @@ OTHERS = (
     *("binary_cross_entropy(label_smoothing=0.1)", "bootstrapped_cross_entropy(k=5)"),
     *("boundary(over=batch)", "focal(gamma=0.5)", "iou(over=image)"),
     *("keras.BinaryCrossentropy(of=logits)", "keras.Hinge(of=logits)"),
+    "keras.MeanSquaredLogarithmicError(of=logits)",
     *("keras.CategoricalCrossentropy(of=logits)", "keras.CosineSimilarity(of=logits)"),
 )
 # Sums, and means over a number that is the same in all ranks.
