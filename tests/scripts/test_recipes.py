@@ -335,13 +335,19 @@ def test_a_signal_saves_and_ends_the_script(checkout, records, recipe, send, sta
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # Ignored where the tests themselves run in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     metrics = checkout / "results" / recipe / "r1" / "0" / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not metrics.exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.1)
     send(process)
-    output, _ = process.communicate(timeout=60)
+    try:
+        output, _ = process.communicate(timeout=60)
+    finally:
+        # Whatever is left of its session.
+        subprocess.run(["pkill", "-KILL", "-s", str(process.pid)])
     assert process.returncode == status, output
     assert not (checkout / "results" / recipe / "r2").exists()
     assert list(metrics.parent.glob("model.ckpt-*.index"))

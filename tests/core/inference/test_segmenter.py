@@ -140,7 +140,7 @@ def test_windows_have_the_size_of_the_training_crop_and_go_without_another(run, 
     with segmenter.load(run, config=_given(max_pixels=100)) as network:
         assert network.description["windows"]["size"] == (513, 513)
     config = _given(window_size=(49, 49), eval_crop_size=(33, 33))
-    with pytest.raises(OptionError, match="--window_size and --max_pixels .*--eval_crop_size=auto"):
+    with pytest.raises(OptionError, match="--window_size, --max_pixels .*--eval_crop_size=auto"):
         segmenter.load(run, config=config)
 
 

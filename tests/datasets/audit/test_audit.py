@@ -93,7 +93,7 @@ def test_files_that_cannot_be_used_are_all_named(voc, tmp_path):
     image.write_bytes(image.read_bytes()[:-20])
     save_mask(tmp_path / "Masks" / "train_1.png", np.full([23, 29], 9, np.uint8))
     save_mask(tmp_path / "Masks" / "train_2.png", np.zeros([5, 6], np.uint8))
-    save_image(tmp_path / "Masks" / "train_3.png", np.full([29, 25, 3], 7, np.uint8))
+    save_image(tmp_path / "Masks" / "train_3.png", np.full([29, 25, 3], [7, 8, 9], np.uint8))
     found, content = run("pascal_voc", **voc)
     assert problems(found) == ["colors", "sizes_differ", "unknown_labels", "unreadable"]
     assert "train_0.jpg is truncated" in found["unreadable"].examples[0]
