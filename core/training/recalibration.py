@@ -52,6 +52,8 @@ class Population:
           mean: [channels].
           variance: [channels], the mean square distance from the mean.
         """
+        # A device's 32 bits do not hold the product of two counts.
+        count = int(count)
         distance = np.asarray(mean, np.float64) - self.mean
         total = self.count + count
         self._squares = (

@@ -93,6 +93,13 @@ OTHERS = [
 ARCHITECTURES = [DEEPLAB, *(pytest.param(item, marks=pytest.mark.slow) for item in OTHERS)]
 
 
+def test_counts_of_large_images_do_not_overflow():
+    population = recalibration.Population()
+    for mean in (0.0, 2.0):
+        population.add(np.int32(100_000), [mean], [0.0])
+    assert (population.count, population.mean, population.variance) == (200_000, [1.0], [1.0])
+
+
 @pytest.mark.parametrize("options", ARCHITECTURES)
 def test_inference_with_the_statistics_of_one_batch_equals_training_on_it(options, tmp_path):
     side = 33 if options is DEEPLAB else 96
