@@ -23,6 +23,11 @@ from utils.errors import OptionError
 # Percentage of a moving average's initial value left at the end of training that is worth a
 # warning.
 _STALE_PERCENT = 5.0
+# Images from which on a network learns from random weights what others bring along: ADE20K has
+# 20,210, COCO 118,287; PASCAL VOC's 10,582 are always trained from ImageNet's.
+_MANY_IMAGES = 20_000
+# After this many times 1 / (1 - decay) steps, moving averages have forgotten their initial values.
+_FORGOTTEN = 6.0
 
 
 def check_backend(options: TrainOptions, backend: Backend):
@@ -177,14 +182,14 @@ def warn_of_batch_norm(spec: NetworkSpec, options: TrainOptions):
         logging.warning(
             "After %d steps the head's moving averages still carry %.0f%% of their initial values; "
             "evaluation will be worse than training. Pass a smaller --batch_norm_decay (such as "
-            "0.99) or train longer.",
+            "%.3g) or train longer.",
             steps,
             head_left,
+            max(0.5, 1.0 - _FORGOTTEN / steps),
         )
     backbone_left = 100 * network.backbone(spec.options).batch_norm_decay ** steps
     is_frozen = not {"backbone", "encoder"}.isdisjoint(options.freeze or ())
-    is_random = options.tf_initial_checkpoint is None and options.init in (None, named.RANDOM)
-    is_new = is_random and not is_frozen
+    is_new = _starts_at_random(options) and not is_frozen
     if is_new and backbone_left > _STALE_PERCENT:
         logging.warning(
             "After %d steps the moving averages of %s still carry %.0f%% of their initial values; "
@@ -194,3 +199,19 @@ def warn_of_batch_norm(spec: NetworkSpec, options: TrainOptions):
             spec.options.model_variant,
             backbone_left,
         )
+
+
+def warn_of_random_weights(spec: NetworkSpec, options: TrainOptions, num_images: int):
+    """Warns of few images for random weights, unless `--init=random` says that they are meant."""
+    if not _starts_at_random(options) or options.init or num_images >= _MANY_IMAGES:
+        return
+    logging.warning(
+        "Training starts from random weights, for which %d images are few: pass --init=imagenet or "
+        "--tf_initial_checkpoint. weights/ holds those of mobilenet_v2%s.",
+        num_images,
+        "" if spec.options.model_variant == "mobilenet_v2" else ", others are yours to put there",
+    )
+
+
+def _starts_at_random(options: TrainOptions) -> bool:
+    return options.tf_initial_checkpoint is None and options.init in (None, named.RANDOM)

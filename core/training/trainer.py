@@ -216,6 +216,7 @@ class Trainer:
             startup.describe(spec, options, self._dataset.classes, self._facts, backend)
             self._describe_loss()
             startup.warn_of_batch_norm(spec, options)
+            startup.warn_of_random_weights(spec, options, self._facts["num_images"])
             load = None
             if backend.restores and not resume_from:
                 load = startup.initial_weights(self._config)

@@ -48,13 +48,22 @@ def test_small_batches_are_warned_of_only_if_batch_norm_is_trained():
 
 def test_moving_averages_that_keep_their_initial_values_are_warned_of():
     head, backbone_text = warnings(training_number_of_steps=500)
-    assert "--batch_norm_decay" in head
+    assert "--batch_norm_decay (such as 0.988)" in head
     assert "86%" in head
     assert "mobilenet_v2" in backbone_text
     assert warnings(training_number_of_steps=500, tf_initial_checkpoint="weights.ckpt") == [head]
     assert warnings(training_number_of_steps=500, init="imagenet") == [head]
     assert warnings(training_number_of_steps=500, init="random") == [head, backbone_text]
     assert warnings({"batch_norm_decay": 0.9}, training_number_of_steps=500) == [backbone_text]
+
+
+def test_random_weights_are_announced_where_images_are_few(caplog):
+    spec = NetworkSpec.of()
+    for options in (TrainOptions(), TrainOptions(init="random"), TrainOptions(init="imagenet")):
+        startup.warn_of_random_weights(spec, options, 240)
+    startup.warn_of_random_weights(spec, TrainOptions(), 118_287)
+    (record,) = caplog.records
+    assert "random weights, for which 240 images are few: pass --init=imagenet" in record.message
 
 
 def test_a_new_training_starts_at_step_zero():
