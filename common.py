@@ -385,6 +385,8 @@ def _parse(parse, arguments: list):
     except SystemExit:
         # absl's --help flags end the program with 1 once they have printed, but nothing failed.
         sys.exit(0)
+    except flags.CantOpenFlagFileError as error:
+        complain(f"a file of --flagfile cannot be read: {str(error).partition('] ')[2] or error}.")
     except flags.Error as error:
         complain(f"{error}\nRun {arguments[0]} --helpfull for all flags.")
     except OptionError as error:

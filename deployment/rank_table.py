@@ -367,7 +367,10 @@ def _write(path: str, table: RankTable, layout: str):
     content = render(table, layout)
     if os.path.exists(path):
         raise UserError(f"{path} exists; pass another file, or remove it.")
-    files.write_text(path, json.dumps(content, indent=2) + "\n")
+    try:
+        files.write_text(path, json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
     _describe(path, dataclasses.replace(table, layout=layout))
 
 

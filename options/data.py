@@ -120,6 +120,7 @@ class InputOptions(Options):
         convert=int,
         length=2,
         minimum=1,
+        maximum=1 << 14,
     )
     eval_crop_size: tuple[int | str, ...] = option(
         flags.DEFINE_list,

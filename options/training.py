@@ -38,7 +38,7 @@ class TrainOptions(Options):
     )
     train_split: str = option(flags.DEFINE_string, "train", "Split to train on.")
     train_batch_size: int = option(
-        flags.DEFINE_integer, 8, "Images per step and device.", minimum=1
+        flags.DEFINE_integer, 8, "Images per step and device.", minimum=1, maximum=1 << 16
     )
     training_number_of_steps: int = option(
         flags.DEFINE_integer, 30000, "Step at which training ends.", minimum=1, changeable=True
@@ -241,6 +241,8 @@ class TrainOptions(Options):
 
     def check(self):
         """Raises OptionError for options that contradict each other."""
+        if not self.train_logdir:
+            raise OptionError("--train_logdir is empty; name the folder of the run.")
         if self.sync_batch_norm and not self.uses_batch_statistics:
             raise OptionError(
                 "--sync_batch_norm has no effect with --nofine_tune_batch_norm; leave one of them "

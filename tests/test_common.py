@@ -115,6 +115,13 @@ def test_flags_of_several_values_have_two_spellings(arguments, expected):
     assert shape_from(*arguments) == Shape(**expected)
 
 
+def test_a_flag_file_that_is_missing_is_named(run_command):
+    result = run_command("--flagfile=none.txt")
+    assert result.returncode == 2
+    assert "Error: a file of --flagfile cannot be read: No such file" in result.stderr
+    assert "'none.txt'" in result.stderr
+
+
 def test_a_flag_that_was_emptied_counts_as_not_given():
     flag_values = flags.FlagValues()
     common.define_flags(Shape, flag_values=flag_values)

@@ -222,3 +222,12 @@ def test_the_910a_supports_512_servers_and_no_more():
     rank_table_rules.check(devices(512), "910a")
     with pytest.raises(ValueError, match="513 servers .* 512 servers"):
         rank_table_rules.check(devices(513), "910a")
+
+
+def test_a_table_that_cannot_be_written_is_named():
+    command = [sys.executable, "-m", "deployment.rank_table", "make", "/proc/x.json"]
+    result = subprocess.run(
+        [*command, "--devices=8"], cwd=str(ROOT), stderr=subprocess.PIPE, universal_newlines=True
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: /proc/x.json cannot be written: ")

@@ -77,3 +77,16 @@ def test_what_a_continued_run_is_held_to():
 def test_weights_of_classes_that_are_all_zero_are_refused():
     with pytest.raises(OptionError, match="all 2 --label_weights are 0"):
         Config.create((LossOptions,), {"label_weights": (0.0, 0.0)})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"train_logdir": ""}, "--train_logdir is empty"),
+        ({"train_batch_size": 10**20}, "--train_batch_size is 1000.*at most 65536"),
+        ({"train_crop_size": (100_000, 100_000)}, "--train_crop_size is 100000.*at most 16384"),
+    ],
+)
+def test_values_that_no_machine_can_take_are_refused(values, message):
+    with pytest.raises(OptionError, match=message):
+        Config.create(RECORDS, values)
