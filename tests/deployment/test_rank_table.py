@@ -227,7 +227,7 @@ def test_the_910a_supports_512_servers_and_no_more():
 def test_a_table_that_cannot_be_written_is_named():
     command = [sys.executable, "-m", "deployment.rank_table", "make", "/proc/x.json"]
     result = subprocess.run(
-        [*command, "--devices=8"], cwd=str(ROOT), stderr=subprocess.PIPE, universal_newlines=True
+        [*command, "--devices=8"], cwd=str(ROOT), stderr=subprocess.PIPE, text=True
     )
     assert result.returncode == 1
     assert result.stderr.startswith("Error: /proc/x.json cannot be written: ")
