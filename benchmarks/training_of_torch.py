@@ -21,7 +21,8 @@ _ATROUS_RATES = (6, 12, 18)
 _BLOCKS = ((3, 64, 2, 1), (4, 128, 2, 1), (23, 256, 1, 1), (3, 512, 1, 2))
 
 
-def _convolution(channels, filters, size, stride=1, rate=1):
+def convolution(channels, filters, size, stride=1, rate=1):
+    """Returns a convolution without biases and its batch norm, padded to keep the size."""
     padding = (size - 1) * rate // 2
     return nn.Sequential(
         nn.Conv2d(channels, filters, size, stride, padding, rate, bias=False),
@@ -34,12 +35,12 @@ class Unit(nn.Module):
 
     def __init__(self, channels, width, stride, rate):
         super().__init__()
-        self.first = _convolution(channels, width, 1)
-        self.second = _convolution(width, width, 3, stride, rate)
-        self.third = _convolution(width, 4 * width, 1)
+        self.first = convolution(channels, width, 1)
+        self.second = convolution(width, width, 3, stride, rate)
+        self.third = convolution(width, 4 * width, 1)
         self.shortcut = nn.MaxPool2d(1, stride) if stride > 1 else nn.Identity()
         if channels != 4 * width:
-            self.shortcut = _convolution(channels, 4 * width, 1, stride)
+            self.shortcut = convolution(channels, 4 * width, 1, stride)
 
     def forward(self, inputs):
         """Returns the unit's output."""
@@ -59,14 +60,14 @@ class DeepLabV3(nn.Module):
                 last = unit == count - 1
                 units.append(Unit(channels, width, stride if last else 1, rate))
                 channels = 4 * width
-        self.stem = _convolution(3, 64, 7, 2)
+        self.stem = convolution(3, 64, 7, 2)
         self.units = nn.Sequential(*units)
         self.branches = nn.ModuleList(
-            [_convolution(channels, 256, 1)]
-            + [_convolution(channels, 256, 3, rate=rate) for rate in _ATROUS_RATES]
+            [convolution(channels, 256, 1)]
+            + [convolution(channels, 256, 3, rate=rate) for rate in _ATROUS_RATES]
         )
-        self.pooled = _convolution(channels, 256, 1)
-        self.projection = _convolution(5 * 256, 256, 1)
+        self.pooled = convolution(channels, 256, 1)
+        self.projection = convolution(5 * 256, 256, 1)
         self.logits = nn.Conv2d(256, NUM_CLASSES, 1)
 
     def forward(self, images):

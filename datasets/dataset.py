@@ -18,6 +18,10 @@ from utils.classes import ClassSet
 from utils.compat import tf
 from utils.errors import OptionError, UserError
 
+# Labels 0, 1, 2... up to fewer than this are those of a small set of classes; images of a set with
+# many classes, of whose labels some are missing, hardly have the first ones only.
+_FEW_CLASSES = 6
+
 
 class Dataset:
     """The records of a data set and their description.
@@ -147,7 +151,11 @@ class Dataset:
         present = np.flatnonzero(pixels[: self.classes.count])
         first_classes = np.array_equal(present, np.arange(len(present)))
         known = self.description.splits.get(split)
-        if known not in (None, len(self.index(split))) and first_classes and len(present) < 6:
+        if (
+            known not in (None, len(self.index(split)))
+            and first_classes
+            and len(present) < _FEW_CLASSES
+        ):
             raise UserError(
                 f"{self.folder} has no {DATASET_FILE}, and the labels of split {split} are 0 to "
                 f"{present.max()} only: pass --num_classes={present.max() + 1} and --ignore_label, "

@@ -9,40 +9,16 @@ from __future__ import annotations
 from torch import nn
 from torch.nn import functional
 
+from benchmarks.training_of_torch import Unit, convolution
+
 # Units, width, stride, and the atrous rates of the first unit and of the others.
 _STAGES = ((3, 64, 1, 1, 1), (4, 128, 2, 1, 1), (23, 256, 1, 1, 2), (3, 512, 1, 2, 4))
 _AUXILIARY_WEIGHT = 0.5
 
 
-def _convolution(channels, filters, size, stride=1, rate=1):
-    return nn.Sequential(
-        nn.Conv2d(channels, filters, size, stride, size // 2 * rate, rate, bias=False),
-        nn.BatchNorm2d(filters),
-    )
-
-
-class _Unit(nn.Module):
-    """A bottleneck."""
-
-    def __init__(self, channels, width, stride, rate):
-        super().__init__()
-        self.first = _convolution(channels, width, 1)
-        self.second = _convolution(width, width, 3, stride, rate)
-        self.third = _convolution(width, 4 * width, 1)
-        self.shortcut = nn.Identity()
-        if channels != 4 * width:
-            self.shortcut = _convolution(channels, 4 * width, 1, stride)
-
-    def forward(self, inputs):
-        """Returns the unit's output."""
-        outputs = functional.relu(self.first(inputs), inplace=True)
-        outputs = functional.relu(self.second(outputs), inplace=True)
-        return functional.relu(self.third(outputs) + self.shortcut(inputs), inplace=True)
-
-
 def _head(channels, classes):
     return nn.Sequential(
-        _convolution(channels, channels // 4, 3),
+        convolution(channels, channels // 4, 3),
         nn.ReLU(inplace=True),
         nn.Dropout(0.1),
         nn.Conv2d(channels // 4, classes, 1),
@@ -54,13 +30,13 @@ class FCN(nn.Module):
 
     def __init__(self, classes):
         super().__init__()
-        self.stem = nn.Sequential(_convolution(3, 64, 7, 2), nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(convolution(3, 64, 7, 2), nn.ReLU(inplace=True))
         self.pool = nn.MaxPool2d(3, 2, 1)
         stages, channels = [], 64
         for count, width, stride, first_rate, rate in _STAGES:
-            units = [_Unit(channels, width, stride, first_rate)]
+            units = [Unit(channels, width, stride, first_rate)]
             channels = 4 * width
-            units += [_Unit(channels, width, 1, rate) for _ in range(count - 1)]
+            units += [Unit(channels, width, 1, rate) for _ in range(count - 1)]
             stages.append(nn.Sequential(*units))
         self.stages = nn.Sequential(*stages[:-1])
         self.last = stages[-1]
