@@ -108,7 +108,7 @@ def _newest_readable(checkpoints: list, *, quarantine: bool) -> str:
         return path
     raise UserError(
         f"no checkpoint in {os.path.dirname(checkpoints[0])} can be read ({len(checkpoints)} "
-        "damaged); remove them to start again, or pass another --train_logdir."
+        "damaged); move them away to start again, or pass another --train_logdir."
     )
 
 

@@ -150,7 +150,7 @@ def test_a_damaged_newest_checkpoint_is_quarantined_for_the_one_before(tmp_path)
     assert _prepare(tmp_path) == str(tmp_path / "model.ckpt-10")
     assert (tmp_path / "damaged-model.ckpt-30.index").exists()
     os.truncate(str(tmp_path / "model.ckpt-10.index"), 0)
-    with pytest.raises(UserError, match="no checkpoint in .* can be read .1 damaged.; remove"):
+    with pytest.raises(UserError, match="no checkpoint in .* can be read .1 damaged.; move them"):
         _prepare(tmp_path)
 
 
